@@ -1,0 +1,54 @@
+"""model.json: what lies in the folder of a model. It is written last, so a folder that has it is whole."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from tradewind.api.base import KeyValue, Observed
+from tradewind.api.data import Data
+from tradewind.api.trainingjob import Recipe
+
+MANIFEST = "model.json"
+
+
+class Tensor(Observed):
+    """An input or output of the model, in the terms of the Open Inference Protocol v2."""
+
+    name: str = Field(description="Name in the ONNX graph.")
+    datatype: Literal["BOOL", "UINT8", "INT8", "INT32", "INT64", "FP16", "FP32", "FP64"] = Field(description="Element type.")
+    shape: tuple[int, ...] = Field(description="Sizes of the axes; -1 is the number of rows.")
+
+
+class File(Observed):
+    """A file of the folder."""
+
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] = Field(description="SHA-256 of its bytes.")
+    size_bytes: int = Field(description="Its size.")
+
+
+class Lineage(Observed):
+    """Where the model came from."""
+
+    kind: str = Field(description="TrainingJob or CompressionJob.")
+    namespace: str = Field(description="Its namespace.")
+    name: str = Field(description="Its name.")
+    uid: str = Field(description="Its uid.")
+    source_digest: str | None = Field(default=None, description="Digest of the model that it was made from.")
+
+
+class Manifest(Observed):
+    """The content of model.json."""
+
+    format_version: Literal[1] = 1
+    task: str = Field(description="What the model does; custom for a program of the user's own.")
+    inputs: tuple[Tensor, ...] = Field(description="What the model takes: raw features, the preparation is inside.")
+    outputs: tuple[Tensor, ...] = Field(description="What it gives.")
+    labels: tuple[str, ...] = Field(default=(), description="Names of the classes, by index.")
+    metrics: tuple[KeyValue, ...] = Field(default=(), description="Measured on the whole validation set.")
+    methods: tuple[str, ...] = Field(default=(), description="Compression methods, in order.")
+    recipe: Recipe | None = Field(default=None, description="Recipe that the network can be built again from.")
+    data: Data | None = Field(default=None, description="Data that it was made with.")
+    lineage: Lineage | None = Field(default=None, description="Where it came from.")
+    files: dict[str, File] = Field(description="Every other file, by name.")

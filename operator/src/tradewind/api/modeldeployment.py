@@ -1,0 +1,176 @@
+"""ModelDeployment: serve a model over HTTP, with the variant that the numbers favour."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, StringConstraints
+
+from tradewind.api.base import (
+    Cost,
+    DecimalString,
+    FractionString,
+    Model,
+    Name,
+    ObjectMeta,
+    ObjectName,
+    Observed,
+    OneOf,
+    PrinterColumn,
+    Quantity,
+    Rule,
+    Status,
+    StorageUri,
+)
+
+
+class ServedModel(OneOf):
+    """The model to serve."""
+
+    compression_job: ObjectName | None = Field(
+        default=None, description="CompressionJob of the same namespace; waited for until it is Complete."
+    )
+    training_job: ObjectName | None = Field(
+        default=None, description="TrainingJob of the same namespace; waited for until it is Complete."
+    )
+    storage_uri: StorageUri | None = Field(
+        default=None, description="An ONNX file, or a folder with model.onnx (and model.json if Tradewind made it)."
+    )
+
+
+class Where(Model):
+    """Bounds that a variant must keep to be chosen."""
+
+    min_accuracy: FractionString | None = Field(default=None, description="Lowest accuracy, 0 to 1.")
+    max_latency_p50_ms: DecimalString | None = Field(default=None, alias="maxLatencyP50Ms", description="Longest median latency in ms.")
+    max_latency_p95_ms: DecimalString | None = Field(default=None, alias="maxLatencyP95Ms", description="Longest 95th percentile in ms.")
+    max_size_bytes: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Largest size of model.onnx.")
+
+
+class Select(Model):
+    """Which accepted variant of the compression job is served."""
+
+    minimize: Literal["cost", "latency", "size"] = Field(default="cost", description="What the choice makes smallest.")
+    where: Where = Field(default_factory=Where, description="Bounds to keep.")
+
+
+class ServingResources(Model):
+    """Where a replica runs, and on how much."""
+
+    pool: Name | None = Field(default=None, description="Row of the price table; the first row when left out.")
+    cpus: Quantity = Field(default="1", description="CPU of a replica.")
+    memory: Quantity = Field(default="512Mi", description="Memory of a replica.")
+    accelerators: Annotated[int, Field(ge=0, le=16)] = Field(default=0, description="GPUs of a replica.")
+
+
+class Scaling(Model):
+    """How many replicas, and what moves their number."""
+
+    rules = (
+        Rule("self.minReplicas <= self.maxReplicas", "minReplicas must not be above maxReplicas"),
+    )
+
+    min_replicas: Annotated[int, Field(ge=1, le=1000)] = Field(default=1, description="Fewest replicas.")
+    max_replicas: Annotated[int, Field(ge=1, le=1000)] = Field(default=1, description="Most replicas.")
+    metric: Literal["cpu", "memory"] = Field(default="cpu", description="What the HorizontalPodAutoscaler looks at.")
+    target: Annotated[int, Field(ge=1, le=100)] = Field(default=70, description="Its mean over the replicas to keep, in percent of the request.")
+
+
+class Alert(Model):
+    """A condition of the running service that someone should hear of."""
+
+    rules = (
+        Rule(
+            "self.type != 'ErrorRate' || double(self.threshold) <= 1.0",
+            "the threshold of ErrorRate is a share of the requests from 0 to 1, for example '0.01'",
+        ),
+        Rule("self.type != 'ReplicasMissing' || double(self.threshold) >= 0.0", "threshold is a number of replicas"),
+    )
+
+    name: Name = Field(description="Name of the alert.")
+    type: Literal["ErrorRate", "Latency", "ReplicasMissing"] = Field(
+        description="ErrorRate: share of answers with a 5xx code; Latency: 95th percentile in milliseconds; "
+        "ReplicasMissing: replicas wanted but not ready."
+    )
+    threshold: DecimalString = Field(default="0", validate_default=True, description="Fires above this value.")
+    for_seconds: Annotated[int, Field(ge=0, le=86400)] = Field(default=300, description="How long it must hold.")
+    severity: Literal["info", "warning", "critical"] = Field(default="warning", description="Label of the alert.")
+
+
+class ModelDeploymentSpec(Model):
+    """What to serve, where, and what to watch."""
+
+    rules = (
+        Rule(
+            "!has(self.select) || has(self.model.compressionJob)",
+            "select chooses among the variants of a compression job: set spec.model.compressionJob, or remove select",
+        ),
+    )
+
+    model: ServedModel = Field(description="The model to serve.")
+    select: Select | None = Field(default=None, description="Which accepted variant is served; the cheapest when left out.")
+    expected_requests_per_second: DecimalString | None = Field(
+        default=None, description="Load to reckon with when replicas and cost per million are computed."
+    )
+    resources: ServingResources = Field(default_factory=ServingResources, description="Where a replica runs.")
+    scaling: Scaling = Field(default_factory=Scaling, description="How many replicas.")
+    alerts: Annotated[tuple[Alert, ...], Field(max_length=32)] = Field(
+        default=(),
+        description="Each becomes a rule of a PrometheusRule, where the Prometheus operator is installed.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+
+
+class ChosenVariant(Observed):
+    """The model that is served, and why it."""
+
+    name: str = Field(description="Name of the variant, of the training job, or of the file.")
+    digest: str | None = Field(default=None, description="SHA-256 of its model.json; the server refuses any other.")
+    storage_uri: str = Field(description="Where it lies.")
+    reason: str = Field(description="Why it was chosen, with the numbers.")
+    runner_up: str | None = Field(default=None, description="What would have been chosen next.")
+
+
+class Replicas(Observed):
+    """Replicas of the service."""
+
+    desired: int = Field(description="Wanted at present.")
+    ready: int = Field(description="Ready to answer.")
+
+
+class ServingCost(Cost):
+    """What the service costs (an estimate of allocation)."""
+
+    per_hour: str | None = Field(default=None, description="At the present number of replicas, or Unknown.")
+    per_million: str | None = Field(default=None, description="For a million requests at the expected load, or Unknown.")
+
+
+class ModelDeploymentStatus(Status):
+    """What became of the service."""
+
+    url: str | None = Field(default=None, description="Address of the service.")
+    variant: ChosenVariant | None = Field(default=None, description="The model that is served, and why it.")
+    replicas: Replicas | None = Field(default=None, description="Replicas of the service.")
+    cost: ServingCost | None = Field(default=None, description="What the service costs.")
+
+
+class ModelDeployment(Observed):
+    """Serves a model over HTTP through KServe, with autoscaling and alerts."""
+
+    kind: ClassVar[str] = "ModelDeployment"
+    plural: ClassVar[str] = "modeldeployments"
+    short_name: ClassVar[str] = "md"
+    columns: ClassVar[tuple[PrinterColumn, ...]] = (
+        PrinterColumn("Ready", ".status.conditions[?(@.type=='Ready')].status", description="Whether it answers."),
+        PrinterColumn("Variant", ".status.variant.name", description="The model that is served."),
+        PrinterColumn("Replicas", ".status.replicas.ready", "integer", "Replicas that are ready."),
+        PrinterColumn("Cost/h", ".status.cost.perHour", description="Money an hour."),
+        PrinterColumn("Cost/1M", ".status.cost.perMillion", description="Money for a million requests."),
+        PrinterColumn("URL", ".status.url"),
+        PrinterColumn("Age", ".metadata.creationTimestamp", "date"),
+        PrinterColumn("Phase", ".status.phase", description="One word for the state.", priority=1),
+    )
+
+    metadata: ObjectMeta
+    spec: ModelDeploymentSpec
+    status: ModelDeploymentStatus = Field(default_factory=ModelDeploymentStatus)

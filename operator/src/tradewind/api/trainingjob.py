@@ -1,0 +1,282 @@
+"""TrainingJob: train a model, by a recipe without code or by a program of the user's own."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, StringConstraints
+
+from tradewind.api.base import (
+    Cost,
+    DecimalString,
+    FractionString,
+    KeyValue,
+    Model,
+    Name,
+    Observed,
+    ObjectMeta,
+    PrinterColumn,
+    Quantity,
+    Rule,
+    Status,
+    StorageUri,
+)
+from tradewind.api.data import Data
+
+Units = Annotated[int, Field(ge=1, le=8192)]
+
+
+class Architecture(Model):
+    """The network that a recipe trains."""
+
+    rules = (
+        Rule(
+            "self.architecture == 'cnn' || !has(self.channels) || size(self.channels) == 0",
+            "channels belong to the cnn; for an mlp set hiddenUnits, a linear model has neither",
+        ),
+        Rule(
+            "self.architecture != 'linear' || !has(self.hiddenUnits) || size(self.hiddenUnits) == 0",
+            "a linear model has no hidden layer: leave hiddenUnits out, or choose mlp",
+        ),
+    )
+
+    architecture: Literal["linear", "mlp", "cnn"] = Field(
+        description="linear (softmax regression), mlp (fully connected layers), cnn (3x3 convolutions; image tasks)."
+    )
+    channels: Annotated[tuple[Units, ...], Field(max_length=8)] = Field(
+        default=(), description="cnn: output channels of each convolution block; 32 and 64 when empty."
+    )
+    hidden_units: Annotated[tuple[Units, ...], Field(max_length=8)] = Field(
+        default=(), description="Width of each hidden fully connected layer; one of 128 when empty (mlp, cnn)."
+    )
+    dropout: FractionString | None = Field(default=None, description="Share of units left out before each hidden layer while training.")
+
+
+class Optimizer(Model):
+    """How the weights are adjusted."""
+
+    rules = (Rule("!has(self.lr) || double(self.lr) > 0.0", "lr must be above 0, for example '0.001'"),)
+
+    name: Literal["adamw", "adam", "sgd"] = Field(default="adamw", description="Algorithm, as in torch.optim.")
+    lr: DecimalString = Field(default="0.001", validate_default=True, description="Learning rate at the start.")
+    weight_decay: DecimalString = Field(default="0.01", validate_default=True, description="Weight decay.")
+    schedule: Literal["constant", "cosine"] = Field(default="cosine", description="Course of the learning rate over all steps.")
+
+
+class Recipe(Model):
+    """Training without code."""
+
+    rules = (
+        Rule(
+            "self.task == 'image-classification' || self.model.architecture != 'cnn'",
+            "a cnn needs images: choose mlp or linear for a tabular task",
+        ),
+    )
+
+    task: Literal["image-classification", "tabular-classification"] = Field(description="What the model is to do.")
+    model: Architecture = Field(description="The network.")
+    optimizer: Optimizer = Field(default_factory=Optimizer, description="How the weights are adjusted.")
+    epochs: Annotated[int, Field(ge=1, le=10000)] = Field(default=10, description="Passes over the training data.")
+    batch_size: Annotated[int, Field(ge=1, le=65536)] = Field(
+        default=64, description="Rows in one step, over all workers together."
+    )
+    seed: Annotated[int, Field(ge=0, le=2147483647)] = Field(default=0, description="Start of every random choice.")
+
+
+class SecretKey(Model):
+    """A key of a Secret in the object's namespace."""
+
+    name: Name = Field(description="Name of the Secret.")
+    key: Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)] = Field(description="Key in it.")
+
+
+class EnvVar(Model):
+    """A variable of the program's environment."""
+
+    rules = (
+        Rule("has(self.value) != has(self.secretKeyRef)", "give either value or secretKeyRef"),
+        Rule(
+            "!self.name.startsWith('TRADEWIND_') && !self.name.startsWith('RAY_') && !self.name.startsWith('KUBEFLOW_')"
+            " && !(self.name in ['PATH', 'LD_PRELOAD', 'LD_LIBRARY_PATH', 'PYTHONPATH', 'PYTHONHOME', 'HOME', 'TMPDIR'])",
+            "this variable belongs to the platform (TRADEWIND_, RAY_, KUBEFLOW_, PATH, LD_*, PYTHON*): choose another name",
+        ),
+    )
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)] = Field(description="Its name.")
+    value: Annotated[str, StringConstraints(max_length=8192)] | None = Field(default=None, description="Its value.")
+    secret_key_ref: SecretKey | None = Field(default=None, description="A Secret that has the value.")
+
+
+class WorkingDir(Model):
+    """Where the program's files come from."""
+
+    config_map: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", max_length=253)] = Field(
+        description="ConfigMap of the object's namespace; each key is a file of the working directory."
+    )
+
+
+class Entrypoint(Model):
+    """The user's own program on Ray Train; it reports by ray.train.report, and ends with exit code 0."""
+
+    argv: Annotated[
+        tuple[Annotated[str, StringConstraints(max_length=4096)], ...], Field(min_length=1, max_length=64)
+    ] = Field(description="Program and arguments; no shell reads them. The working directory is the current one.")
+    image: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][-a-zA-Z0-9._/:@]*$", max_length=512)] | None = Field(
+        default=None, description="Image with Ray of the same version; the operator's workload image when left out."
+    )
+    working_dir: WorkingDir | None = Field(default=None, description="Where the program's files come from.")
+    env: Annotated[tuple[EnvVar, ...], Field(max_length=64)] = Field(
+        default=(),
+        description="The program's environment.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+
+
+class Resources(Model):
+    """Where the training runs, and on how much."""
+
+    rules = (
+        Rule(
+            "!has(self.topology) || (has(self.acceleratorsPerWorker) && self.acceleratorsPerWorker > 0)",
+            "a topology is a TPU slice's: set acceleratorsPerWorker to the chips of one host too",
+        ),
+    )
+
+    pool: Name | None = Field(default=None, description="Row of the price table; the table's first row when left out.")
+    workers: Annotated[int, Field(ge=1, le=1024)] = Field(default=1, description="Training processes, one a pod.")
+    cpus_per_worker: Quantity = Field(default="1", description="CPU of each worker.")
+    memory_per_worker: Quantity = Field(default="2Gi", description="Memory of each worker.")
+    accelerators_per_worker: Annotated[int, Field(ge=0, le=64)] = Field(
+        default=0, description="GPUs or TPU chips of each worker, of the kind that the pool has."
+    )
+    topology: Annotated[str, StringConstraints(pattern=r"^[0-9]+x[0-9]+(x[0-9]+)?$")] | None = Field(
+        default=None, description="Shape of a TPU slice, for example 2x4; it must be the pool's."
+    )
+
+
+class Retries(Model):
+    """How often a failed attempt is tried again, from the last checkpoint."""
+
+    interruptions: Annotated[int, Field(ge=0, le=100)] = Field(
+        default=5, description="After a lost node, a preempted or evicted pod."
+    )
+    errors: Annotated[int, Field(ge=0, le=100)] = Field(default=0, description="After the program itself failed.")
+
+
+class RunPolicy(Model):
+    """How the job lives."""
+
+    suspend: bool = Field(default=False, description="True releases the pods; false goes on from the last checkpoint.")
+    active_deadline_seconds: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="Longest time from the first start to the end; then the job fails."
+    )
+    retries: Retries = Field(default_factory=Retries, description="Further attempts.")
+
+
+class Checkpoint(Model):
+    """When the state of the training is written to the store."""
+
+    every_epochs: Annotated[int, Field(ge=1)] = Field(default=1, description="Write after so many epochs.")
+    keep: Annotated[int, Field(ge=1, le=100)] = Field(default=2, description="How many of the newest stay.")
+
+
+class Output(Model):
+    """Where the result goes."""
+
+    storage_uri: StorageUri = Field(description="Folder for the model or the variants: pvc://<claim>/<path>.")
+
+
+class TrainingJobSpec(Model):
+    """What to train, on what data, and where."""
+
+    rules = (
+        Rule("has(self.recipe) != has(self.entrypoint)", "give either recipe (no code) or entrypoint (your own program)"),
+        Rule("!has(self.recipe) || has(self.data)", "a recipe needs data: set spec.data.train and spec.data.validation"),
+        Rule(
+            "!has(self.recipe) || self.recipe.task == 'image-classification' || !has(self.data) || !has(self.data.prepare)"
+            " || !self.data.prepare.exists(s, has(s.augment))",
+            "augment shifts and rotates images: remove it from spec.data.prepare for a tabular task",
+        ),
+    )
+
+    recipe: Recipe | None = Field(default=None, description="Training without code.")
+    entrypoint: Entrypoint | None = Field(default=None, description="A program of your own on Ray Train.")
+    data: Data | None = Field(default=None, description="Training and validation data. Changing it does not restart a finished job.")
+    resources: Resources = Field(default_factory=Resources, description="Where the training runs, and on how much.")
+    run_policy: RunPolicy = Field(default_factory=RunPolicy, description="How the job lives.")
+    checkpoint: Checkpoint = Field(default_factory=Checkpoint, description="When the state is written to the store.")
+    output: Output = Field(description="Where checkpoints and the model go.")
+
+
+class TrainerStatus(Observed):
+    """Progress, in the form of Kubeflow Trainer."""
+
+    progress_percentage: int | None = Field(default=None, ge=0, le=100, description="Share of the steps done, 0 to 100.")
+    estimated_remaining_seconds: int | None = Field(default=None, ge=0, description="Time to the end at the present speed.")
+    metrics: Annotated[tuple[KeyValue, ...], Field(max_length=64)] = Field(default=(), description="Latest measurements.")
+    last_updated_time: str | None = Field(default=None, description="When the program last reported (RFC 3339).")
+
+
+class CheckpointRecord(Observed):
+    """A checkpoint that is whole in the store."""
+
+    step: int = Field(ge=0, description="Optimiser steps done before it.")
+    time: str = Field(description="When it was complete (RFC 3339).")
+
+
+class ModelResult(Observed):
+    """A finished model in the store."""
+
+    storage_uri: Annotated[str, StringConstraints(max_length=512)] = Field(description="Folder with model.onnx, model.safetensors and model.json.")
+    digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")] = Field(
+        description="SHA-256 of model.json, which has the SHA-256 of every other file."
+    )
+    metrics: Annotated[tuple[KeyValue, ...], Field(max_length=64)] = Field(default=(), description="Measured on the whole validation set.")
+    size_bytes: int = Field(ge=0, description="Size of model.onnx.")
+
+
+class PoolChoice(Observed):
+    """The pool that the pods run on."""
+
+    name: str = Field(description="Row of the price table.")
+    reason: str = Field(description="Why this one.")
+
+
+class TrainingJobStatus(Status):
+    """What became of the training."""
+
+    trainer_status: TrainerStatus | None = Field(default=None, description="Progress as the program reports it.")
+    attempt: int | None = Field(default=None, description="Number of the present or last attempt, from 1.")
+    interruptions: int | None = Field(default=None, description="Attempts that ended by a lost pod or node.")
+    errors: int | None = Field(default=None, description="Attempts that ended by an error of the program.")
+    start_time: str | None = Field(default=None, description="When the first attempt started (RFC 3339).")
+    last_checkpoint: CheckpointRecord | None = Field(default=None, description="Where a further attempt would go on.")
+    pool: PoolChoice | None = Field(default=None, description="The pool that the pods run on.")
+    ray_job_name: str | None = Field(default=None, description="The RayJob of the present or last attempt.")
+    dashboard_url: str | None = Field(
+        default=None, alias="dashboardURL", description="Ray's dashboard, reachable inside the cluster by those whom the NetworkPolicy lets in."
+    )
+    model: ModelResult | None = Field(default=None, description="The finished model.")
+    cost: Cost | None = Field(default=None, description="What it cost so far (an estimate of allocation).")
+
+
+class TrainingJob(Observed):
+    """Trains a model on data of the company, with a recipe or with a program of its own."""
+
+    kind: ClassVar[str] = "TrainingJob"
+    plural: ClassVar[str] = "trainingjobs"
+    short_name: ClassVar[str] = "tj"
+    columns: ClassVar[tuple[PrinterColumn, ...]] = (
+        PrinterColumn("Phase", ".status.phase", description="One word for the state."),
+        PrinterColumn("Progress", ".status.trainerStatus.progressPercentage", "integer", "Percent of the steps done."),
+        PrinterColumn("ETA", ".status.trainerStatus.estimatedRemainingSeconds", "integer", "Seconds to the end."),
+        PrinterColumn("Metric", ".status.model.metrics[0].value", description="First metric of the finished model."),
+        PrinterColumn("Cost", ".status.cost.accrued", description="Money so far."),
+        PrinterColumn("Age", ".metadata.creationTimestamp", "date"),
+        PrinterColumn("Pool", ".status.pool.name", description="Pool that the pods run on.", priority=1),
+        PrinterColumn("Attempt", ".status.attempt", "integer", "Number of the attempt.", priority=1),
+    )
+
+    metadata: ObjectMeta
+    spec: TrainingJobSpec
+    status: TrainingJobStatus = Field(default_factory=TrainingJobStatus)

@@ -1,0 +1,17 @@
+"""Labels of everything that we cause; the watches select by them."""
+
+from __future__ import annotations
+
+from tradewind.api import GROUP
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGER = "tradewind"  # value of managed-by, and our field manager
+KIND = f"{GROUP}/kind"  # TrainingJob, CompressionJob or ModelDeployment, on children and pods
+NAME = f"{GROUP}/name"  # its name
+ATTEMPT = f"{GROUP}/attempt"  # of a job's pods
+ROLE = f"{GROUP}/role"  # head or worker
+
+
+def labels(kind: str, name: str) -> dict[str, str]:
+    """Labels of a child, and of its pods, of the object of that kind and name."""
+    return {MANAGED_BY: MANAGER, KIND: kind, NAME: name}

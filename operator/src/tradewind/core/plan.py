@@ -1,0 +1,110 @@
+"""What a planner sees and what it decides. Everything here is a value: two plans are compared with ==."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from tradewind.api.report import Report
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Resource:
+    """A kind of the Kubernetes API."""
+
+    group: str  # "" for the core group
+    version: str
+    kind: str
+    plural: str
+
+    @property
+    def api_version(self) -> str:
+        """The `apiVersion` of a manifest."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """An object that we own, as it is to be: only the fields that we have an opinion on."""
+
+    resource: Resource
+    name: str
+    # Metadata (labels, annotations) and everything else but apiVersion, kind, name, namespace and ownerReferences,
+    # which the reconciler adds.
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRecord:
+    """A child as the watch last showed it, without what no planner reads."""
+
+    resource: Resource
+    name: str
+    uid: str
+    owner_uid: str | None  # of its controller owner
+    digest: str  # of the leaves that our field manager owns, see core.covers
+    deleting: bool
+    created: datetime
+    seen: Any  # what the kind's `observe` made of the body; a frozen value
+
+
+@dataclass(frozen=True, slots=True)
+class PodRecord:
+    """A pod of a job or of a service, for its cost and for why an attempt ended."""
+
+    name: str
+    uid: str
+    scheduled: datetime | None
+    finished: datetime | None  # when its last container ended; None while it runs
+    cpu: str  # sums of the containers' requests
+    memory: str
+    accelerators: int
+    ready: bool
+    labels: Mapping[str, str]
+    interrupted: bool  # evicted, preempted, or its node was lost
+    message: str = ""  # why it can't be scheduled or started, in Kubernetes' words
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """The API server refused a child: its words, until the plan for that child changes."""
+
+    resource: Resource
+    name: str
+    digest: str  # of the plan that was refused
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """All that a planner may know besides the object, the configuration and the time."""
+
+    children: Mapping[tuple[str, str], ChildRecord] = field(default_factory=dict)  # by (kind, name); owned by the object
+    pods: tuple[PodRecord, ...] = ()
+    reference: Any | None = None  # the TrainingJob or CompressionJob that the spec names, if it exists
+    report: Report | None = None  # what the program told us and the status does not have yet
+    missing: frozenset[Resource] = frozenset()  # kinds that the API server does not serve
+    rejections: tuple[Rejection, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A Kubernetes Event about the object; sent only after the status that it speaks of was written."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be. Owned children that are not in it are deleted."""
+
+    children: tuple[Child, ...] = ()
+    status: Mapping[str, Any] = field(default_factory=dict)  # whole, as JSON
+    events: tuple[Event, ...] = ()
+    requeue_after: float | None = None  # seconds; None: only when something changes
+    # Owned children that stay though they are not planned (a finished attempt's RayJob, whose log people read).
+    keep: frozenset[tuple[str, str]] = frozenset()
