@@ -1,4 +1,4 @@
-"""The contract with the user: every field of the three kinds, of a model's manifest, of a report and of the configuration.
+"""The contract with the user: every field of the kinds, of a model's manifest, of a report and of the configuration.
 
 Only pydantic is imported here, so that the operator, the workload and the server can share it.
 """

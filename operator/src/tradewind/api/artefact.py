@@ -17,7 +17,9 @@ class Tensor(Observed):
     """An input or output of the model, in the terms of the Open Inference Protocol v2."""
 
     name: str = Field(description="Name in the ONNX graph.")
-    datatype: Literal["BOOL", "UINT8", "INT8", "INT32", "INT64", "FP16", "FP32", "FP64"] = Field(description="Element type.")
+    datatype: Literal["BOOL", "UINT8", "INT8", "INT32", "INT64", "FP16", "FP32", "FP64"] = Field(
+        description="Element type."
+    )
     shape: tuple[int, ...] = Field(description="Sizes of the axes; -1 is the number of rows.")
 
 

@@ -1,4 +1,4 @@
-"""The building blocks of the fields: models with camel-case names, CEL rules, decimals, quantities and store addresses."""
+"""What fields are built of: models with camel-case names, CEL rules, decimals, quantities and store addresses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ class Rule:
 class Model(BaseModel):
     """A part of a spec: unknown fields are refused, values can't be changed after reading."""
 
-    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="forbid", frozen=True
+    )
 
     rules: ClassVar[tuple[Rule, ...]] = ()
 
@@ -32,7 +34,7 @@ class Model(BaseModel):
 
 
 class Observed(Model):
-    """A part of a status, or what another program wrote: fields that we don't know (of a later version) are passed over."""
+    """A part of a status, or what another program wrote: fields that we don't know are passed over."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -106,7 +108,9 @@ Column = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 class KeyValue(Observed):
     """A named measurement."""
 
-    name: Annotated[str, StringConstraints(max_length=63)] = Field(description="Name of the metric, for example accuracy.")
+    name: Annotated[str, StringConstraints(max_length=63)] = Field(
+        description="Name of the metric, for example accuracy."
+    )
     value: Annotated[str, StringConstraints(max_length=63)] = Field(description="Its value, as a decimal string.")
 
 
@@ -140,7 +144,9 @@ class Cost(Observed):
 class Status(Observed):
     """What all three kinds report."""
 
-    observed_generation: int | None = Field(default=None, description="Generation of the spec that this status speaks of.")
+    observed_generation: int | None = Field(
+        default=None, description="Generation of the spec that this status speaks of."
+    )
     phase: str | None = Field(default=None, description="One word computed from the conditions, for people.")
     conditions: tuple[Condition, ...] = Field(
         default=(),

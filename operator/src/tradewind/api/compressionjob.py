@@ -79,7 +79,8 @@ class Candidate(Model):
     rules = (
         Rule("self.name != 'baseline'", "the uncompressed model is always measured as 'baseline': choose another name"),
         Rule(
-            "self.methods.size() < 2 || !self.methods.exists(m, has(m.quantize)) || has(self.methods[self.methods.size() - 1].quantize)",
+            "self.methods.size() < 2 || !self.methods.exists(m, has(m.quantize))"
+            " || has(self.methods[self.methods.size() - 1].quantize)",
             "quantize ends a candidate: put prune before it",
         ),
         Rule("self.methods.filter(m, has(m.quantize)).size() <= 1", "a candidate is quantised once"),
@@ -100,7 +101,9 @@ class Goals(Model):
     """What a variant must reach to be accepted."""
 
     max_accuracy_loss_percent: DecimalString = Field(
-        default="1", validate_default=True, description="Largest loss of accuracy against the baseline, in percentage points."
+        default="1",
+        validate_default=True,
+        description="Largest loss of accuracy against the baseline, in percentage points.",
     )
     max_latency_ms: LatencyGoal | None = Field(default=None, description="Longest latency.")
     max_size_bytes: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Largest size of model.onnx.")
@@ -109,7 +112,9 @@ class Goals(Model):
 class Measure(Model):
     """How the variants are measured."""
 
-    pool: Name | None = Field(default=None, description="Row of the price table to measure on; the first row when left out.")
+    pool: Name | None = Field(
+        default=None, description="Row of the price table to measure on; the first row when left out."
+    )
     cpus: Quantity = Field(default="1", description="CPU of the pod that measures.")
     memory: Quantity = Field(default="2Gi", description="Memory of the pod that measures.")
     threads: Annotated[int, Field(ge=1, le=256)] = Field(default=1, description="Threads of ONNX Runtime.")
@@ -128,12 +133,14 @@ class CompressionJobSpec(Model):
     rules = (
         Rule(
             "!has(self.model.storageUri) || has(self.data)",
-            "a model from a storageUri has no data of its own: set spec.data (train for calibration, validation for accuracy)",
+            "a model from a storageUri has no data of its own: set spec.data (train to calibrate, validation to judge)",
         ),
     )
 
     model: ModelSource = Field(description="The model to compress.")
-    data: Data | None = Field(default=None, description="Data to calibrate, fine-tune and judge with; the training job's when left out.")
+    data: Data | None = Field(
+        default=None, description="Data to calibrate, fine-tune and judge with; the training job's when left out."
+    )
     candidates: Annotated[tuple[Candidate, ...], Field(min_length=1, max_length=31)] = Field(
         description="Variants to make.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
@@ -161,19 +168,33 @@ class Variant(Observed):
         description="Accepted; Regression: too much accuracy lost; NotFaster: not faster and not smaller than the "
         "baseline; Infeasible: misses a goal of latency or size; Failed: could not be made."
     )
-    reason: Annotated[str, StringConstraints(max_length=1024)] = Field(description="The verdict in a sentence with its numbers.")
+    reason: Annotated[str, StringConstraints(max_length=1024)] = Field(
+        description="The verdict in a sentence with its numbers."
+    )
     accuracy: str | None = Field(default=None, description="On the whole validation set, through ONNX Runtime.")
     accuracy_delta: str | None = Field(default=None, description="Against the baseline, in percentage points.")
-    latency_p50_ms: str | None = Field(default=None, alias="latencyP50Ms", description="Median latency in milliseconds.")
-    latency_p95_ms: str | None = Field(default=None, alias="latencyP95Ms", description="95th percentile in milliseconds.")
+    latency_p50_ms: str | None = Field(
+        default=None, alias="latencyP50Ms", description="Median latency in milliseconds."
+    )
+    latency_p95_ms: str | None = Field(
+        default=None, alias="latencyP95Ms", description="95th percentile in milliseconds."
+    )
     throughput_per_second: str | None = Field(default=None, description="Rows a second at the best batch size.")
     size_bytes: int | None = Field(default=None, description="Size of model.onnx.")
     peak_memory_bytes: int | None = Field(default=None, description="Peak resident memory of a process that serves it.")
-    cost_per_million: str | None = Field(default=None, description="Price of a million rows at that throughput, or Unknown.")
+    cost_per_million: str | None = Field(
+        default=None, description="Price of a million rows at that throughput, or Unknown."
+    )
     speedup: SpeedUp | None = Field(default=None, description="Against the baseline.")
-    pareto: bool | None = Field(default=None, description="No other variant is at least as good in accuracy, latency and size.")
-    storage_uri: Annotated[str, StringConstraints(max_length=512)] | None = Field(default=None, description="Folder with its files.")
-    digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")] | None = Field(default=None, description="SHA-256 of its model.json.")
+    pareto: bool | None = Field(
+        default=None, description="No other variant is at least as good in accuracy, latency and size."
+    )
+    storage_uri: Annotated[str, StringConstraints(max_length=512)] | None = Field(
+        default=None, description="Folder with its files."
+    )
+    digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")] | None = Field(
+        default=None, description="SHA-256 of its model.json."
+    )
 
 
 class CompressionResult(Observed):
@@ -196,11 +217,15 @@ class CompressionJobStatus(Status):
     interruptions: int | None = Field(default=None, description="Attempts that ended by a lost pod or node.")
     errors: int | None = Field(default=None, description="Attempts that ended by an error of the program.")
     start_time: str | None = Field(default=None, description="When the first attempt started (RFC 3339).")
-    last_checkpoint: CheckpointRecord | None = Field(default=None, description="Variants finished so far are kept across attempts.")
+    last_checkpoint: CheckpointRecord | None = Field(
+        default=None, description="Variants finished so far are kept across attempts."
+    )
     pool: PoolChoice | None = Field(default=None, description="The pool that was measured on.")
     ray_job_name: str | None = Field(default=None, description="The RayJob of the present or last attempt.")
     source_digest: str | None = Field(default=None, description="Digest of the model that was compressed.")
-    variants: Annotated[tuple[Variant, ...], Field(max_length=32)] = Field(default=(), description="Measured models, the baseline first.")
+    variants: Annotated[tuple[Variant, ...], Field(max_length=32)] = Field(
+        default=(), description="Measured models, the baseline first."
+    )
     report_uri: str | None = Field(default=None, description="Folder with report.json and report.html.")
     cpu: str | None = Field(default=None, description="Processor and instruction set that was measured on.")
     accepted: int | None = Field(default=None, description="Number of accepted variants besides the baseline.")
@@ -216,7 +241,9 @@ class CompressionJob(Observed):
     short_name: ClassVar[str] = "cj"
     columns: ClassVar[tuple[PrinterColumn, ...]] = (
         PrinterColumn("Phase", ".status.phase", description="One word for the state."),
-        PrinterColumn("Progress", ".status.trainerStatus.progressPercentage", "integer", "Percent of the variants done."),
+        PrinterColumn(
+            "Progress", ".status.trainerStatus.progressPercentage", "integer", "Percent of the variants done."
+        ),
         PrinterColumn("Accepted", ".status.accepted", "integer", "Number of accepted variants."),
         PrinterColumn("Speedup", ".status.bestSpeedup", description="Largest speed-up of an accepted variant."),
         PrinterColumn("Cost", ".status.cost.accrued", description="Money so far."),

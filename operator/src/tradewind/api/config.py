@@ -21,7 +21,9 @@ class Toleration(Model):
 class Accelerator(Model):
     """What a node of the pool computes with besides its CPU."""
 
-    resource: Literal["nvidia.com/gpu", "google.com/tpu"] = Field(description="Extended resource that the pods ask for.")
+    resource: Literal["nvidia.com/gpu", "google.com/tpu"] = Field(
+        description="Extended resource that the pods ask for."
+    )
     type: str = Field(description="For people, for example nvidia-l4 or tpu-v5-lite-podslice.")
     count: Annotated[int, Field(ge=1)] = Field(description="On each node.")
     topology: Annotated[str, StringConstraints(pattern=r"^[0-9]+x[0-9]+(x[0-9]+)?$")] | None = Field(
@@ -72,14 +74,20 @@ class Reporting(Model):
 class NetworkPolicySettings(Model):
     """Who may reach Ray's dashboard, which runs what it is asked to."""
 
-    kuberay_namespace: str = Field(default="kuberay-system", description="Namespace of the KubeRay operator, which submits the jobs.")
+    kuberay_namespace: str = Field(
+        default="kuberay-system", description="Namespace of the KubeRay operator, which submits the jobs."
+    )
 
 
 class Config(Model):
     """The operator's configuration."""
 
-    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = Field(default="USD", description="ISO 4217 code of all prices.")
-    pools: Annotated[tuple[Pool, ...], Field(min_length=1)] = Field(description="The price table; the first row is the default pool.")
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = Field(
+        default="USD", description="ISO 4217 code of all prices."
+    )
+    pools: Annotated[tuple[Pool, ...], Field(min_length=1)] = Field(
+        description="The price table; the first row is the default pool."
+    )
     images: Images
     reporting: Reporting
     network_policy: NetworkPolicySettings = Field(default_factory=NetworkPolicySettings)
@@ -96,5 +104,3 @@ class Config(Model):
         if name is None:
             return self.pools[0]
         return next((pool for pool in self.pools if pool.name == name), None)
-
-

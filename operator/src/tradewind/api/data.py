@@ -16,7 +16,7 @@ class Dataset(Model):
         description="File or folder: pvc://<claim>/<path>, a PersistentVolumeClaim of the object's own namespace."
     )
     format: Literal["csv", "parquet", "npz"] = Field(
-        description="csv and parquet have a column a feature; npz has an array of inputs (rows first) and one of labels."
+        description="csv and parquet: a column a feature; npz has an array of inputs, rows first, and one of labels."
     )
 
 
@@ -37,7 +37,7 @@ class DropNulls(Model):
 
 
 class Impute(Model):
-    """Fill missing values with a number that was fitted on the training split; it becomes part of the exported model."""
+    """Fill missing values with a number fitted on the training split; it becomes part of the exported model."""
 
     strategy: Literal["mean", "median"] = Field(default="mean", description="What a missing value becomes.")
 
@@ -45,14 +45,20 @@ class Impute(Model):
 class Augment(Model):
     """Vary each training image at random; validation data stays as it is. Only for image tasks."""
 
-    shift_pixels: Annotated[int, Field(ge=0, le=64)] = Field(default=0, description="Largest shift along each axis, in pixels.")
-    rotate_degrees: Annotated[int, Field(ge=0, le=180)] = Field(default=0, description="Largest rotation to either side, in degrees.")
+    shift_pixels: Annotated[int, Field(ge=0, le=64)] = Field(
+        default=0, description="Largest shift along each axis, in pixels."
+    )
+    rotate_degrees: Annotated[int, Field(ge=0, le=180)] = Field(
+        default=0, description="Largest rotation to either side, in degrees."
+    )
 
 
 class Step(OneOf):
     """One step of the preparation, in the order given."""
 
-    drop_duplicates: DropDuplicates | None = Field(default=None, description="Leave only the first of rows that are equal.")
+    drop_duplicates: DropDuplicates | None = Field(
+        default=None, description="Leave only the first of rows that are equal."
+    )
     drop_nulls: DropNulls | None = Field(default=None, description="Leave out rows with a missing or not finite value.")
     impute: Impute | None = Field(default=None, description="Fill missing values with a fitted number.")
     standardize: Empty | None = Field(
@@ -78,15 +84,17 @@ class Data(Model):
     validation_fraction: FractionString | None = Field(
         default=None, description="Share of the training rows, chosen by the seed, that is held back for validation."
     )
-    label: Column = Field(default="label", description="Column (csv, parquet) or array (npz) with the class of each row.")
+    label: Column = Field(
+        default="label", description="Column (csv, parquet) or array (npz) with the class of each row."
+    )
     inputs: Annotated[tuple[Column, ...], Field(max_length=1024)] = Field(
         default=(),
         description="Columns, or the one array, that the model sees; when empty, all but the label.",
     )
-    image_shape: Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=2, max_length=3)] | None = Field(
+    image_shape: (
+        Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=2, max_length=3)] | None
+    ) = Field(
         default=None,
         description="Height, width and channels of an image whose pixels are columns; npz arrays carry their shape.",
     )
     prepare: Annotated[tuple[Step, ...], Field(max_length=32)] = Field(default=(), description="Steps, in order.")
-
-

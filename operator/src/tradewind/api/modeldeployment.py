@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from tradewind.api.base import (
     Cost,
@@ -42,8 +42,12 @@ class Where(Model):
     """Bounds that a variant must keep to be chosen."""
 
     min_accuracy: FractionString | None = Field(default=None, description="Lowest accuracy, 0 to 1.")
-    max_latency_p50_ms: DecimalString | None = Field(default=None, alias="maxLatencyP50Ms", description="Longest median latency in ms.")
-    max_latency_p95_ms: DecimalString | None = Field(default=None, alias="maxLatencyP95Ms", description="Longest 95th percentile in ms.")
+    max_latency_p50_ms: DecimalString | None = Field(
+        default=None, alias="maxLatencyP50Ms", description="Longest median latency in ms."
+    )
+    max_latency_p95_ms: DecimalString | None = Field(
+        default=None, alias="maxLatencyP95Ms", description="Longest 95th percentile in ms."
+    )
     max_size_bytes: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Largest size of model.onnx.")
 
 
@@ -66,14 +70,14 @@ class ServingResources(Model):
 class Scaling(Model):
     """How many replicas, and what moves their number."""
 
-    rules = (
-        Rule("self.minReplicas <= self.maxReplicas", "minReplicas must not be above maxReplicas"),
-    )
+    rules = (Rule("self.minReplicas <= self.maxReplicas", "minReplicas must not be above maxReplicas"),)
 
     min_replicas: Annotated[int, Field(ge=1, le=1000)] = Field(default=1, description="Fewest replicas.")
     max_replicas: Annotated[int, Field(ge=1, le=1000)] = Field(default=1, description="Most replicas.")
     metric: Literal["cpu", "memory"] = Field(default="cpu", description="What the HorizontalPodAutoscaler looks at.")
-    target: Annotated[int, Field(ge=1, le=100)] = Field(default=70, description="Its mean over the replicas to keep, in percent of the request.")
+    target: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=70, description="Its mean over the replicas to keep, in percent of the request."
+    )
 
 
 class Alert(Model):
@@ -108,7 +112,9 @@ class ModelDeploymentSpec(Model):
     )
 
     model: ServedModel = Field(description="The model to serve.")
-    select: Select | None = Field(default=None, description="Which accepted variant is served; the cheapest when left out.")
+    select: Select | None = Field(
+        default=None, description="Which accepted variant is served; the cheapest when left out."
+    )
     expected_requests_per_second: DecimalString | None = Field(
         default=None, description="Load to reckon with when replicas and cost per million are computed."
     )
@@ -142,7 +148,9 @@ class ServingCost(Cost):
     """What the service costs (an estimate of allocation)."""
 
     per_hour: str | None = Field(default=None, description="At the present number of replicas, or Unknown.")
-    per_million: str | None = Field(default=None, description="For a million requests at the expected load, or Unknown.")
+    per_million: str | None = Field(
+        default=None, description="For a million requests at the expected load, or Unknown."
+    )
 
 
 class ModelDeploymentStatus(Status):

@@ -27,20 +27,24 @@ def report_path(namespace: str, plural: str, name: str) -> str:
 class Failure(Observed):
     """Why a program gave up: a mistake in its input, which another attempt would only repeat."""
 
-    reason: Literal["InvalidData", "InvalidModel", "StorageFailed", "NotSupported", "ProgramFailed"] = Field(description="Kind of failure.")
+    reason: Literal["InvalidData", "InvalidModel", "StorageFailed", "NotSupported", "ProgramFailed"] = Field(
+        description="Kind of failure."
+    )
     message: Annotated[str, StringConstraints(max_length=4096)] = Field(
         description="What was wrong, where, and what to do."
     )
 
 
 class Report(Observed):
-    """Body of a POST to the report endpoint. Answer 200: it is in the object's status, and may be forgotten by the sender."""
+    """Body of a POST to the report endpoint. Answer 200: it is in the object's status; the sender may forget it."""
 
     attempt: int | None = Field(default=None, description="Attempt that speaks; a report of an earlier one is refused.")
     trainer_status: TrainerStatus | None = None
     last_checkpoint: CheckpointRecord | None = None
     model: ModelResult | None = Field(default=None, description="A TrainingJob's result: the last report.")
-    compression: CompressionResult | None = Field(default=None, description="A CompressionJob's result: the last report.")
+    compression: CompressionResult | None = Field(
+        default=None, description="A CompressionJob's result: the last report."
+    )
     failure: Failure | None = Field(default=None, description="The program gave up: the last report.")
 
     @model_validator(mode="after")
@@ -71,6 +75,10 @@ class JobDocument(Observed):
     uid: str
     attempt: int
     report_url: str = Field(description="URL to POST reports to.")
-    price_per_hour: str | None = Field(default=None, description="Price of the measuring pod's share of its node; None is Unknown.")
+    price_per_hour: str | None = Field(
+        default=None, description="Price of the measuring pod's share of its node; None is Unknown."
+    )
     source: SourceModel | None = Field(default=None, description="CompressionJob: the model to compress.")
-    spec: dict[str, Any] = Field(description="The object's spec, references resolved (TrainingJobSpec or CompressionJobSpec).")
+    spec: dict[str, Any] = Field(
+        description="The object's spec, references resolved (TrainingJobSpec or CompressionJobSpec)."
+    )

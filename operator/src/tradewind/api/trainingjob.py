@@ -13,8 +13,8 @@ from tradewind.api.base import (
     KeyValue,
     Model,
     Name,
-    Observed,
     ObjectMeta,
+    Observed,
     PrinterColumn,
     Quantity,
     Rule,
@@ -49,7 +49,9 @@ class Architecture(Model):
     hidden_units: Annotated[tuple[Units, ...], Field(max_length=8)] = Field(
         default=(), description="Width of each hidden fully connected layer; one of 128 when empty (mlp, cnn)."
     )
-    dropout: FractionString | None = Field(default=None, description="Share of units left out before each hidden layer while training.")
+    dropout: FractionString | None = Field(
+        default=None, description="Share of units left out before each hidden layer while training."
+    )
 
 
 class Optimizer(Model):
@@ -60,7 +62,9 @@ class Optimizer(Model):
     name: Literal["adamw", "adam", "sgd"] = Field(default="adamw", description="Algorithm, as in torch.optim.")
     lr: DecimalString = Field(default="0.001", validate_default=True, description="Learning rate at the start.")
     weight_decay: DecimalString = Field(default="0.01", validate_default=True, description="Weight decay.")
-    schedule: Literal["constant", "cosine"] = Field(default="cosine", description="Course of the learning rate over all steps.")
+    schedule: Literal["constant", "cosine"] = Field(
+        default="cosine", description="Course of the learning rate over all steps."
+    )
 
 
 class Recipe(Model):
@@ -87,7 +91,9 @@ class SecretKey(Model):
     """A key of a Secret in the object's namespace."""
 
     name: Name = Field(description="Name of the Secret.")
-    key: Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)] = Field(description="Key in it.")
+    key: Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)] = Field(
+        description="Key in it."
+    )
 
 
 class EnvVar(Model):
@@ -96,13 +102,18 @@ class EnvVar(Model):
     rules = (
         Rule("has(self.value) != has(self.secretKeyRef)", "give either value or secretKeyRef"),
         Rule(
-            "!self.name.startsWith('TRADEWIND_') && !self.name.startsWith('RAY_') && !self.name.startsWith('KUBEFLOW_')"
-            " && !(self.name in ['PATH', 'LD_PRELOAD', 'LD_LIBRARY_PATH', 'PYTHONPATH', 'PYTHONHOME', 'HOME', 'TMPDIR'])",
-            "this variable belongs to the platform (TRADEWIND_, RAY_, KUBEFLOW_, PATH, LD_*, PYTHON*): choose another name",
+            "!self.name.startsWith('TRADEWIND_') && !self.name.startsWith('RAY_')"
+            " && !self.name.startsWith('KUBEFLOW_')"
+            " && !(self.name in ['PATH', 'LD_PRELOAD', 'LD_LIBRARY_PATH', 'PYTHONPATH', 'PYTHONHOME', 'HOME',"
+            " 'TMPDIR'])",
+            "this variable belongs to the platform (TRADEWIND_, RAY_, KUBEFLOW_, PATH, LD_*, PYTHON*): "
+            "choose another name",
         ),
     )
 
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)] = Field(description="Its name.")
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)] = Field(
+        description="Its name."
+    )
     value: Annotated[str, StringConstraints(max_length=8192)] | None = Field(default=None, description="Its value.")
     secret_key_ref: SecretKey | None = Field(default=None, description="A Secret that has the value.")
 
@@ -190,18 +201,24 @@ class TrainingJobSpec(Model):
     """What to train, on what data, and where."""
 
     rules = (
-        Rule("has(self.recipe) != has(self.entrypoint)", "give either recipe (no code) or entrypoint (your own program)"),
-        Rule("!has(self.recipe) || has(self.data)", "a recipe needs data: set spec.data.train and spec.data.validation"),
         Rule(
-            "!has(self.recipe) || self.recipe.task == 'image-classification' || !has(self.data) || !has(self.data.prepare)"
-            " || !self.data.prepare.exists(s, has(s.augment))",
+            "has(self.recipe) != has(self.entrypoint)", "give either recipe (no code) or entrypoint (your own program)"
+        ),
+        Rule(
+            "!has(self.recipe) || has(self.data)", "a recipe needs data: set spec.data.train and spec.data.validation"
+        ),
+        Rule(
+            "!has(self.recipe) || self.recipe.task == 'image-classification' || !has(self.data)"
+            " || !has(self.data.prepare) || !self.data.prepare.exists(s, has(s.augment))",
             "augment shifts and rotates images: remove it from spec.data.prepare for a tabular task",
         ),
     )
 
     recipe: Recipe | None = Field(default=None, description="Training without code.")
     entrypoint: Entrypoint | None = Field(default=None, description="A program of your own on Ray Train.")
-    data: Data | None = Field(default=None, description="Training and validation data. Changing it does not restart a finished job.")
+    data: Data | None = Field(
+        default=None, description="Training and validation data. Changing it does not restart a finished job."
+    )
     resources: Resources = Field(default_factory=Resources, description="Where the training runs, and on how much.")
     run_policy: RunPolicy = Field(default_factory=RunPolicy, description="How the job lives.")
     checkpoint: Checkpoint = Field(default_factory=Checkpoint, description="When the state is written to the store.")
@@ -211,9 +228,15 @@ class TrainingJobSpec(Model):
 class TrainerStatus(Observed):
     """Progress, in the form of Kubeflow Trainer."""
 
-    progress_percentage: int | None = Field(default=None, ge=0, le=100, description="Share of the steps done, 0 to 100.")
-    estimated_remaining_seconds: int | None = Field(default=None, ge=0, description="Time to the end at the present speed.")
-    metrics: Annotated[tuple[KeyValue, ...], Field(max_length=64)] = Field(default=(), description="Latest measurements.")
+    progress_percentage: int | None = Field(
+        default=None, ge=0, le=100, description="Share of the steps done, 0 to 100."
+    )
+    estimated_remaining_seconds: int | None = Field(
+        default=None, ge=0, description="Time to the end at the present speed."
+    )
+    metrics: Annotated[tuple[KeyValue, ...], Field(max_length=64)] = Field(
+        default=(), description="Latest measurements."
+    )
     last_updated_time: str | None = Field(default=None, description="When the program last reported (RFC 3339).")
 
 
@@ -227,11 +250,15 @@ class CheckpointRecord(Observed):
 class ModelResult(Observed):
     """A finished model in the store."""
 
-    storage_uri: Annotated[str, StringConstraints(max_length=512)] = Field(description="Folder with model.onnx, model.safetensors and model.json.")
+    storage_uri: Annotated[str, StringConstraints(max_length=512)] = Field(
+        description="Folder with model.onnx, model.safetensors and model.json."
+    )
     digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")] = Field(
         description="SHA-256 of model.json, which has the SHA-256 of every other file."
     )
-    metrics: Annotated[tuple[KeyValue, ...], Field(max_length=64)] = Field(default=(), description="Measured on the whole validation set.")
+    metrics: Annotated[tuple[KeyValue, ...], Field(max_length=64)] = Field(
+        default=(), description="Measured on the whole validation set."
+    )
     size_bytes: int = Field(ge=0, description="Size of model.onnx.")
 
 
@@ -254,7 +281,9 @@ class TrainingJobStatus(Status):
     pool: PoolChoice | None = Field(default=None, description="The pool that the pods run on.")
     ray_job_name: str | None = Field(default=None, description="The RayJob of the present or last attempt.")
     dashboard_url: str | None = Field(
-        default=None, alias="dashboardURL", description="Ray's dashboard, reachable inside the cluster by those whom the NetworkPolicy lets in."
+        default=None,
+        alias="dashboardURL",
+        description="Ray's dashboard, reachable inside the cluster by those whom the NetworkPolicy lets in.",
     )
     model: ModelResult | None = Field(default=None, description="The finished model.")
     cost: Cost | None = Field(default=None, description="What it cost so far (an estimate of allocation).")

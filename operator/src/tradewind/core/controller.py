@@ -1,4 +1,4 @@
-"""The declaration of a controller: its kind, its children, its planner. The runtime, RBAC and indices follow from it."""
+"""The declaration of a controller: its kind, its children, its planner. Runtime, RBAC and indices follow from it."""
 
 from __future__ import annotations
 

@@ -81,7 +81,9 @@ class Rejection:
 class Observed:
     """All that a planner may know besides the object, the configuration and the time."""
 
-    children: Mapping[tuple[str, str], ChildRecord] = field(default_factory=dict)  # by (kind, name); owned by the object
+    children: Mapping[tuple[str, str], ChildRecord] = field(
+        default_factory=dict
+    )  # by (kind, name); owned by the object
     pods: tuple[PodRecord, ...] = ()
     reference: Any | None = None  # the TrainingJob or CompressionJob that the spec names, if it exists
     report: Report | None = None  # what the program told us and the status does not have yet

@@ -1,0 +1,69 @@
+"""What the operator asked of the API server, read from the audit log."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+OPERATOR = "system:serviceaccount:tradewind-system:tradewind-operator"
+WRITES = {"create", "update", "patch", "delete", "deletecollection"}
+# Counted apart: what is about the operator itself (its lease, checking a token), and Events.
+APART = {"leases", "tokenreviews", "events", "subjectaccessreviews"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request that the API server answered."""
+
+    verb: str
+    resource: str  # with the subresource: trainingjobs/status
+    namespace: str
+    name: str
+    code: int
+    time: str
+    uri: str
+
+
+def requests(log: Path, user: str = OPERATOR) -> Iterator[Request]:
+    """The requests of a user, in the order of their answers."""
+    with log.open() as lines:
+        for line in lines:
+            if user not in line or not line.endswith("\n"):
+                continue
+            entry = json.loads(line)
+            if entry["user"]["username"] != user or entry["stage"] != "ResponseComplete":
+                continue
+            about = entry.get("objectRef", {})
+            resource = "/".join(filter(None, (about.get("resource", ""), about.get("subresource", ""))))
+            yield Request(
+                entry["verb"],
+                resource,
+                about.get("namespace", ""),
+                about.get("name", ""),
+                entry.get("responseStatus", {}).get("code", 0),
+                entry["stageTimestamp"],
+                entry["requestURI"],
+            )
+
+
+def writes(log: Path, namespace: str, user: str = OPERATOR) -> Counter[tuple[str, str, str]]:
+    """How often each object of a namespace was written: by (verb, resource, name); Events and leases apart."""
+    return Counter(
+        (request.verb, request.resource, request.name)
+        for request in requests(log, user)
+        if request.verb in WRITES
+        and request.namespace == namespace
+        and request.resource.partition("/")[0] not in APART
+        and request.resource != "serviceaccounts/token"
+    )
+
+
+def events(log: Path, namespace: str, user: str = OPERATOR) -> int:
+    """How many Events were written in a namespace."""
+    return sum(
+        request.verb in WRITES and request.resource == "events" and request.namespace == namespace
+        for request in requests(log, user)
+    )

@@ -1,0 +1,1 @@
+"""The product's main job, shown: handwritten digits from raw data to predictions over HTTP."""

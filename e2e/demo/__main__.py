@@ -1,0 +1,53 @@
+"""`make demo` and `make demo-clean`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from e2e.demo import digits
+from e2e.installation import OPERATOR_NAMESPACE, ROOT, Failed, cluster, connect, install, prepare, say
+
+
+def show() -> None:
+    """Set everything up, run the digits path, print its result; raise `Failed` if anything of it is missing."""
+    start = time.monotonic()
+    kubernetes = prepare()
+    install(kubernetes)
+    ready = time.monotonic()
+    objects, answers = digits.run(kubernetes)
+    print(digits.describe(objects, answers))
+    path = digits.write(ROOT / "build", objects, answers)
+    gaps = digits.missing(objects, answers)
+    spent = f"set up in {ready - start:.0f} s, digits in {time.monotonic() - ready:.0f} s"
+    print(f"\n{spent}; all of it: {path.relative_to(ROOT)}")
+    if gaps:
+        raise Failed("; ".join(gaps))
+    where = (
+        f"kubectl --context {kubernetes.context}"
+        if kubernetes.context
+        else f"KUBECONFIG={kubernetes.kubeconfig} {kubernetes.kubectl}"
+    )
+    print(f"Look around with `{where} -n {digits.NAMESPACE} get tradewind`; `make demo-clean` removes it all.")
+
+
+def clean() -> None:
+    """Remove what the demo made; nothing else on a cluster of the user's."""
+    if not os.environ.get("CONTEXT"):
+        cluster("down")
+        return
+    kubernetes = connect()
+    say("removing the example, then the operator")
+    kubernetes.run("delete", "namespace", digits.NAMESPACE, "--ignore-not-found", "--wait=true")
+    kubernetes.run("delete", "-k", "e2e/overlay", "--ignore-not-found", "--wait=true")
+    left = kubernetes.find("namespace", OPERATOR_NAMESPACE)
+    if left:
+        raise Failed(f"namespace {OPERATOR_NAMESPACE} is still there")
+
+
+if __name__ == "__main__":
+    try:
+        clean() if sys.argv[1:] == ["clean"] else show()
+    except Failed as failure:
+        sys.exit(f"demo: {failure}")

@@ -1,0 +1,100 @@
+"""An installation of Tradewind to show or to test: the local cluster, or with CONTEXT a cluster that the user names."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+OPERATOR_NAMESPACE = "tradewind-system"
+IMAGES = {
+    "tradewind/operator:dev": "images/operator/Dockerfile",
+    "tradewind/workload:dev": "images/workload/Dockerfile",
+    "tradewind/server:dev": "images/server/Dockerfile",
+}
+
+
+class Failed(Exception):
+    """A step of an installation or a story did not work; the message says what to look at."""
+
+
+def say(text: str) -> None:
+    """Print a line of progress with the time of day."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+def cluster(*arguments: str) -> str:
+    """Run the local cluster's tool; its progress goes to stderr, what it answers is returned."""
+    command = [sys.executable, "-m", "e2e.cluster", *arguments]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise Failed(f"`python3 -m e2e.cluster {' '.join(arguments)}` failed, see above")
+    return done.stdout.strip()
+
+
+@dataclass(frozen=True)
+class Kubernetes:
+    """A cluster as kubectl sees it."""
+
+    kubectl: str
+    kubeconfig: str | None
+    context: str | None  # None: the local cluster of e2e.cluster
+
+    def run(self, *arguments: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run kubectl; on failure raise `Failed` with its words, unless check is False."""
+        options = [f"--context={self.context}"] if self.context else []
+        environment = os.environ | ({"KUBECONFIG": self.kubeconfig} if self.kubeconfig else {})
+        done = subprocess.run(
+            [self.kubectl, *options, *arguments], input=stdin, capture_output=True, text=True, env=environment, cwd=ROOT
+        )
+        if check and done.returncode:
+            raise Failed(f"kubectl {' '.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}")
+        return done
+
+    def get(self, *arguments: str) -> dict[str, Any]:
+        """`kubectl get ... -o json`."""
+        found: dict[str, Any] = json.loads(self.run("get", *arguments, "-o", "json").stdout)
+        return found
+
+    def find(self, *arguments: str) -> dict[str, Any] | None:
+        """`kubectl get ... -o json`, or None where there is no such object."""
+        done = self.run("get", *arguments, "-o", "json", "--ignore-not-found")
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def apply(self, manifest: str) -> None:
+        """Server-side apply of a manifest in YAML or JSON."""
+        self.run("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=manifest)
+
+
+def connect() -> Kubernetes:
+    """The cluster that CONTEXT names, or the local one, which must be up."""
+    if context := os.environ.get("CONTEXT"):
+        return Kubernetes(os.environ.get("KUBECTL", "kubectl"), None, context)
+    return Kubernetes(cluster("which", "kubectl"), cluster("kubeconfig"), None)
+
+
+def prepare() -> Kubernetes:
+    """Start the local cluster, build and load our images. On a cluster of the user's: only connect to it."""
+    if os.environ.get("CONTEXT"):
+        kubernetes = connect()
+        say(f"using the cluster of context {kubernetes.context}; it must have KubeRay, KServe and our images")
+        return kubernetes
+    say("the local cluster")
+    cluster("up")
+    for image, dockerfile in IMAGES.items():
+        say(f"image {image}")
+        cluster("build-image", image, "--dockerfile", dockerfile, "--context", ".", "--load")
+    return connect()
+
+
+def install(kubernetes: Kubernetes) -> None:
+    """Install the operator from manifests/base with the price table of e2e/overlay, and wait until it is ready."""
+    say("the operator: kubectl apply -k e2e/overlay")
+    kubernetes.run("apply", "--server-side", "--force-conflicts", "-k", "e2e/overlay")
+    kubernetes.run("-n", OPERATOR_NAMESPACE, "rollout", "status", "deployment/tradewind-operator", "--timeout=180s")

@@ -1,0 +1,1 @@
+"""What users live through, on a real cluster, told as tests."""

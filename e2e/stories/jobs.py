@@ -1,0 +1,41 @@
+"""Small objects for the stories, cut from the digits example."""
+
+from __future__ import annotations
+
+import copy
+
+from e2e.stories.conftest import digits_objects
+from e2e.stories.waiting import Item
+
+
+def _from_example(kind: str, namespace: str, name: str) -> Item:
+    item = copy.deepcopy(next(manifest for manifest in digits_objects() if manifest["kind"] == kind))
+    item["metadata"] = {"name": name, "namespace": namespace}
+    return item
+
+
+def training(namespace: str, name: str, epochs: int = 2) -> Item:
+    """A TrainingJob of a linear model on one worker: seconds, not minutes."""
+    item = _from_example("TrainingJob", namespace, name)
+    item["spec"]["recipe"] |= {"model": {"architecture": "mlp", "hiddenUnits": [32]}, "epochs": epochs}
+    item["spec"]["resources"]["workers"] = 1
+    item["spec"]["output"]["storageUri"] = f"pvc://digits/{name}"
+    return item
+
+
+def compression(namespace: str, name: str, training_job: str) -> Item:
+    """A CompressionJob of one quick candidate."""
+    item = _from_example("CompressionJob", namespace, name)
+    item["spec"]["model"] = {"trainingJob": training_job}
+    item["spec"]["candidates"] = item["spec"]["candidates"][:1]
+    item["spec"]["measure"]["repeats"] = 50
+    item["spec"]["output"]["storageUri"] = f"pvc://digits/{name}"
+    return item
+
+
+def deployment(namespace: str, name: str, model: Item) -> Item:
+    """A ModelDeployment of that model, without selection and alerts."""
+    item = _from_example("ModelDeployment", namespace, name)
+    item["spec"]["model"] = model
+    del item["spec"]["select"], item["spec"]["alerts"]
+    return item

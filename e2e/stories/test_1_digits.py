@@ -1,0 +1,109 @@
+"""The main job: one file applied, a model trained, compressed, served; and how few requests that took."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from e2e import audit
+from e2e.demo import digits
+from e2e.installation import ROOT, Kubernetes
+from e2e.stories.waiting import Item, until
+
+BUDGET = {"TrainingJob": 5, "CompressionJob": 5, "ModelDeployment": 6}
+EVENTS = 3
+CHILDREN = {
+    "TrainingJob": {"rayjobs": "digits-train-", "networkpolicies": "digits-train"},
+    "CompressionJob": {"rayjobs": "digits-compress-", "networkpolicies": "digits-compress"},
+    "ModelDeployment": {"inferenceservices": "digits", "prometheusrules": "digits"},
+}
+PLURALS = {"TrainingJob": "trainingjobs", "CompressionJob": "compressionjobs", "ModelDeployment": "modeldeployments"}
+
+
+@pytest.fixture(scope="module")
+def path(kubernetes: Kubernetes) -> tuple[dict[str, Item], dict[str, Any]]:
+    """The path, walked once."""
+    objects, answers = digits.run(kubernetes)
+    print(digits.describe(objects, answers))
+    digits.write(ROOT / "build", objects, answers)
+    return objects, answers
+
+
+def test_everything_promised_is_there(path: tuple[dict[str, Item], dict[str, Any]]) -> None:
+    assert digits.missing(*path) == []
+
+
+def test_the_file_served_is_the_file_accepted(path: tuple[dict[str, Item], dict[str, Any]]) -> None:
+    objects, _ = path
+    chosen = objects["ModelDeployment"]["status"]["variant"]
+    variants = {variant["name"]: variant for variant in objects["CompressionJob"]["status"]["variants"]}
+    assert variants[chosen["name"]]["digest"] == chosen["digest"]
+    assert variants[chosen["name"]]["verdict"] == "Accepted"
+
+
+def test_few_writes(path: tuple[dict[str, Item], dict[str, Any]], audit_log: Path) -> None:
+    written = audit.writes(audit_log, digits.NAMESPACE)
+    print("\n".join(f"{count} x {key}" for key, count in sorted(written.items())))
+    for kind, budget in BUDGET.items():
+        progress = progress_writes(audit_log, PLURALS[kind])
+        count = sum(
+            times
+            for (_, resource, name), times in written.items()
+            if resource == f"{PLURALS[kind]}/status"
+            or any(resource.startswith(child) and name.startswith(prefix) for child, prefix in CHILDREN[kind].items())
+        )
+        print(f"{kind}: {count} writes, {progress} of them progress reports")
+        assert count - progress <= budget, kind
+    assert audit.events(audit_log, digits.NAMESPACE) <= EVENTS * len(BUDGET)
+
+
+def progress_writes(log: Path, plural: str) -> int:
+    """Status writes beyond the first that has each phase: those that only carried the program's progress."""
+    posted = [r for r in audit.requests(log) if r.resource == f"{plural}/status" and r.namespace == digits.NAMESPACE]
+    return max(0, len(posted) - 3) if plural != "modeldeployments" else 0
+
+
+def test_applying_again_writes_nothing(
+    path: tuple[dict[str, Item], dict[str, Any]], kubernetes: Kubernetes, audit_log: Path
+) -> None:
+    before = audit.writes(audit_log, digits.NAMESPACE)
+    digits.apply(kubernetes)
+    until("the re-apply in the audit log", lambda: True, timeout=1)
+    import time
+
+    time.sleep(5)
+    assert audit.writes(audit_log, digits.NAMESPACE) == before
+
+
+def test_we_write_nothing_on_the_users_objects(
+    path: tuple[dict[str, Item], dict[str, Any]], kubernetes: Kubernetes
+) -> None:
+    given = {manifest["kind"]: manifest for manifest in _manifests()}
+    for item in kubernetes.get(digits.KINDS, "-n", digits.NAMESPACE, "--show-managed-fields")["items"]:
+        metadata = item["metadata"]
+        assert "annotations" not in metadata, item["kind"]
+        assert "finalizers" not in metadata, item["kind"]
+        assert "labels" not in metadata, item["kind"]
+        ours = [fields for fields in metadata["managedFields"] if fields["manager"] == "tradewind"]
+        assert [set(fields["fieldsV1"]) for fields in ours] == [{"f:status"}], item["kind"]
+        assert contains(item["spec"], given[item["kind"]]["spec"]), json.dumps(item["spec"])
+
+
+def contains(live: Any, given: Any) -> bool:
+    """Whether all that was given stands in the live object unchanged (defaults may have been added)."""
+    if isinstance(given, dict):
+        return isinstance(live, dict) and all(
+            key in live and contains(live[key], value) for key, value in given.items()
+        )
+    if isinstance(given, list):
+        return isinstance(live, list) and len(live) == len(given) and all(map(contains, live, given))
+    return bool(live == given)
+
+
+def _manifests() -> list[Item]:
+    from e2e.stories.conftest import digits_objects
+
+    return digits_objects()

@@ -1,0 +1,96 @@
+"""References and faults: waiting, the operator killed in each phase, children edited and deleted by hand."""
+
+from __future__ import annotations
+
+import yaml
+
+from e2e.installation import OPERATOR_NAMESPACE, Kubernetes
+from e2e.stories.jobs import compression, deployment, training
+from e2e.stories.waiting import Item, condition, until, until_condition
+
+
+def kill_operator(kubernetes: Kubernetes) -> None:
+    """SIGKILL to the operator: its pod is removed without grace, another takes over."""
+    kubernetes.run(
+        "-n",
+        OPERATOR_NAMESPACE,
+        "delete",
+        "pod",
+        "-l",
+        "app.kubernetes.io/name=tradewind-operator",
+        "--grace-period=0",
+        "--force",
+    )
+
+
+def test_a_pipeline_waits_then_proceeds_through_kills(kubernetes: Kubernetes, data: str) -> None:
+    """A job whose reference is missing says so, goes on when it comes; the operator dies in each phase: same end."""
+    kubernetes.apply(yaml.safe_dump(compression(data, "later", "first")))
+    kubernetes.apply(yaml.safe_dump(deployment(data, "later", {"compressionJob": "later"})))
+    waiting = until_condition(kubernetes, "compressionjob", data, "later", "Accepted", "False", timeout=60)
+    assert "first" in condition(waiting, "Accepted")["message"]
+    until_condition(kubernetes, "modeldeployment", data, "later", "Accepted", "False", timeout=60)
+    assert not kubernetes.get("rayjobs", "-n", data, "-l", "tradewind.dev/name=later")["items"]
+
+    kill_operator(kubernetes)  # while all wait
+    kubernetes.apply(yaml.safe_dump(training(data, "first")))
+    until("its RayJob", lambda: kubernetes.find("rayjob", "first-train-1", "-n", data), timeout=90)
+    kill_operator(kubernetes)  # just created
+    until_condition(kubernetes, "trainingjob", data, "first", "Running", timeout=240)
+    kill_operator(kubernetes)  # running, about to report
+    trained = until_condition(kubernetes, "trainingjob", data, "first", "Complete", timeout=240)
+    kill_operator(kubernetes)  # complete, the next one about to start
+    until_condition(kubernetes, "compressionjob", data, "later", "Running", timeout=240)
+    kill_operator(kubernetes)
+    compressed = until_condition(kubernetes, "compressionjob", data, "later", "Complete", timeout=300)
+    kill_operator(kubernetes)
+    served = until_condition(kubernetes, "modeldeployment", data, "later", "Ready", timeout=180)
+
+    assert trained["status"]["attempt"] == 1
+    assert compressed["status"]["attempt"] == 1
+    assert compressed["status"]["sourceDigest"] == trained["status"]["model"]["digest"]
+    assert served["status"]["variant"]["name"] in {variant["name"] for variant in compressed["status"]["variants"]}
+    names = sorted(job["metadata"]["name"] for job in kubernetes.get("rayjobs", "-n", data)["items"])
+    assert names == ["first-train-1", "later-compress-1"], "no attempt was started twice"
+
+
+def live(kubernetes: Kubernetes, namespace: str) -> Item:
+    item: Item = kubernetes.get("inferenceservice", "later", "-n", namespace)
+    return item
+
+
+def test_a_child_edited_by_hand_is_put_right(kubernetes: Kubernetes, data: str) -> None:
+    maximum = live(kubernetes, data)["spec"]["predictor"]["maxReplicas"]
+    kubernetes.run(
+        "-n",
+        data,
+        "patch",
+        "inferenceservice",
+        "later",
+        "--type=merge",
+        "-p",
+        '{"spec":{"predictor":{"maxReplicas":7}}}',
+    )
+    until(
+        "maxReplicas to be put right", lambda: live(kubernetes, data)["spec"]["predictor"]["maxReplicas"] == maximum, 30
+    )
+
+
+def test_a_child_deleted_is_made_again(kubernetes: Kubernetes, data: str) -> None:
+    before = live(kubernetes, data)["metadata"]["uid"]
+    kubernetes.run("-n", data, "delete", "inferenceservice", "later", "--wait=false")
+
+    def again() -> bool:
+        item = kubernetes.find("inferenceservice", "later", "-n", data)
+        return bool(item and item["metadata"]["uid"] != before)
+
+    until("another InferenceService", again, 60)
+    until_condition(kubernetes, "modeldeployment", data, "later", "Ready", timeout=120)
+
+
+def test_deleting_the_object_removes_its_children(kubernetes: Kubernetes, data: str) -> None:
+    kubernetes.run("-n", data, "delete", "modeldeployment/later", "compressionjob/later", "trainingjob/first")
+    for child in ("inferenceservices", "rayjobs", "rayclusters"):
+        until(f"no {child}", lambda child=child: not kubernetes.get(child, "-n", data)["items"], 60)  # type: ignore[misc]
+    ours = "app.kubernetes.io/managed-by=tradewind"
+    until("no network policies", lambda: not kubernetes.get("networkpolicies", "-n", data, "-l", ours)["items"], 60)

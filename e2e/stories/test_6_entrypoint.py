@@ -1,0 +1,73 @@
+"""A program of the user's own on Ray Train, from a ConfigMap."""
+
+from __future__ import annotations
+
+import yaml
+
+from e2e.installation import Kubernetes
+from e2e.stories.waiting import condition, until_condition
+
+PROGRAM = """
+import os, sys
+import ray.train
+from ray.train import ScalingConfig
+from ray.train.torch import TorchTrainer, prepare_model
+
+def loop():
+    import torch
+    torch.manual_seed(0)
+    model = prepare_model(torch.nn.Linear(1, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x = torch.linspace(-1, 1, 64).unsqueeze(1)
+    for _ in range(50):
+        loss = torch.nn.functional.mse_loss(model(x), 3 * x)
+        optimizer.zero_grad(); loss.backward(); optimizer.step()
+        ray.train.report({"loss": loss.item()})
+    assert loss.item() < 0.1, loss
+
+if sys.argv[1] == "fail":
+    sys.exit("this program fails on purpose")
+result = TorchTrainer(loop, scaling_config=ScalingConfig(num_workers=int(os.environ["TRADEWIND_WORKERS"]))).fit()
+print("loss", result.metrics["loss"], os.environ["GREETING"])
+"""
+
+
+def job(namespace: str, name: str, mode: str) -> str:
+    return yaml.safe_dump_all(
+        [
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": "program", "namespace": namespace},
+                "data": {"train.py": PROGRAM},
+            },
+            {
+                "apiVersion": "tradewind.dev/v1alpha1",
+                "kind": "TrainingJob",
+                "metadata": {"name": name, "namespace": namespace},
+                "spec": {
+                    "entrypoint": {
+                        "argv": ["python", "train.py", mode],
+                        "workingDir": {"configMap": "program"},
+                        "env": [{"name": "GREETING", "value": "a 'quoted' $(hostile) `value`; exit 1"}],
+                    },
+                    "resources": {"pool": "local", "workers": 1, "cpusPerWorker": "300m", "memoryPerWorker": "1500Mi"},
+                    "output": {"storageUri": f"pvc://digits/{name}"},
+                },
+            },
+        ]
+    )
+
+
+def test_a_program_from_a_config_map_runs_to_its_end(kubernetes: Kubernetes, data: str) -> None:
+    kubernetes.apply(job(data, "own-program", "train"))
+    done = until_condition(kubernetes, "trainingjob", data, "own-program", "Complete", timeout=300)
+    assert done["status"]["attempt"] == 1
+    kubernetes.run("-n", data, "delete", "trainingjob", "own-program")
+
+
+def test_a_program_that_fails_is_said_to_have_failed(kubernetes: Kubernetes, data: str) -> None:
+    kubernetes.apply(job(data, "failing", "fail"))
+    failed = until_condition(kubernetes, "trainingjob", data, "failing", "Failed", timeout=300)
+    assert condition(failed, "Failed")["message"]
+    kubernetes.run("-n", data, "delete", "trainingjob", "failing")
