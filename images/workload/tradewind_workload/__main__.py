@@ -1,0 +1,77 @@
+"""Entry of a job's driver: reads the document of the job and does what it says.
+
+Exit codes: 0 the operator knows the result (or has moved on), 1 the program failed and may be tried again, 2 it gave up for
+a reason that another attempt would only repeat, and has said so to the operator.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+# Before Ray is imported anywhere.
+os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+
+from tradewind.api.report import Failure, JobDocument, Report
+from tradewind_workload.document import read_document, training_spec
+from tradewind_workload.fault import Fault, Superseded
+from tradewind_workload.reporter import Refused, Reporter
+
+
+def main() -> int:
+    """Run the job. Returns the exit code."""
+    job = read_document()
+    reporter = Reporter(job, on_superseded=_leave)
+    try:
+        _dispatch(job, reporter)
+    except Superseded as error:
+        print(f"nothing more to do: {error}", flush=True)
+        return 0
+    except Fault as fault:
+        print(f"{fault.reason}: {fault.message}", file=sys.stderr, flush=True)
+        return _give_up(reporter, fault)
+    except (Refused, TimeoutError) as error:
+        print(f"the result could not be delivered: {error}", file=sys.stderr, flush=True)
+        return 1
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _dispatch(job: JobDocument, reporter: Reporter) -> None:
+    if job.kind == "CompressionJob":
+        from tradewind_workload.compression import job as compression
+
+        compression.run(job, reporter)
+    elif training_spec(job).recipe is not None:
+        from tradewind_workload import recipe
+
+        recipe.run(job, reporter)
+    else:
+        from tradewind_workload import program
+
+        program.run(job, reporter)
+
+
+def _give_up(reporter: Reporter, fault: Fault) -> int:
+    try:
+        reporter.final(Report(failure=Failure(reason=fault.reason, message=fault.message[:4096])))
+    except Superseded:
+        return 0
+    except (Refused, TimeoutError) as error:
+        print(f"the failure could not be delivered: {error}", file=sys.stderr, flush=True)
+        return 1
+    return 2
+
+
+def _leave() -> None:
+    print("the operator has moved on", flush=True)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""The folder of a model on the volume: whole or not there at all, and what was read is what was written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tradewind.api.artefact import MANIFEST, File, Manifest
+from tradewind_workload.fault import Fault
+
+ONNX = "model.onnx"
+WEIGHTS = "model.safetensors"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """A reader sees the old file or the whole new one, also after a crash: written beside, synced, renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with open(beside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+        _sync(path.parent)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise Fault("StorageFailed", _storage_message(path, error)) from error
+
+
+def _storage_message(path: Path, error: OSError) -> str:
+    remedy = {
+        28: "make the PersistentVolumeClaim larger or free space on it",
+        122: "raise the quota of the volume",
+        13: "let group 10001 write there (fsGroup), or choose another spec.output.storageUri",
+        30: "the volume is read-only: choose another spec.output.storageUri",
+    }.get(error.errno or 0, "check the volume of spec.output.storageUri")
+    return f"{path} could not be written ({error.strerror}): {remedy}."
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def begin(folder: Path, files: Mapping[str, bytes]) -> dict[str, File]:
+    """Write the files of a model; the folder counts as a model only when `finish` has written its manifest."""
+    try:
+        (folder / MANIFEST).unlink(missing_ok=True)
+        # What an earlier model left would lie there unnamed by the new manifest.
+        for stale in ({ONNX, WEIGHTS} - files.keys()):
+            (folder / stale).unlink(missing_ok=True)
+    except OSError as error:
+        raise Fault("StorageFailed", _storage_message(folder / MANIFEST, error)) from error
+    for name, content in files.items():
+        write_atomically(folder / name, content)
+    return {
+        name: File(sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content)) for name, content in sorted(files.items())
+    }
+
+
+def finish(folder: Path, manifest: Manifest) -> str:
+    """Write the manifest, which makes the folder a model. Returns its digest, `sha256:<hex>`."""
+    content = manifest.model_dump_json(by_alias=True, exclude_none=True, indent=1).encode()
+    write_atomically(folder / MANIFEST, content)
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def open_model(folder: Path, digest: str | None = None) -> tuple[Manifest, str]:
+    """Read the manifest of a folder and check the hash of every file it names (and its own, where one is given).
+
+    Returns the manifest and its digest. Raises Fault(InvalidModel) with what differs.
+    """
+    path = folder / MANIFEST
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise Fault("InvalidModel", f"{path} does not exist: the folder must hold a model that Tradewind made.") from None
+    found = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    if digest is not None and found != digest:
+        raise Fault(
+            "InvalidModel",
+            f"{path} was changed: its digest is {found}, and {digest} was expected. Train the model again, or name another one.",
+        )
+    try:
+        manifest = Manifest.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "it"
+        raise Fault("InvalidModel", f"{path} is not the manifest of a model: {where}: {first['msg']}.") from None
+    for name, file in manifest.files.items():
+        if "/" in name or name.startswith("."):
+            raise Fault("InvalidModel", f"{path} names the file {name!r}, which is outside of the model's folder.")
+        if not (folder / name).is_file():
+            raise Fault("InvalidModel", f"{folder / name} does not exist, though {MANIFEST} names it.")
+        if sha256(folder / name) != file.sha256:
+            raise Fault("InvalidModel", f"{folder / name} was changed after {MANIFEST} was written: its SHA-256 differs.")
+    return manifest, found
