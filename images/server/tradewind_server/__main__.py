@@ -1,0 +1,73 @@
+"""`python -m tradewind_server --model_name=digits --model_dir=/mnt/models`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from tradewind_server import logs
+from tradewind_server.cpus import allowed_threads
+
+
+def arguments() -> argparse.Namespace:
+    """Arguments in the spelling of KServe's servers; ServingRuntimes pass the first two."""
+    parser = argparse.ArgumentParser(
+        prog="tradewind_server",
+        description="Serves an ONNX model over KServe's protocols v1 and v2.",
+        epilog="Environment: TRADEWIND_MODEL_DIGEST is the digest that the model must have (sha256:...); "
+        "TRADEWIND_THREADS overrides the number of threads, which is taken from the control group.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--model_name", required=True, help="name of the model in paths")
+    parser.add_argument(
+        "--model_dir", type=Path, default=Path("/mnt/models"), help="an ONNX file, or a folder with one"
+    )
+    parser.add_argument("--http_port", type=int, default=8080, help="port of predictions, health and metrics")
+    parser.add_argument("--max_body_bytes", type=_positive, default=16 << 20, help="largest body of a request")
+    parser.add_argument("--max_rows", type=_positive, default=4096, help="most rows in a request")
+    parser.add_argument("--max_queue", type=_positive, default=128, help="most requests that wait for the model")
+    parser.add_argument("--drain_seconds", type=float, default=5.0, help="how long to answer on after SIGTERM")
+    parser.add_argument("--grace_seconds", type=_positive, default=20, help="how long what runs may take after that")
+    parser.add_argument("--log_format", choices=("json", "text"), default="json", help="form of the log's lines")
+    args = parser.parse_args()
+    if "/" in args.model_name or not args.model_name.isprintable():
+        parser.error("--model_name is a part of a path: letters, digits, - and _")
+    return args
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return value
+
+
+def _threads() -> int:
+    text = os.environ.get("TRADEWIND_THREADS", "")
+    if not text:
+        return allowed_threads()
+    if not text.isdigit() or not 1 <= int(text) <= 1024:
+        raise SystemExit(f"TRADEWIND_THREADS must be a number from 1 to 1024, got {text!r}")
+    return int(text)
+
+
+def main() -> None:
+    """Runs the server until SIGTERM."""
+    args = arguments()
+    logs.configure(args.log_format)
+    threads = _threads()
+    # Libraries that make threads of their own look here; what they would make is beside ONNX Runtime's.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+    # Only now: arguments are checked at once, and KServe's import takes a second.
+    from tradewind_server.model import OnnxModel, expected_digest
+    from tradewind_server.server import Server
+
+    model = OnnxModel(args.model_name, args.model_dir, expected_digest(), threads, args.max_queue, args.max_rows)
+    Server(args.http_port, args.max_body_bytes, args.drain_seconds, args.grace_seconds).start([model])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Where a model lies: which file is served, what its manifest says, and whether it is what was accepted."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tradewind.api.artefact import MANIFEST, Manifest
+
+NORM = "model.onnx"
+_CHUNK = 1 << 20
+
+
+class Unservable(Exception):
+    """The model can't be served; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A model as it lies on the volume, after every check of its bytes."""
+
+    path: Path
+    onnx: bytes
+    manifest: Manifest | None
+    digest: str
+    # Where tensors outside of the file may lie; None where only the file itself is mounted.
+    weights: Path | None
+
+
+def read(model_dir: Path, expected_digest: str | None) -> Artefact:
+    """Reads the model. `model_dir` is an ONNX file or a folder with one.
+
+    The digest is that of model.json, or of the ONNX file where there is no model.json; `sha256:` and hex digits.
+    Raises Unservable if anything is missing, or isn't what the manifest or `expected_digest` says.
+    """
+    path = _find(model_dir)
+    onnx = _bytes(path)
+    folder = model_dir if model_dir.is_dir() else None
+    manifest_path = folder / MANIFEST if folder else None
+    manifest, identity = None, onnx
+    if manifest_path and manifest_path.exists():
+        identity = _bytes(manifest_path)
+        manifest = _manifest(identity, manifest_path)
+    digest = "sha256:" + hashlib.sha256(identity).hexdigest()
+    if expected_digest and digest != expected_digest:
+        what = manifest_path if manifest else path
+        raise Unservable(
+            f"{what} has the digest {digest}, but {expected_digest} was accepted: the model was replaced since then."
+            " Put the accepted model back, or let the new one be accepted"
+        )
+    if manifest and folder:
+        _check_files(manifest, folder, path.name, onnx)
+    return Artefact(path=path, onnx=onnx, manifest=manifest, digest=digest, weights=folder)
+
+
+def _find(model_dir: Path) -> Path:
+    if model_dir.is_file():
+        return model_dir
+    if not model_dir.is_dir():
+        raise Unservable(f"{model_dir} does not exist: is the volume mounted, and the path in storageUri right?")
+    if (model_dir / NORM).is_file():
+        return model_dir / NORM
+    found = sorted(entry.name for entry in model_dir.iterdir() if entry.suffix == ".onnx" and entry.is_file())
+    if len(found) == 1:
+        return model_dir / found[0]
+    if not found:
+        raise Unservable(
+            f"{model_dir} has no *.onnx file: export the model as {NORM}, or correct the path in storageUri"
+        )
+    raise Unservable(
+        f"{model_dir} has {len(found)} ONNX files ({', '.join(found[:5])}): call the one to serve {NORM},"
+        " or give its own path in storageUri"
+    )
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Unservable(f"{path} can't be read: {error.strerror}. Files must be readable by user 10001") from error
+
+
+def _manifest(content: bytes, path: Path) -> Manifest:
+    try:
+        return Manifest.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(map(str, first["loc"])) or "the document"
+        raise Unservable(f"{path} is not a manifest of version 1: {field}: {first['msg']}") from error
+
+
+def _check_files(manifest: Manifest, folder: Path, served: str, onnx: bytes) -> None:
+    """The served file is compared as it was read, so that what is checked is what is loaded."""
+    if served not in manifest.files:
+        raise Unservable(f"{folder / MANIFEST} does not list {served}: the folder holds a file that was never accepted")
+    for name, file in manifest.files.items():
+        if not name or Path(name).name != name:
+            raise Unservable(f"{folder / MANIFEST} lists {name!r}: a file of the folder has a plain name")
+        found = hashlib.sha256(onnx).hexdigest() if name == served else _sha256(folder / name)
+        if found != file.sha256:
+            raise Unservable(
+                f"{folder / name} has the sha256 {found}, but {MANIFEST} says {file.sha256}: it was changed or cut off"
+            )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        raise Unservable(f"{path} is listed in {MANIFEST}, but can't be read: {error.strerror}") from error
+    return digest.hexdigest()

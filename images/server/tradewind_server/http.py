@@ -1,0 +1,208 @@
+"""The REST endpoints, as one ASGI application: routing by exact path, bodies within limits, errors as sentences.
+
+KServe's own REST layer builds pydantic models of every number, logs a traceback for a client's mistake, and lets any
+client unload the model; so this stands in its place. A path that isn't here doesn't exist.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+import orjson
+
+from tradewind_server import __version__, metrics, v1, v2
+from tradewind_server.model import OnnxModel
+from tradewind_server.refusal import (
+    BadRequest,
+    Encoded,
+    Failed,
+    MethodNotAllowed,
+    NotFound,
+    Refusal,
+    TooLarge,
+    Unavailable,
+    shown,
+)
+
+log = logging.getLogger(__name__)
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+Answer = Callable[[OnnxModel, Mapping[bytes, bytes], bytes], Awaitable[tuple[bytes, Headers]]]
+
+JSON: Headers = [(b"content-type", b"application/json")]
+METRICS: Headers = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
+# Bodies of requests that are not answered yet may take this many times the limit of one.
+_PENDING_BODIES = 4
+# An object or list takes 60 bytes or more of memory for two in the text.
+_MAX_BRACKETS = 1_000_000
+
+
+class Disconnected(Exception):
+    """The client went away before its body was whole."""
+
+
+class Application:
+    """Answers for one model."""
+
+    def __init__(self, model: OnnxModel, max_body_bytes: int) -> None:
+        self.model = model
+        self.max_body_bytes = max_body_bytes
+        self.leaving = False
+        self._held_bytes = 0
+        name = model.name
+        self._predictions: dict[str, tuple[str, Answer]] = {
+            f"/v1/models/{name}:predict": ("v1", v1.answer),
+            f"/v2/models/{name}/infer": ("v2", v2.answer),
+        }
+        self._pages: dict[str, Callable[[], tuple[int, Any]]] = {
+            "/": lambda: (200, {"status": "alive"}),
+            "/v1/models": lambda: (200, {"models": [name]}),
+            f"/v1/models/{name}": lambda: self._readiness({"name": name}),
+            "/v2": lambda: (
+                200,
+                {"name": "tradewind-server", "version": __version__, "extensions": ["binary_tensor_data"]},
+            ),
+            "/v2/models": lambda: (200, {"models": [name]}),
+            "/v2/health/live": lambda: (200, {"live": True}),
+            "/v2/health/ready": lambda: self._readiness({}),
+            f"/v2/models/{name}": self._metadata,
+            f"/v2/models/{name}/ready": lambda: self._readiness({"name": name}),
+        }
+
+    def leave(self) -> None:
+        """Readiness off; every answer from now on closes its connection, so that clients move to another replica."""
+        self.leaving = True
+        self.model.stop()
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """ASGI 3."""
+        path: str = scope["path"]
+        if found := self._predictions.get(path):
+            protocol, answer = found
+            await self._predict(self.model.name, protocol, answer, scope, receive, send)
+        elif path.endswith((":predict", "/infer")):
+            await self._predict(
+                metrics.UNKNOWN, path[1:3] if path.startswith(("/v1/", "/v2/")) else "", None, scope, receive, send
+            )
+        else:
+            code, body, headers = self._page(scope["method"], path)
+            await self._send(send, code, body, headers, scope["method"] == "HEAD")
+
+    def _page(self, method: str, path: str) -> tuple[int, bytes, Headers]:
+        page = self._pages.get(path if path == "/" else path.rstrip("/"))
+        try:
+            if page is None and path != "/metrics":
+                raise self._not_found(path)
+            if method not in ("GET", "HEAD"):
+                raise MethodNotAllowed("GET")
+        except Refusal as refusal:
+            return _refused(refusal)
+        if page is None:
+            return 200, metrics.text(), METRICS
+        code, document = page()
+        return code, orjson.dumps(document), JSON
+
+    def _not_found(self, path: str) -> NotFound:
+        name = self.model.name
+        if path.startswith((f"/v1/models/{name}/", f"/v2/models/{name}/")):
+            return NotFound(f"no {shown(path)} here: the model has no versions, and answers at /v2/models/{name}/infer")
+        if path.startswith(("/v1/models/", "/v2/models/")):
+            return NotFound(f"no model at {shown(path)}: this server has {shown(name)}")
+        return NotFound(
+            f"no {shown(path)} here: predictions are at /v1/models/{name}:predict and /v2/models/{name}/infer"
+        )
+
+    def _readiness(self, document: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        if self.model.ready:
+            return 200, document | {"ready": True}
+        return 503, document | {"ready": False, "reason": self.model.reason}
+
+    def _metadata(self) -> tuple[int, dict[str, Any]]:
+        return (200, v2.metadata(self.model)) if self.model.loaded else self._readiness({"name": self.model.name})
+
+    async def _predict(
+        self, model: str, protocol: str, answer: Answer | None, scope: Message, receive: Receive, send: Send
+    ) -> None:
+        started = time.perf_counter()
+        held = 0
+
+        def hold(size: int) -> None:
+            nonlocal held
+            if self._held_bytes + size > _PENDING_BODIES * self.max_body_bytes:
+                raise Unavailable("the bodies of requests that wait take too much memory: ask again later")
+            held += size
+            self._held_bytes += size
+
+        try:
+            if answer is None:
+                raise self._not_found(scope["path"])
+            if scope["method"] != "POST":
+                raise MethodNotAllowed("POST")
+            if not self.model.loaded:
+                raise Unavailable(f"model {shown(model)} is not ready: {self.model.reason}")
+            headers = dict(scope["headers"])
+            body = await _read(headers, receive, self.max_body_bytes, hold)
+            if body.count(b"[") + body.count(b"{") > _MAX_BRACKETS and v2.JSON_LENGTH not in headers:
+                raise BadRequest(
+                    f"more than {_MAX_BRACKETS} lists in a body: send v2 with a flat list or binary tensors"
+                )
+            reply, reply_headers = await answer(self.model, headers, body)
+            code = 200
+        except Refusal as refusal:
+            code, reply, reply_headers = _refused(refusal)
+        except Disconnected:
+            return
+        except Exception:
+            log.exception("a request failed")
+            code, reply, reply_headers = _refused(Failed("the server failed: see its log"))
+        finally:
+            self._held_bytes -= held
+        await self._send(send, code, reply, reply_headers)
+        metrics.REQUESTS.labels(model, protocol, str(code)).inc()
+        metrics.REQUEST_SECONDS.labels(model, protocol).observe(time.perf_counter() - started)
+
+    async def _send(self, send: Send, code: int, body: bytes, headers: Headers, head: bool = False) -> None:
+        headers = [*headers, (b"content-length", str(len(body)).encode())]
+        if self.leaving:
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": code, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if head else body})
+
+
+def _refused(refusal: Refusal) -> tuple[int, bytes, Headers]:
+    # A client's text may hold halves of surrogate pairs, which JSON can't.
+    sentence = str(refusal).encode(errors="replace").decode()
+    return refusal.code, orjson.dumps({"error": sentence}), [*JSON, *refusal.headers]
+
+
+async def _read(headers: Mapping[bytes, bytes], receive: Receive, limit: int, hold: Callable[[int], None]) -> bytes:
+    """The body. `hold` is told of its bytes as they come, and may refuse them."""
+    if headers.get(b"content-encoding", b"identity") != b"identity":
+        raise Encoded("send the body uncompressed")
+    declared = headers.get(b"content-length", b"0")
+    if declared.isdigit() and int(declared) > limit:
+        raise TooLarge(
+            f"the body has {int(declared)} bytes, the limit is {limit}: split the request, or raise --max_body_bytes"
+        )
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise TooLarge(
+                f"the body is above the limit of {limit} bytes: split the request, or raise --max_body_bytes"
+            )
+        hold(len(chunk))
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)

@@ -1,0 +1,33 @@
+"""What is measured. Labels have few values: the one model's name (or `unknown`), the protocol, and HTTP codes."""
+
+from __future__ import annotations
+
+import prometheus_client
+from prometheus_client import Counter, Gauge, Histogram
+
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+REQUESTS = Counter("tradewind_request", "Predictions that were asked for.", ("model", "protocol", "code"))
+REQUEST_SECONDS = Histogram(
+    "tradewind_request_seconds",
+    "From the request's headers to its last byte handed to the network.",
+    ("model", "protocol"),
+    buckets=_SECONDS,
+)
+INFERENCE_SECONDS = Histogram("tradewind_inference_seconds", "The model alone.", ("model",), buckets=_SECONDS)
+WAITING = Gauge("tradewind_requests_waiting", "Requests that wait for the model or run in it.")
+MODEL_INFO = Gauge("tradewind_model_info", "1 for the model that is served.", ("model", "digest", "task", "provider"))
+
+UNKNOWN = "unknown"
+
+
+def describe(model: str, digest: str, task: str, provider: str) -> None:
+    """Says which model is served."""
+    MODEL_INFO.labels(model, digest, task, provider).set(1)
+
+
+def text() -> bytes:
+    """All metrics, in Prometheus' text format."""
+    return prometheus_client.generate_latest()

@@ -1,0 +1,236 @@
+"""A model of KServe's kind on ONNX Runtime: loading with every check, warm-up, and inference beside the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import kserve
+import onnxruntime
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
+
+from tradewind.api.artefact import Manifest
+from tradewind_server import folder, metrics
+from tradewind_server.folder import Artefact, Unservable
+from tradewind_server.refusal import BadRequest, Failed, Unavailable
+from tradewind_server.tensors import DATATYPES, Array, TensorSpec, check_axes
+
+log = logging.getLogger(__name__)
+
+# Sizes to try for an axis, other than the rows, that the model leaves open.
+_FREE_SIZES = (1, 16, 64, 224)
+
+
+class OnnxModel(kserve.Model):  # type: ignore[misc]  # kserve carries no types
+    """One ONNX model. Ready only after it was read, checked, loaded, and has answered once."""
+
+    def __init__(
+        self, name: str, model_dir: Path, digest: str | None, threads: int, max_queue: int, max_rows: int
+    ) -> None:
+        super().__init__(name)
+        self.model_dir = model_dir
+        self.expected_digest = digest or None
+        self.threads = threads
+        self.max_queue = max_queue
+        self.max_rows = max_rows
+        self.reason = "the model is being loaded"
+        self.loaded = False
+        self._stopped = False
+        self.digest = ""
+        self.manifest: Manifest | None = None
+        self.inputs: dict[str, TensorSpec] = {}
+        self.outputs: dict[str, TensorSpec] = {}
+        self.providers: list[str] = []
+        self._session: onnxruntime.InferenceSession = None
+        # One run a CPU: ONNX Runtime shares its own threads among them. They never hold up the event loop.
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="inference")
+        self._waiting = 0
+        self._mean_seconds = 0.0
+
+    def load(self) -> bool:
+        """Reads, checks, loads and asks the model once. Raises Unservable with what to do about it."""
+        started = time.perf_counter()
+        artefact = folder.read(self.model_dir, self.expected_digest)
+        self._session = _session(artefact, self.threads)
+        self.digest, self.manifest = artefact.digest, artefact.manifest
+        self.providers = self._session.get_providers()
+        self.inputs = {spec.name: spec for spec in _specs(self._session.get_inputs(), "input")}
+        self.outputs = {spec.name: spec for spec in _specs(self._session.get_outputs(), "output")}
+        if self.manifest:
+            _check_manifest(self.manifest, self.inputs, self.outputs)
+        self._warm_up()
+        self.loaded = True
+        if not self._stopped:
+            self.ready, self.reason = True, ""
+        metrics.describe(self.name, self.digest, self.manifest.task if self.manifest else "", self.providers[0])
+        log.info(
+            "serving %s",
+            self.name,
+            extra={
+                "model": self.name,
+                "file": str(artefact.path),
+                "digest": self.digest,
+                "threads": self.threads,
+                "providers": self.providers,
+                "inputs": [f"{spec.name} {spec.datatype} {spec.shape}" for spec in self.inputs.values()],
+                "seconds": round(time.perf_counter() - started, 2),
+            },
+        )
+        return True
+
+    def stop(self) -> None:
+        """Readiness off; requests that still come are answered."""
+        self._stopped = True
+        self.ready, self.reason = False, "the server is shutting down"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes, by index; empty if the model has none."""
+        return self.manifest.labels if self.manifest else ()
+
+    async def infer(self, feeds: dict[str, Array], wanted: Sequence[str]) -> list[Array]:
+        """The outputs `wanted`, in that order, for a value of every input.
+
+        Raises BadRequest if the model can't take these values, Unavailable if too many wait,
+        Failed if it fails for another reason.
+        """
+        if self._waiting >= self.max_queue + self.threads:
+            seconds = self._mean_seconds * self._waiting / self.threads
+            raise Unavailable(
+                f"{self._waiting} requests wait already: ask again later", max(1, min(30, round(seconds)))
+            )
+        if len(self.inputs) > 1:
+            check_axes(self.inputs.values(), feeds)
+        self._waiting += 1
+        metrics.WAITING.set(self._waiting)
+        try:
+            outputs, seconds = await asyncio.get_running_loop().run_in_executor(self._pool, self._run, feeds, wanted)
+        finally:
+            self._waiting -= 1
+            metrics.WAITING.set(self._waiting)
+        self._mean_seconds += 0.1 * (seconds - self._mean_seconds)
+        return outputs
+
+    def _run(self, feeds: dict[str, Array], wanted: Sequence[str]) -> tuple[list[Array], float]:
+        started = time.perf_counter()
+        try:
+            outputs: list[Array] = self._session.run(wanted, feeds)
+        except (InvalidArgument, RuntimeException, Fail) as error:
+            # The model has answered before, so a node that fails does so for these values: an index out of range, or
+            # sizes of open axes that don't go together. Not so if memory is short.
+            sentence = _sentence(error)
+            if "alloc" in sentence.lower() or "memory" in sentence.lower():
+                log.error("out of memory: %s", sentence)
+                raise Failed("the model ran out of memory: send fewer rows") from None
+            raise BadRequest(f"the model can't take these values: {sentence}") from None
+        except Exception as error:
+            log.error("inference failed: %s", _sentence(error))
+            raise Failed("the model failed: see the server's log") from None
+        seconds = time.perf_counter() - started
+        metrics.INFERENCE_SECONDS.labels(self.name).observe(seconds)
+        return outputs, seconds
+
+    def _warm_up(self) -> None:
+        """Asks the model for zeros: one row, then two, since an export with a fixed number of rows may hide it."""
+        open_axes = any(isinstance(axis, str) for spec in self.inputs.values() for axis in spec.axes[1:])
+        error: Exception | None = None
+        for free in _FREE_SIZES if open_axes else _FREE_SIZES[:1]:
+            try:
+                outputs = self._session.run(None, {spec.name: spec.zeros(free) for spec in self.inputs.values()})
+                break
+            except Exception as failure:
+                error = failure
+        else:
+            raise Unservable(
+                f"the model did not answer zeros of shape {[spec.shape for spec in self.inputs.values()]}:"
+                f" {_sentence(error)}. Does it run in ONNX Runtime {onnxruntime.__version__} with these shapes?"
+            )
+        for spec, output in zip(self.outputs.values(), outputs, strict=True):
+            if self.labels and spec.name == "probabilities" and output.shape[-1:] != (len(self.labels),):
+                raise Unservable(
+                    f"model.json names {len(self.labels)} labels, but probabilities have the shape {output.shape}"
+                )
+        if all(spec.axes and isinstance(spec.axes[0], str) for spec in self.inputs.values()):
+            try:
+                self._session.run(None, {spec.name: spec.zeros(free, rows=2) for spec in self.inputs.values()})
+            except Exception as failure:
+                log.warning(
+                    "the model answers one row, but not two, though it declares any number: %s", _sentence(failure)
+                )
+
+
+def _session(artefact: Artefact, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Waiting threads that spin would use up the quota of the control group.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if artefact.weights:
+        # Weights beside the file; ONNX Runtime refuses any that lead out of this folder.
+        options.add_session_config_entry(
+            "session.model_external_initializers_file_folder_path", str(artefact.weights.resolve())
+        )
+    available = onnxruntime.get_available_providers()
+    providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
+    try:
+        return onnxruntime.InferenceSession(artefact.onnx, options, providers=providers)
+    except Exception as error:
+        raise Unservable(
+            f"{artefact.path} can't be loaded: {_sentence(error)}{_advice(str(error), artefact)}"
+        ) from error
+
+
+def _advice(text: str, artefact: Artefact) -> str:
+    if "External data" in text and artefact.weights is None:
+        return ". Its weights lie in another file: give the folder in storageUri, not the file"
+    if "External data" in text:
+        return ". Weights outside of the file must lie in the same folder"
+    if "not a registered function/op" in text or "No opset import" in text or "custom" in text.lower():
+        return ". Only operators of ONNX and ONNX Runtime are served; custom ones would be foreign code"
+    if "IR version" in text or "opset" in text.lower():
+        return f". Export it for ONNX Runtime {onnxruntime.__version__}"
+    return ""
+
+
+def _sentence(error: BaseException | None) -> str:
+    """What ONNX Runtime says, without its prefix, file names and line ends, and not at any length."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = text.rsplit("[ONNXRuntimeError] : ", 1)[-1]
+    return text if len(text) <= 400 else text[:397] + "..."
+
+
+def _specs(nodes: Sequence[onnxruntime.NodeArg], what: str) -> list[TensorSpec]:
+    specs = []
+    for node in nodes:
+        if node.type not in DATATYPES:
+            hint = "; export it with zipmap=False" if "map(" in node.type else ""
+            raise Unservable(
+                f"{what} {node.name!r} is a {node.type}, which the Open Inference Protocol can't carry{hint}"
+            )
+        axes = tuple(
+            axis if isinstance(axis, int) and axis >= 0 else axis if isinstance(axis, str) else ""
+            for axis in node.shape
+        )
+        specs.append(TensorSpec(node.name, DATATYPES[node.type], axes))
+    return specs
+
+
+def _check_manifest(manifest: Manifest, inputs: dict[str, TensorSpec], outputs: dict[str, TensorSpec]) -> None:
+    for declared, found in ((manifest.inputs, inputs), (manifest.outputs, outputs)):
+        for tensor in declared:
+            spec = found.get(tensor.name)
+            if spec is None or spec.datatype != tensor.datatype or len(spec.shape) != len(tensor.shape):
+                has = f"{spec.datatype} {spec.shape}" if spec else f"only {', '.join(found)}"
+                says = f"{tensor.datatype} {list(tensor.shape)}"
+                raise Unservable(f"model.json declares {tensor.name!r} as {says}, but the model has {has}")
+
+
+def expected_digest() -> str | None:
+    """Digest that was accepted, as the operator passes it."""
+    return os.environ.get("TRADEWIND_MODEL_DIGEST") or None

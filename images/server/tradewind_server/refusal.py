@@ -1,0 +1,64 @@
+"""Answers other than 200: a sentence for the client, and its HTTP code."""
+
+from __future__ import annotations
+
+
+class Refusal(Exception):
+    """The request can't be answered; `code` is an HTTP status, the text is what the client reads."""
+
+    code = 400
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class BadRequest(Refusal):
+    """The client's mistake: the same request will never be answered."""
+
+
+class NotFound(Refusal):
+    """No such path or model."""
+
+    code = 404
+
+
+class MethodNotAllowed(Refusal):
+    """The path is there, but not for this method."""
+
+    code = 405
+
+    def __init__(self, allowed: str) -> None:
+        super().__init__(f"use {allowed}")
+        self.headers = ((b"allow", allowed.encode()),)
+
+
+class TooLarge(Refusal):
+    """The body is above the limit."""
+
+    code = 413
+
+
+class Encoded(Refusal):
+    """The body is compressed."""
+
+    code = 415
+
+
+class Failed(Refusal):
+    """The model failed, and not because of what was asked."""
+
+    code = 500
+
+
+class Unavailable(Refusal):
+    """Not now: not ready yet, leaving, or overloaded. `retry_after` is in seconds."""
+
+    code = 503
+
+    def __init__(self, reason: str, retry_after: int = 1) -> None:
+        super().__init__(reason)
+        self.headers = ((b"retry-after", str(retry_after).encode()),)
+
+
+def shown(value: object) -> str:
+    """What a client sent, short and in quotes, so that an error never carries a whole body back."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

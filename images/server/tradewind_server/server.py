@@ -1,0 +1,118 @@
+"""The process: KServe's ModelServer around our model, with our REST endpoints; how it starts, fails and leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from pathlib import Path
+from types import FrameType
+
+import kserve
+import uvicorn
+import uvloop
+
+from tradewind_server.folder import Unservable
+from tradewind_server.http import Application
+from tradewind_server.model import OnnxModel
+
+log = logging.getLogger(__name__)
+
+# Kubernetes shows what is written here as the container's message, and KServe as the model's last failure.
+TERMINATION_LOG = Path("/dev/termination-log")
+
+
+class RestServer(uvicorn.Server):
+    """uvicorn that leaves in two steps: it goes on answering until load balancers know, then drains."""
+
+    def __init__(self, application: Application, port: int, drain_seconds: float, grace_seconds: int) -> None:
+        super().__init__(
+            uvicorn.Config(
+                application,
+                host="0.0.0.0",  # noqa: S104  # a pod's address is known only at run time
+                port=port,
+                loop="uvloop",
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=75,  # longer than usual proxies keep theirs, so that it isn't we who close
+                timeout_graceful_shutdown=grace_seconds,
+            )
+        )
+        self.application = application
+        self.drain_seconds = drain_seconds
+        self._leave_at: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM or SIGINT. A second one ends the wait."""
+        if self._leave_at is None:
+            self._leave_at = time.monotonic() + self.drain_seconds
+            self.application.leave()
+        else:
+            self.should_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to stop now."""
+        due = self._leave_at is not None and time.monotonic() >= self._leave_at
+        return await super().on_tick(counter) or due
+
+
+class Server(kserve.ModelServer):  # type: ignore[misc]  # kserve carries no types
+    """KServe's server for one model.
+
+    KServe's own `start` listens only once the model is loaded, so a probe can't tell loading from dead. This one
+    listens at once, and is ready later.
+    """
+
+    def __init__(self, port: int, max_body_bytes: int, drain_seconds: float, grace_seconds: int) -> None:
+        super().__init__(http_port=port, enable_grpc=False, enable_latency_logging=False, grace_period=grace_seconds)
+        self.max_body_bytes = max_body_bytes
+        self.drain_seconds = drain_seconds
+
+    def start(self, models: list[OnnxModel]) -> None:
+        """Serves until SIGTERM; ends the process with 0, or with 1 if the model can't be served."""
+        (model,) = models
+        self.register_model(model)
+        code = uvloop.run(self._serve_model(model))
+        logging.shutdown()
+        # A thread in the model that outlived the grace time would hold up a normal exit for as long as it likes.
+        os._exit(code)
+
+    async def _serve_model(self, model: OnnxModel) -> int:
+        rest = RestServer(
+            Application(model, self.max_body_bytes), self.http_port, self.drain_seconds, self.grace_period
+        )
+        loading = asyncio.create_task(_load(model, rest))
+        await rest.serve()
+        if not loading.done():
+            return 0
+        return loading.result()
+
+
+async def _load(model: OnnxModel, rest: RestServer) -> int:
+    try:
+        await asyncio.to_thread(model.load)
+        return 0
+    except Unservable as error:
+        reason = f"model {model.name} can't be served: {error}"
+        log.error(reason, extra={"model": model.name})
+    except Exception as error:
+        reason = f"model {model.name} can't be served: {type(error).__name__}: {error}"
+        log.exception("the model can't be served", extra={"model": model.name})
+    model.reason = reason
+    _tell_kubernetes(reason)
+    rest.should_exit = True
+    return 1
+
+
+def _tell_kubernetes(reason: str) -> None:
+    try:
+        if TERMINATION_LOG.exists():
+            TERMINATION_LOG.write_text(reason[:4000])
+    except OSError as error:
+        log.warning("%s can't be written: %s", TERMINATION_LOG, error.strerror)

@@ -1,0 +1,203 @@
+"""The Open Inference Protocol v2 over HTTP: JSON, and tensors as bytes behind the JSON.
+
+Parameters `binary_data_size` of an input, `binary_data` of an output and `binary_data_output` of the request are those
+of the binary tensor extension; other parameters are passed over.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from tradewind_server.model import OnnxModel
+from tradewind_server.refusal import BadRequest, shown
+from tradewind_server.tensors import Array, TensorSpec, from_bytes, from_json, to_bytes
+
+JSON_LENGTH = b"inference-header-content-length"
+
+
+def metadata(model: OnnxModel) -> dict[str, Any]:
+    """What the model takes and gives; `parameters` has its digest and, from its manifest, the task and the labels."""
+    parameters: dict[str, Any] = {"digest": model.digest}
+    if model.manifest:
+        parameters |= {"task": model.manifest.task, "labels": list(model.labels)}
+    return {
+        "name": model.name,
+        "versions": [],
+        "platform": "onnxruntime_onnx",
+        "inputs": [_described(spec) for spec in model.inputs.values()],
+        "outputs": [_described(spec) for spec in model.outputs.values()],
+        "parameters": parameters,
+    }
+
+
+def _described(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
+
+
+async def answer(
+    model: OnnxModel, headers: Mapping[bytes, bytes], body: bytes
+) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    """The response's body, and its headers besides content-length."""
+    json_length = _json_length(headers.get(JSON_LENGTH), len(body))
+    request = parse(body if json_length == len(body) else memoryview(body)[:json_length])
+    feeds = _feeds(model, request.get("inputs"), memoryview(body)[json_length:])
+    wanted = _wanted(model, request)
+    outputs = await model.infer(feeds, list(wanted))
+    return _response(model, request.get("id"), wanted, outputs)
+
+
+def parse(text: bytes | memoryview) -> dict[str, Any]:
+    """A JSON object."""
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        hint = "; JSON has no NaN or Infinity" if any(word in bytes(text) for word in (b"NaN", b"Infinity")) else ""
+        raise BadRequest(f"the body is not JSON: {error}{hint}") from None
+    if not isinstance(document, dict):
+        raise BadRequest(f"the body must be a JSON object, got {shown(document)}")
+    return document
+
+
+def _json_length(header: bytes | None, length: int) -> int:
+    if header is None:
+        return length
+    if not header.isdigit() or len(header) > 18 or int(header) > length:
+        raise BadRequest(
+            f"Inference-Header-Content-Length must be the length of the JSON within the body of {length} bytes,"
+            f" got {shown(header.decode('latin-1'))}"
+        )
+    return int(header)
+
+
+def _feeds(model: OnnxModel, inputs: Any, binary: memoryview) -> dict[str, Array]:
+    names = ", ".join(map(shown, model.inputs))
+    if not isinstance(inputs, list) or not inputs:
+        raise BadRequest(f'"inputs" must be a list of tensors; the model takes {names}')
+    feeds: dict[str, Array] = {}
+    at = 0
+    for tensor in inputs:
+        if not isinstance(tensor, dict):
+            raise BadRequest(
+                f'each of "inputs" must be an object with name, datatype, shape and data, got {shown(tensor)}'
+            )
+        name = tensor.get("name")
+        spec = model.inputs.get(name) if isinstance(name, str) else None
+        if spec is None:
+            raise BadRequest(f"unknown input {shown(name)}: the model takes {names}")
+        if spec.name in feeds:
+            raise BadRequest(f"input {shown(name)} is given twice")
+        if tensor.get("datatype") != spec.datatype:
+            raise BadRequest(
+                f"input {shown(name)}: expected datatype {spec.datatype}, got {shown(tensor.get('datatype'))}"
+            )
+        shape = _shape(spec, tensor.get("shape"))
+        spec.check_shape(shape, model.max_rows)
+        size = _parameters(tensor, f"input {shown(name)}").get("binary_data_size")
+        if size is None:
+            feeds[spec.name] = _from_json(spec, tensor, shape, model.max_rows)
+            continue
+        if type(size) is not int or size < 0 or at + size > len(binary):
+            raise BadRequest(
+                f"input {shown(name)}: binary_data_size is {shown(size)}, but {len(binary) - at} bytes are left behind"
+                " the JSON (is Inference-Header-Content-Length set?)"
+            )
+        if "data" in tensor:
+            raise BadRequest(f"input {shown(name)}: give data or binary_data_size, not both")
+        feeds[spec.name] = from_bytes(spec, binary[at : at + size], shape)
+        at += size
+    if at != len(binary):
+        raise BadRequest(f"{len(binary) - at} bytes behind the JSON belong to no input: set binary_data_size")
+    if missing := [name for name in model.inputs if name not in feeds]:
+        raise BadRequest(f"input {', '.join(map(shown, missing))} is missing: the model takes {names}")
+    return feeds
+
+
+def _shape(spec: TensorSpec, shape: Any) -> Sequence[int]:
+    if not isinstance(shape, list) or any(type(size) is not int or size < 0 for size in shape):
+        raise BadRequest(
+            f"input {shown(spec.name)}: shape must be a list of sizes for {spec.shape}, got {shown(shape)}"
+        )
+    if math.prod(shape) > 1 << 40:
+        raise BadRequest(f"input {shown(spec.name)}: shape {shown(shape)} is too large")
+    return shape
+
+
+def _from_json(spec: TensorSpec, tensor: dict[str, Any], shape: Sequence[int], max_rows: int) -> Array:
+    if "data" not in tensor:
+        raise BadRequest(f"input {shown(spec.name)} has no data")
+    if spec.datatype == "FP16":
+        raise BadRequest(f"input {shown(spec.name)}: FP16 can't be sent as JSON; use the binary tensor extension")
+    return from_json(spec, tensor["data"], max_rows, shape)
+
+
+def _parameters(holder: dict[str, Any], where: str) -> dict[str, Any]:
+    parameters = holder.get("parameters")
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, dict):
+        raise BadRequest(f"{where}: parameters must be an object, got {shown(parameters)}")
+    return parameters
+
+
+def _wanted(model: OnnxModel, request: dict[str, Any]) -> dict[str, bool]:
+    """The outputs to give, and whether each goes as bytes."""
+    default = _flag(_parameters(request, "the request"), "binary_data_output", False)
+    asked = request.get("outputs")
+    if asked is None or asked == []:
+        wanted = dict.fromkeys(model.outputs, default)
+    elif isinstance(asked, list):
+        wanted = {}
+        for output in asked:
+            name = output.get("name") if isinstance(output, dict) else None
+            if not isinstance(name, str) or name not in model.outputs:
+                raise BadRequest(
+                    f"unknown output {shown(name)}: the model gives {', '.join(map(shown, model.outputs))}"
+                )
+            wanted[name] = _flag(_parameters(output, f"output {shown(name)}"), "binary_data", default)
+    else:
+        raise BadRequest(f'"outputs" must be a list of objects with a name, got {shown(asked)}')
+    for name, binary in wanted.items():
+        if model.outputs[name].datatype == "FP16" and not binary:
+            raise BadRequest(
+                f"output {shown(name)} is FP16, which JSON can't carry: set its parameter binary_data to true"
+            )
+    if not isinstance(request.get("id", ""), str):
+        raise BadRequest(f"id must be a string, got {shown(request['id'])}")
+    return wanted
+
+
+def _flag(parameters: dict[str, Any], name: str, default: bool) -> bool:
+    value = parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise BadRequest(f"{name} must be true or false, got {shown(value)}")
+    return value
+
+
+def _response(
+    model: OnnxModel, request_id: str | None, wanted: dict[str, bool], outputs: list[Array]
+) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    described: list[dict[str, Any]] = []
+    binary: list[bytes] = []
+    for (name, as_bytes), array in zip(wanted.items(), outputs, strict=True):
+        tensor: dict[str, Any] = {"name": name, "datatype": model.outputs[name].datatype, "shape": array.shape}
+        if as_bytes:
+            raw = to_bytes(array)
+            tensor["parameters"] = {"binary_data_size": len(raw)}
+            binary.append(raw)
+        elif array.dtype.kind == "O":
+            tensor["data"] = array.ravel().tolist()
+        else:
+            tensor["data"] = array.ravel()
+        described.append(tensor)
+    document: dict[str, Any] = {"model_name": model.name, "outputs": described}
+    if request_id is not None:
+        document["id"] = request_id
+    text = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    if not binary:
+        return text, [(b"content-type", b"application/json")]
+    headers = [(b"content-type", b"application/octet-stream"), (JSON_LENGTH, str(len(text)).encode())]
+    return b"".join([text, *binary]), headers
