@@ -1,0 +1,3 @@
+"""The cluster of this machine: up, down, status."""
+
+EXTRAS = ("kwok", "prometheus-crds")
