@@ -7,6 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StringConstraints
 
 from tradewind.api.base import (
+    FRACTION,
+    NAME_RULE,
     Cost,
     DecimalString,
     FractionString,
@@ -21,6 +23,7 @@ from tradewind.api.base import (
     Rule,
     Status,
     StorageUri,
+    fixed,
 )
 from tradewind.api.data import Data
 from tradewind.api.trainingjob import CheckpointRecord, Output, PoolChoice, RunPolicy, TrainerStatus
@@ -42,7 +45,8 @@ class Prune(Model):
 
     rules = (
         Rule(
-            "double(self.sparsity) > 0.0 && double(self.sparsity) < 0.95",
+            f"!self.sparsity.matches(r'{FRACTION}')"
+            " || (double(self.sparsity) > 0.0 && double(self.sparsity) < 0.95)",
             "sparsity is the share of channels to remove: above 0 and below 0.95, for example '0.5'",
         ),
     )
@@ -135,6 +139,7 @@ class CompressionJobSpec(Model):
             "!has(self.model.storageUri) || has(self.data)",
             "a model from a storageUri has no data of its own: set spec.data (train to calibrate, validation to judge)",
         ),
+        *fixed("CompressionJob", "model", "data", "candidates", "goals", "measure", "output"),
     )
 
     model: ModelSource = Field(description="The model to compress.")
@@ -236,6 +241,7 @@ class CompressionJobStatus(Status):
 class CompressionJob(Observed):
     """Makes variants of a model and measures their accuracy, latency, size and price."""
 
+    rules = (NAME_RULE,)
     kind: ClassVar[str] = "CompressionJob"
     plural: ClassVar[str] = "compressionjobs"
     short_name: ClassVar[str] = "cj"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tradewind.api.base import Column, Empty, FractionString, Model, OneOf, Rule, StorageUri
+from tradewind.api.base import FRACTION, Column, Empty, FractionString, Model, OneOf, Rule, StorageUri
 
 
 class Dataset(Model):
@@ -76,6 +76,11 @@ class Data(Model):
             "has(self.validation) != has(self.validationFraction)",
             "give either validation (a data set of its own) or validationFraction (a part of the training data, for "
             "example '0.2'), and not both",
+        ),
+        Rule(
+            f"!has(self.validationFraction) || !self.validationFraction.matches(r'{FRACTION}')"
+            " || self.validationFraction.matches('^0.0*[1-9]')",
+            "validationFraction must be above 0 and below 1, for example '0.2'",
         ),
     )
 

@@ -7,6 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from tradewind.api.base import (
+    DECIMAL,
+    NAME_RULE,
     Cost,
     DecimalString,
     FractionString,
@@ -85,10 +87,9 @@ class Alert(Model):
 
     rules = (
         Rule(
-            "self.type != 'ErrorRate' || double(self.threshold) <= 1.0",
+            f"self.type != 'ErrorRate' || !self.threshold.matches(r'{DECIMAL}') || double(self.threshold) <= 1.0",
             "the threshold of ErrorRate is a share of the requests from 0 to 1, for example '0.01'",
         ),
-        Rule("self.type != 'ReplicasMissing' || double(self.threshold) >= 0.0", "threshold is a number of replicas"),
     )
 
     name: Name = Field(description="Name of the alert.")
@@ -165,6 +166,7 @@ class ModelDeploymentStatus(Status):
 class ModelDeployment(Observed):
     """Serves a model over HTTP through KServe, with autoscaling and alerts."""
 
+    rules = (NAME_RULE,)
     kind: ClassVar[str] = "ModelDeployment"
     plural: ClassVar[str] = "modeldeployments"
     short_name: ClassVar[str] = "md"

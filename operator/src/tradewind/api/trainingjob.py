@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StringConstraints
 
 from tradewind.api.base import (
+    NAME_RULE,
     Cost,
     DecimalString,
     FractionString,
@@ -18,11 +19,18 @@ from tradewind.api.base import (
     PrinterColumn,
     Quantity,
     Rule,
+    Says,
     Status,
     StorageUri,
+    fixed,
 )
 from tradewind.api.data import Data
 
+Topology = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9]+x[0-9]+(x[0-9]+)?$", max_length=20),
+    Says("write the shape of a TPU slice, for example 2x4 or 4x4x4"),
+]
 Units = Annotated[int, Field(ge=1, le=8192)]
 
 
@@ -38,6 +46,7 @@ class Architecture(Model):
             "self.architecture != 'linear' || !has(self.hiddenUnits) || size(self.hiddenUnits) == 0",
             "a linear model has no hidden layer: leave hiddenUnits out, or choose mlp",
         ),
+        Rule("!has(self.dropout) || !self.dropout.startsWith('1')", "dropout must be below 1, for example '0.2'"),
     )
 
     architecture: Literal["linear", "mlp", "cnn"] = Field(
@@ -57,7 +66,7 @@ class Architecture(Model):
 class Optimizer(Model):
     """How the weights are adjusted."""
 
-    rules = (Rule("!has(self.lr) || double(self.lr) > 0.0", "lr must be above 0, for example '0.001'"),)
+    rules = (Rule("!has(self.lr) || !self.lr.matches('^[0.]+$')", "lr must be above 0, for example '0.001'"),)
 
     name: Literal["adamw", "adam", "sgd"] = Field(default="adamw", description="Algorithm, as in torch.optim.")
     lr: DecimalString = Field(default="0.001", validate_default=True, description="Learning rate at the start.")
@@ -91,9 +100,11 @@ class SecretKey(Model):
     """A key of a Secret in the object's namespace."""
 
     name: Name = Field(description="Name of the Secret.")
-    key: Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)] = Field(
-        description="Key in it."
-    )
+    key: Annotated[
+        str,
+        StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253),
+        Says("a key of a Secret has letters, digits and - . _"),
+    ] = Field(description="Key in it.")
 
 
 class EnvVar(Model):
@@ -111,9 +122,11 @@ class EnvVar(Model):
         ),
     )
 
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)] = Field(
-        description="Its name."
-    )
+    name: Annotated[
+        str,
+        StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128),
+        Says("the name of a variable has letters, digits and _, and does not start with a digit"),
+    ] = Field(description="Its name.")
     value: Annotated[str, StringConstraints(max_length=8192)] | None = Field(default=None, description="Its value.")
     secret_key_ref: SecretKey | None = Field(default=None, description="A Secret that has the value.")
 
@@ -121,9 +134,11 @@ class EnvVar(Model):
 class WorkingDir(Model):
     """Where the program's files come from."""
 
-    config_map: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", max_length=253)] = Field(
-        description="ConfigMap of the object's namespace; each key is a file of the working directory."
-    )
+    config_map: Annotated[
+        str,
+        StringConstraints(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", max_length=253),
+        Says("the name of a ConfigMap has lower-case letters, digits, - and ."),
+    ] = Field(description="ConfigMap of the object's namespace; each key is a file of the working directory.")
 
 
 class Entrypoint(Model):
@@ -132,7 +147,14 @@ class Entrypoint(Model):
     argv: Annotated[
         tuple[Annotated[str, StringConstraints(max_length=4096)], ...], Field(min_length=1, max_length=64)
     ] = Field(description="Program and arguments; no shell reads them. The working directory is the current one.")
-    image: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][-a-zA-Z0-9._/:@]*$", max_length=512)] | None = Field(
+    image: (
+        Annotated[
+            str,
+            StringConstraints(pattern=r"^[a-zA-Z0-9][-a-zA-Z0-9._/:@]*$", max_length=512),
+            Says("write an image's reference, for example registry.example.com/team/train:1.2"),
+        ]
+        | None
+    ) = Field(
         default=None, description="Image with Ray of the same version; the operator's workload image when left out."
     )
     working_dir: WorkingDir | None = Field(default=None, description="Where the program's files come from.")
@@ -160,7 +182,7 @@ class Resources(Model):
     accelerators_per_worker: Annotated[int, Field(ge=0, le=64)] = Field(
         default=0, description="GPUs or TPU chips of each worker, of the kind that the pool has."
     )
-    topology: Annotated[str, StringConstraints(pattern=r"^[0-9]+x[0-9]+(x[0-9]+)?$")] | None = Field(
+    topology: Topology | None = Field(
         default=None, description="Shape of a TPU slice, for example 2x4; it must be the pool's."
     )
 
@@ -212,12 +234,17 @@ class TrainingJobSpec(Model):
             " || !has(self.data.prepare) || !self.data.prepare.exists(s, has(s.augment))",
             "augment shifts and rotates images: remove it from spec.data.prepare for a tabular task",
         ),
+        Rule(
+            "!has(self.recipe) || self.recipe.batchSize >= self.resources.workers",
+            "spec.recipe.batchSize is shared by the workers: it must be at least spec.resources.workers",
+        ),
+        *fixed("TrainingJob", "recipe", "entrypoint", "data", "resources", "checkpoint", "output"),
     )
 
     recipe: Recipe | None = Field(default=None, description="Training without code.")
     entrypoint: Entrypoint | None = Field(default=None, description="A program of your own on Ray Train.")
     data: Data | None = Field(
-        default=None, description="Training and validation data. Changing it does not restart a finished job."
+        default=None, description="Training and validation data."
     )
     resources: Resources = Field(default_factory=Resources, description="Where the training runs, and on how much.")
     run_policy: RunPolicy = Field(default_factory=RunPolicy, description="How the job lives.")
@@ -292,6 +319,7 @@ class TrainingJobStatus(Status):
 class TrainingJob(Observed):
     """Trains a model on data of the company, with a recipe or with a program of its own."""
 
+    rules = (NAME_RULE,)
     kind: ClassVar[str] = "TrainingJob"
     plural: ClassVar[str] = "trainingjobs"
     short_name: ClassVar[str] = "tj"

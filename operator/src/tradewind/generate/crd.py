@@ -1,0 +1,78 @@
+"""The CustomResourceDefinitions of our kinds."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from tradewind.api import GROUP, VERSION
+from tradewind.api.compressionjob import CompressionJob
+from tradewind.api.modeldeployment import ModelDeployment
+from tradewind.api.trainingjob import TrainingJob
+from tradewind.generate.schema import RULES, structural
+
+Kind = type[TrainingJob] | type[CompressionJob] | type[ModelDeployment]
+
+KINDS: tuple[Kind, ...] = (TrainingJob, CompressionJob, ModelDeployment)
+
+
+def definition(kind: Kind) -> dict[str, Any]:
+    """The CustomResourceDefinition of a kind."""
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{kind.plural}.{GROUP}", "labels": {"app.kubernetes.io/name": "tradewind"}},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": kind.kind,
+                "listKind": f"{kind.kind}List",
+                "plural": kind.plural,
+                "singular": kind.kind.lower(),
+                "shortNames": [kind.short_name],
+                "categories": ["tradewind"],
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": _columns(kind),
+                    "schema": {"openAPIV3Schema": _schema(kind)},
+                }
+            ],
+        },
+    }
+
+
+def _columns(kind: Kind) -> list[dict[str, Any]]:
+    columns = []
+    for column in kind.columns:
+        made: dict[str, Any] = {"name": column.name, "type": column.type, "jsonPath": column.json_path}
+        if column.description:
+            made["description"] = column.description
+        if column.priority:
+            made["priority"] = column.priority
+        columns.append(made)
+    return columns
+
+
+def _schema(kind: Kind) -> dict[str, Any]:
+    fields = kind.model_fields
+    spec, status = fields["spec"].annotation, fields["status"].annotation
+    assert spec is not None and status is not None
+    return {
+        "type": "object",
+        "description": inspect.cleandoc(kind.__doc__ or ""),
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}."},
+            "kind": {"type": "string", "description": f"{kind.kind}."},
+            "metadata": {"type": "object"},
+            "spec": structural(spec, by_user=True),
+            "status": structural(status, by_user=False),
+        },
+        RULES: [{"rule": rule.rule, "message": rule.message} for rule in kind.rules],
+    }
