@@ -5,16 +5,42 @@ A TrainingJob and a CompressionJob of one pipeline often have one name, so the k
 
 from __future__ import annotations
 
+import hashlib
+import re
+
 # What the pods are called after; kinds not listed here give their children the object's own name.
 SUFFIX = {"TrainingJob": "train", "CompressionJob": "compress"}
+
+# A RayCluster's name is the RayJob's and six characters, and KubeRay refuses more than 53 for it.
+ATTEMPT_LENGTH = 47
+# KServe makes `<name>-predictor` of an InferenceService's name, which has to stay a DNS label.
+CHILD_LENGTH = 53
+
+# KubeRay and KServe want a name that starts with a letter, where an object's own may start with a digit.
+_DNS_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
 
 def child_name(kind: str, name: str) -> str:
     """Name of the children that an object has one of."""
     suffix = SUFFIX.get(kind)
-    return f"{name}-{suffix}" if suffix else name
+    return _fitted(name, f"-{suffix}" if suffix else "", CHILD_LENGTH)
 
 
 def attempt_name(kind: str, name: str, attempt: int) -> str:
     """Name of the RayJob of an attempt, counted from 1."""
-    return f"{child_name(kind, name)}-{attempt}"
+    suffix = SUFFIX.get(kind)
+    return _fitted(name, f"-{suffix}-{attempt}" if suffix else f"-{attempt}", ATTEMPT_LENGTH)
+
+
+def fingerprint(*parts: str) -> str:
+    """Ten characters that stand for the texts, good in a label or a name."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:10]
+
+
+def _fitted(name: str, suffix: str, limit: int) -> str:
+    plain = name + suffix
+    if len(plain) <= limit and _DNS_1035.fullmatch(plain):
+        return plain
+    mark = f"-{fingerprint(name)}{suffix}"
+    head = re.sub(r"[^-a-z0-9]", "-", name.lower())[: limit - len(mark) - 2].strip("-")
+    return f"t-{head}{mark}" if head else f"t{mark}"

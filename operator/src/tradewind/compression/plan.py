@@ -1,0 +1,93 @@
+"""Decide about a CompressionJob: what it waits for, what runs, and what its result is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from tradewind.api.compressionjob import CompressionJob, CompressionResult
+from tradewind.api.report import Report
+from tradewind.api.trainingjob import PoolChoice, TrainingJob
+from tradewind.compression.program import program
+from tradewind.compression.source import find
+from tradewind.core.conditions import Reason, Verdict
+from tradewind.core.controller import Surroundings
+from tradewind.core.plan import Observed, Plan
+from tradewind.ray import life
+from tradewind.ray.document import LARGEST
+from tradewind.ray.job import RAY_JOB
+from tradewind.ray.life import Job
+from tradewind.economics.pools import Refusal, choose
+from tradewind.ray.groups import Group
+
+_FIELDS = {"cpu": "spec.measure.cpus", "memory": "spec.measure.memory", "accelerators": "spec.measure"}
+
+
+def plan(item: CompressionJob, observed: Observed, surroundings: Surroundings, now: datetime) -> Plan:
+    """One pass over a CompressionJob."""
+    return life.plan(_job(item, observed, surroundings), observed, surroundings, now)
+
+
+def _job(item: CompressionJob, observed: Observed, surroundings: Surroundings) -> Job:
+    if RAY_JOB in observed.missing:
+        return _refused(item, life.without_kuberay())
+    measure = item.spec.measure
+    pool = choose(surroundings.config, measure.pool, "spec.measure.pool")
+    if isinstance(pool, Refusal):
+        return _refused(item, pool)
+    group = Group("head", 1, pool, measure.cpus, measure.memory)
+    if (refusal := group.misfit(_FIELDS)) is not None:
+        return _refused(item, refusal)
+    reference = observed.reference if isinstance(observed.reference, TrainingJob) else None
+    source = find(item.spec, reference)
+    if isinstance(source, Refusal):
+        return _refused(item, source, (group,))
+    size = len(program(item, source, group, surroundings, 1).document.encode())
+    if size > LARGEST:
+        words = (
+            f"The spec has {size} bytes with the training job's data, and {LARGEST} can be handed to a pod: shorten it."
+        )
+        return _refused(item, Refusal(Reason.SPEC_TOO_LARGE, words))
+    # An attempt goes on with the model that it started from, also when another one has taken that one's place.
+    moved_on = item.status.ray_job_name is not None and item.status.source_digest != source.model.digest
+    reason = "named by spec.measure.pool" if measure.pool else "the first row of the price table"
+    return Job(
+        item=item,
+        accepted=Verdict("Accepted", "True", Reason.ACCEPTED, f"It measures on pool {pool.name}: {reason}."),
+        groups=(group,),
+        choice=PoolChoice(name=pool.name, reason=reason),
+        program=None if moved_on else lambda attempt: program(item, source, group, surroundings, attempt),
+        started={"source_digest": source.model.digest},
+        result=_result,
+    )
+
+
+def _refused(item: CompressionJob, refusal: Refusal, groups: tuple[Group, ...] = ()) -> Job:
+    verdict = Verdict("Accepted", "False", refusal.reason, refusal.message)
+    return Job(item=item, accepted=verdict, groups=groups if item.status.attempt else (), result=_result)
+
+
+def _result(report: Report) -> tuple[Mapping[str, Any], str] | None:
+    found = report.compression
+    if found is None:
+        return None
+    accepted, best = _summary(found)
+    update = {
+        "variants": found.variants,
+        "report_uri": found.report_uri,
+        "cpu": found.cpu,
+        "accepted": accepted,
+        "best_speedup": None if best is None else best[1],
+    }
+    made = sum(variant.name != "baseline" for variant in found.variants)
+    fastest = f"; {best[0]} is {best[1]} times as fast as the baseline" if best else ""
+    return update, f"{accepted} of {made} variants are accepted{fastest}."
+
+
+def _summary(found: CompressionResult) -> tuple[int, tuple[str, str] | None]:
+    """How many variants are accepted, and the fastest of them with its speed-up."""
+    accepted = [variant for variant in found.variants if variant.verdict == "Accepted" and variant.name != "baseline"]
+    measured = [(variant.name, variant.speedup.value) for variant in accepted if variant.speedup is not None]
+    return len(accepted), max(measured, key=lambda row: Decimal(row[1]), default=None)

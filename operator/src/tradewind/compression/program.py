@@ -1,0 +1,37 @@
+"""What an attempt of a CompressionJob runs, and with which volumes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tradewind.api.compressionjob import CompressionJob
+from tradewind.compression.source import Source
+from tradewind.core.controller import Surroundings
+from tradewind.core.labels import ATTEMPT, labels
+from tradewind.ray.document import document, report_url
+from tradewind.ray.groups import Group
+from tradewind.ray.pods import Program, claims
+
+
+def program(item: CompressionJob, source: Source, group: Group, surroundings: Surroundings, attempt: int) -> Program:
+    """The program of that attempt, on the one pod of the group."""
+    url = report_url(surroundings.config.reporting.url, item.plural, item.metadata)
+    told: dict[str, Any] = item.spec.dump() | {"data": source.data.dump()}
+    told.pop("runPolicy", None)
+    datasets = [dataset.storage_uri for dataset in (source.data.train, source.data.validation) if dataset is not None]
+    return Program(
+        image=surroundings.config.images.workload,
+        labels={**labels(item.kind, item.metadata.name), ATTEMPT: str(attempt)},
+        document=document(
+            "CompressionJob",
+            item.metadata,
+            attempt,
+            url,
+            told,
+            price_per_hour=group.per_hour,
+            source=source.model,
+        ),
+        ca=surroundings.ca,
+        report_url=url,
+        claims=claims([source.model.storage_uri, *datasets], [item.spec.output.storage_uri]),
+    )

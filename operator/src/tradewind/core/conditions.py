@@ -1,0 +1,175 @@
+"""Conditions: the words that all controllers use, how they change without flapping, and the phase that follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from tradewind.api.base import Condition
+from tradewind.core.timestamps import stamp
+
+Truth = Literal["True", "False", "Unknown"]
+
+
+class Reason(StrEnum):
+    """Every reason that a condition can have; `sentence` says what it means, for the reference."""
+
+    sentence: str
+
+    def __new__(cls, value: str, sentence: str) -> Reason:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.sentence = sentence
+        return member
+
+    @classmethod
+    def of(cls, value: str) -> Reason:
+        """The reason of that value; ValueError where there is none."""
+        for reason in cls:
+            if reason.value == value:
+                return reason
+        raise ValueError(f"{value!r} is not a reason")
+
+    # Accepted
+    ACCEPTED = "Accepted", "The spec can be carried out."
+    POOL_NOT_FOUND = "PoolNotFound", "The price table has no pool of that name."
+    POOL_HAS_NO_ACCELERATOR = "PoolHasNoAccelerator", "Accelerators are asked for, and the pool's nodes have none."
+    NOT_ENOUGH_ACCELERATORS = "NotEnoughAccelerators", "A pod asks for more accelerators than a node of the pool has."
+    NODE_TOO_SMALL = "NodeTooSmall", "A pod asks for more CPU or memory than a node of the pool has."
+    TOPOLOGY_MISMATCH = "TopologyMismatch", "The pods don't have the shape of the pool's TPU slices."
+    SPEC_TOO_LARGE = "SpecTooLarge", "The spec is larger than what can be handed to a pod."
+    DEPENDENCY_MISSING = (
+        "DependencyMissing",
+        "A kind that is needed isn't served by the API server: its operator isn't installed.",
+    )
+    TRAINING_JOB_NOT_FOUND = "TrainingJobNotFound", "The training job that the spec names does not exist."
+    TRAINING_JOB_NOT_COMPLETE = "TrainingJobNotComplete", "The training job that the spec names has not ended yet."
+    TRAINING_JOB_FAILED = "TrainingJobFailed", "The training job that the spec names has failed."
+    TRAINING_JOB_HAS_NO_MODEL = "TrainingJobHasNoModel", "The training job is complete, and reported no model."
+    TRAINING_JOB_HAS_NO_DATA = "TrainingJobHasNoData", "Neither this spec nor the training job's names data."
+    COMPRESSION_JOB_NOT_FOUND = "CompressionJobNotFound", "The compression job that the spec names does not exist."
+    COMPRESSION_JOB_NOT_COMPLETE = (
+        "CompressionJobNotComplete",
+        "The compression job that the spec names has not ended yet.",
+    )
+    COMPRESSION_JOB_FAILED = "CompressionJobFailed", "The compression job that the spec names has failed."
+    NO_VARIANT_FITS = "NoVariantFits", "No variant of the compression job keeps the bounds of select.where."
+    # Running
+    STARTING = "Starting", "The pods are being created."
+    UNSCHEDULABLE = "Unschedulable", "A pod finds no node."
+    POD_NOT_STARTING = "PodNotStarting", "A pod has a node, and its container can't be started."
+    REJECTED = "Rejected", "The API server refused an object that is needed."
+    RUNNING = "Running", "The program runs."
+    INTERRUPTED = "Interrupted", "A pod or its node was lost; the next attempt goes on from the last checkpoint."
+    RETRYING = "Retrying", "The program failed; the next attempt goes on from the last checkpoint."
+    STOPPING = "Stopping", "The pods of the attempt before are ending."
+    SOURCE_CHANGED = "SourceChanged", "The model that the attempt started from is gone or was made anew."
+    FINISHED = "Finished", "The job has ended."
+    WAITING = "Waiting", "The spec can't be carried out yet."
+    # Suspended
+    SUSPENDED = "Suspended", "The user suspended the job."
+    NOT_SUSPENDED = "NotSuspended", "The job isn't suspended."
+    # Complete and Failed
+    NOT_FINISHED = "NotFinished", "The job has not ended yet."
+    SUCCEEDED = "Succeeded", "The result is in the store."
+    NOT_FAILED = "NotFailed", "Nothing has failed for good."
+    INVALID_DATA = "InvalidData", "The data isn't as the spec says."
+    INVALID_MODEL = "InvalidModel", "The model isn't what the spec says."
+    STORAGE_FAILED = "StorageFailed", "A file could not be read or written."
+    NOT_SUPPORTED = "NotSupported", "The program can't do what the spec asks for."
+    PROGRAM_FAILED = "ProgramFailed", "The program ended with an error, and no retry is left."
+    TOO_MANY_INTERRUPTIONS = (
+        "TooManyInterruptions",
+        "Pods or nodes were lost more often than runPolicy.retries.interruptions allows.",
+    )
+    DEADLINE_EXCEEDED = "DeadlineExceeded", "The job ran longer than runPolicy.activeDeadlineSeconds."
+    RAY_JOB_INVALID = "RayJobInvalid", "KubeRay refused the RayJob."
+    # Ready and Progressing
+    READY = "Ready", "The service answers."
+    NOT_READY = "NotReady", "No replica answers yet."
+    MODEL_NOT_LOADED = "ModelNotLoaded", "A replica can't load the model."
+    ROLLING_OUT = "RollingOut", "Replicas with the present model are being started."
+    ROLLED_OUT = "RolledOut", "All replicas have the present model."
+    # AlertsConfigured
+    ALERTS_CONFIGURED = "AlertsConfigured", "Each alert is a rule of a PrometheusRule."
+    NO_ALERTS = "NoAlerts", "The spec asks for no alerts."
+    PROMETHEUS_OPERATOR_MISSING = (
+        "PrometheusOperatorMissing",
+        "The kind PrometheusRule isn't served: the Prometheus operator isn't installed.",
+    )
+    ALERTS_WAITING = "AlertsWaiting", "The rules are made together with the service."
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A condition as a planner judges it now, without times."""
+
+    type: str
+    status: Truth
+    reason: Reason
+    message: str = ""
+
+
+def merge(
+    previous: Sequence[Condition], verdicts: Iterable[Verdict], generation: int, now: datetime
+) -> tuple[Condition, ...]:
+    """The conditions to write, in the order of the verdicts. The transition time moves only where the status does.
+
+    Conditions that no verdict speaks of are dropped: all verdicts of a kind are given each time.
+    """
+    before = {condition.type: condition for condition in previous}
+    merged = []
+    for verdict in verdicts:
+        old = before.get(verdict.type)
+        same = old is not None and old.status == verdict.status and old.last_transition_time is not None
+        merged.append(
+            Condition(
+                type=verdict.type,
+                status=verdict.status,
+                reason=str(verdict.reason),
+                message=verdict.message[:32768],
+                last_transition_time=old.last_transition_time if old is not None and same else stamp(now),
+                observed_generation=generation,
+            )
+        )
+    return tuple(merged)
+
+
+def holds(conditions: Iterable[Condition], kind: str) -> bool:
+    """Whether the condition of that type is True."""
+    return any(condition.type == kind and condition.status == "True" for condition in conditions)
+
+
+# What an object waits for that another one brings; anything else that is not accepted needs the user.
+_WAITING = frozenset(
+    {
+        Reason.TRAINING_JOB_NOT_FOUND,
+        Reason.TRAINING_JOB_NOT_COMPLETE,
+        Reason.TRAINING_JOB_FAILED,
+        Reason.COMPRESSION_JOB_NOT_FOUND,
+        Reason.COMPRESSION_JOB_NOT_COMPLETE,
+        Reason.COMPRESSION_JOB_FAILED,
+        Reason.DEPENDENCY_MISSING,
+    }
+)
+
+
+def phase(verdicts: Iterable[Verdict]) -> str:
+    """One word for people: Failed, Complete, Suspended, Waiting, Invalid, Running, Ready, Progressing or Starting."""
+    by_type = {verdict.type: verdict for verdict in verdicts}
+
+    def true(kind: str) -> bool:
+        return kind in by_type and by_type[kind].status == "True"
+
+    for kind in ("Failed", "Complete", "Suspended"):
+        if true(kind):
+            return kind
+    for kind in ("Ready", "Running"):
+        if true(kind):
+            return kind
+    if "Accepted" in by_type and not true("Accepted"):
+        return "Waiting" if by_type["Accepted"].reason in _WAITING else "Invalid"
+    return "Progressing" if "Ready" in by_type else "Starting"

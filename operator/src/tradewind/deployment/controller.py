@@ -1,0 +1,28 @@
+"""The controller of ModelDeployment."""
+
+from __future__ import annotations
+
+from tradewind.api.modeldeployment import ModelDeployment
+from tradewind.core.controller import ChildKind, Controller, Reference
+from tradewind.deployment import inferenceservice, prometheusrule
+from tradewind.deployment.plan import plan
+
+
+def references(item: ModelDeployment) -> tuple[Reference, ...]:
+    """The job whose result is served."""
+    model = item.spec.model
+    if model.compression_job is not None:
+        return (Reference("CompressionJob", model.compression_job),)
+    return () if model.training_job is None else (Reference("TrainingJob", model.training_job),)
+
+
+CONTROLLER = Controller(
+    model=ModelDeployment,
+    children=(
+        ChildKind(inferenceservice.INFERENCE_SERVICE, inferenceservice.observe),
+        ChildKind(prometheusrule.PROMETHEUS_RULE, prometheusrule.observe),
+    ),
+    references=references,
+    plan=plan,
+    pods=True,
+)

@@ -1,0 +1,89 @@
+"""The model that a ModelDeployment serves: found where the spec says, chosen among the variants of a compression job."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from tradewind.api.compressionjob import CompressionJob
+from tradewind.api.config import Config, Pool
+from tradewind.api.modeldeployment import ChosenVariant, ModelDeployment, Select
+from tradewind.api.trainingjob import TrainingJob
+from tradewind.core.conditions import Reason, holds
+from tradewind.economics.pools import Refusal
+from tradewind.economics.prices import per_hour
+from tradewind.economics.selection import Load, NoChoice, select
+
+
+def find(item: ModelDeployment, reference: object, pool: Pool, config: Config) -> ChosenVariant | Refusal:
+    """The model to serve, or what is waited for."""
+    model = item.spec.model
+    if model.storage_uri is not None:
+        name = model.storage_uri.rstrip("/").rsplit("/", 1)[-1]
+        return ChosenVariant(name=name, storage_uri=model.storage_uri, reason="It is named by spec.model.storageUri.")
+    if model.training_job is not None:
+        return _trained(model.training_job, reference if isinstance(reference, TrainingJob) else None)
+    return _compressed(item, reference if isinstance(reference, CompressionJob) else None, pool, config)
+
+
+def _trained(name: str, job: TrainingJob | None) -> ChosenVariant | Refusal:
+    if job is None:
+        words = f"TrainingJob {name} does not exist in this namespace. It is waited for: create it, or correct spec.model.trainingJob."
+        return Refusal(Reason.TRAINING_JOB_NOT_FOUND, words)
+    if holds(job.status.conditions, "Failed"):
+        words = f"TrainingJob {name} has failed (its condition Failed says why). Delete it and create it anew; this service then goes on."
+        return Refusal(Reason.TRAINING_JOB_FAILED, words)
+    if not holds(job.status.conditions, "Complete"):
+        return Refusal(Reason.TRAINING_JOB_NOT_COMPLETE, f"It waits until TrainingJob {name} is Complete.")
+    model = job.status.model
+    if model is None:
+        words = f"TrainingJob {name} is Complete and has reported no model: serve its file by spec.model.storageUri."
+        return Refusal(Reason.TRAINING_JOB_HAS_NO_MODEL, words)
+    measured = "".join(f"; {metric.name} {metric.value}" for metric in model.metrics[:3])
+    return ChosenVariant(
+        name=name,
+        digest=model.digest,
+        storage_uri=model.storage_uri,
+        reason=f"It is the model of TrainingJob {name}{measured}.",
+    )
+
+
+def _compressed(
+    item: ModelDeployment, job: CompressionJob | None, pool: Pool, config: Config
+) -> ChosenVariant | Refusal:
+    name = item.spec.model.compression_job
+    if job is None:
+        words = f"CompressionJob {name} does not exist in this namespace. It is waited for: create it, or correct spec.model.compressionJob."
+        return Refusal(Reason.COMPRESSION_JOB_NOT_FOUND, words)
+    if holds(job.status.conditions, "Failed"):
+        words = f"CompressionJob {name} has failed (its condition Failed says why). Delete it and create it anew; this service then goes on."
+        return Refusal(Reason.COMPRESSION_JOB_FAILED, words)
+    if not holds(job.status.conditions, "Complete"):
+        return Refusal(Reason.COMPRESSION_JOB_NOT_COMPLETE, f"It waits until CompressionJob {name} is Complete.")
+    present = item.status.variant.name if item.status.variant else None
+    choice = select(job.status.variants, item.spec.select or Select(), load(item, pool, config), present)
+    if isinstance(choice, NoChoice):
+        return Refusal(Reason.NO_VARIANT_FITS, choice.message)
+    return ChosenVariant(
+        name=choice.variant.name,
+        digest=choice.variant.digest,
+        storage_uri=choice.variant.storage_uri or "",
+        reason=choice.reason,
+        runner_up=choice.runner_up,
+    )
+
+
+def load(item: ModelDeployment, pool: Pool, config: Config) -> Load:
+    """What a replica costs, and the load that it has to bear."""
+    expected = item.spec.expected_requests_per_second
+    return Load(
+        per_hour=replica_per_hour(item, pool),
+        currency=config.currency,
+        requests_per_second=Decimal(expected) if expected else None,
+        scaling=item.spec.scaling,
+    )
+
+
+def replica_per_hour(item: ModelDeployment, pool: Pool) -> Decimal | None:
+    """Price of one replica an hour; None where the pool has none."""
+    resources = item.spec.resources
+    return per_hour(pool, resources.cpus, resources.memory, resources.accelerators)

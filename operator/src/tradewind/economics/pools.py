@@ -1,0 +1,79 @@
+"""Pools of the price table: which one a spec names, whether a pod fits its nodes, and what gets a pod onto them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tradewind.api.config import Config, Pool
+from tradewind.core.conditions import Reason
+from tradewind.core.quantity import parse
+
+TPU = "google.com/tpu"
+TPU_TOPOLOGY = "cloud.google.com/gke-tpu-topology"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a spec can't be carried out, and what to do."""
+
+    reason: Reason
+    message: str
+
+
+def scheduling(pool: Pool, accelerators: int) -> dict[str, Any]:
+    """nodeSelector and tolerations of a pod on the pool; a TPU pod also selects the topology of its slice."""
+    selector: dict[str, str] = dict(pool.node_selector)
+    accelerator = pool.accelerator
+    if accelerators and accelerator and accelerator.resource == TPU and accelerator.topology:
+        selector.setdefault(TPU_TOPOLOGY, accelerator.topology)
+    found: dict[str, Any] = {}
+    if selector:
+        found["nodeSelector"] = selector
+    if pool.tolerations:
+        found["tolerations"] = [toleration.dump() for toleration in pool.tolerations]
+    return found
+
+
+def choose(config: Config, name: str | None, field: str) -> Pool | Refusal:
+    """The pool that `field` of a spec names."""
+    pool = config.pool(name)
+    if pool is not None:
+        return pool
+    known = ", ".join(row.name for row in config.pools)
+    return Refusal(
+        Reason.POOL_NOT_FOUND,
+        f"{field}: the price table has no pool {name}. Choose one of {known}, or add a row to the operator's configuration.",
+    )
+
+
+def misfit(pool: Pool, cpu: str, memory: str, accelerators: int, fields: Mapping[str, str]) -> Refusal | None:
+    """Why such a pod would never find a node of the pool, or None. `fields` names the spec's fields in the message."""
+    accelerator = pool.accelerator
+    if accelerators and accelerator is None:
+        return Refusal(
+            Reason.POOL_HAS_NO_ACCELERATOR,
+            f"{fields['accelerators']} is {accelerators}, and the nodes of pool {pool.name} have no accelerator. "
+            f"Set it to 0, or name a pool that has one.",
+        )
+    if accelerators and accelerator is not None:
+        if accelerators > accelerator.count:
+            return Refusal(
+                Reason.NOT_ENOUGH_ACCELERATORS,
+                f"{fields['accelerators']} is {accelerators}, and a node of pool {pool.name} has {accelerator.count} "
+                f"({accelerator.type}). Ask for {accelerator.count} at most, and for more workers.",
+            )
+        if accelerator.resource == TPU and accelerators != accelerator.count:
+            return Refusal(
+                Reason.NOT_ENOUGH_ACCELERATORS,
+                f"{fields['accelerators']} is {accelerators}, and a TPU host of pool {pool.name} is only given as a "
+                f"whole: set it to {accelerator.count}.",
+            )
+    for what, asked, has in (("cpu", cpu, pool.node.cpu), ("memory", memory, pool.node.memory)):
+        if parse(asked) > parse(has):
+            return Refusal(
+                Reason.NODE_TOO_SMALL,
+                f"{fields[what]} is {asked}, and a node of pool {pool.name} has {has}. Ask for less, or name a larger pool.",
+            )
+    return None

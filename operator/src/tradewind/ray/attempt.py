@@ -1,0 +1,109 @@
+"""What became of an attempt: told from KubeRay's word and from its pods, because KubeRay can't tell a lost node from an error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+
+from tradewind.core.labels import ROLE
+from tradewind.core.plan import PodRecord
+from tradewind.ray.job import RayJobSeen
+
+# A program that sees that one of its workers is lost may say so by this exit code (EX_TEMPFAIL).
+LOST_WORKER_EXIT = 75
+# The last report and KubeRay's word that the program has ended may cross.
+REPORT_GRACE = timedelta(seconds=15)
+
+_EXIT_CODE = re.compile(r"exit code (\d+)")
+
+
+class End(Enum):
+    """How an attempt stands."""
+
+    NONE = "it goes on"
+    SUCCEEDED = "the program ended well"
+    INTERRUPTED = "a pod was lost"
+    ERROR = "the program failed"
+    INVALID = "KubeRay refused the RayJob"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt stands, in a sentence."""
+
+    kind: End
+    message: str = ""
+
+
+def judge(
+    seen: RayJobSeen, pods: Sequence[PodRecord], has_workers: bool, reports_result: bool, now: datetime
+) -> Outcome:
+    """Judge the attempt whose RayJob and pods are seen. `reports_result`: success needs a report, which comes another way."""
+    if seen.deployment == "ValidationFailed":
+        return Outcome(End.INVALID, seen.message)
+    if seen.deployment in ("Complete", "Failed"):
+        return _ended(seen, pods, reports_result, now)
+    heads = [pod for pod in pods if pod.labels.get(ROLE) == "head"]
+    if gone := next((pod for pod in heads if pod.interrupted), None):
+        return Outcome(End.INTERRUPTED, f"The pod {gone.name} was lost{_why(gone)}.")
+    if not seen.running:
+        return Outcome(End.NONE)
+    if not heads:
+        # KubeRay neither makes the head of a running RayJob again nor ends the RayJob: it would wait for ever.
+        return Outcome(End.INTERRUPTED, "The head pod was lost.")
+    if dead := next((pod for pod in heads if pod.finished is not None), None):
+        return Outcome(End.ERROR, f"The container of the head pod {dead.name} ended{_why(dead)}.")
+    return Outcome(End.NONE)
+
+
+def next_look(seen: RayJobSeen) -> datetime | None:
+    """When time alone would change the judgement."""
+    return seen.ended + REPORT_GRACE if seen.deployment == "Complete" and seen.ended else None
+
+
+def stuck(pods: Iterable[PodRecord]) -> PodRecord | None:
+    """A pod that can't be placed or started, with Kubernetes' words for it; always the same one for the same pods."""
+    return min(
+        (pod for pod in pods if pod.message and not pod.ready and pod.finished is None),
+        key=lambda pod: pod.name,
+        default=None,
+    )
+
+
+def _ended(seen: RayJobSeen, pods: Sequence[PodRecord], reports_result: bool, now: datetime) -> Outcome:
+    if seen.deployment == "Complete" and seen.job == "SUCCEEDED":
+        if not reports_result:
+            return Outcome(End.SUCCEEDED)
+        if seen.ended is not None and now < seen.ended + REPORT_GRACE:
+            return Outcome(End.NONE)
+        return Outcome(End.ERROR, "The program ended without a report of its result.")
+    if lost := _lost(seen, pods):
+        return Outcome(End.INTERRUPTED, lost)
+    if seen.job == "STOPPED":
+        return Outcome(End.ERROR, "The Ray job was stopped from outside.")
+    return Outcome(End.ERROR, _tail(seen.message) or seen.reason or "Ray gives no reason.")
+
+
+def _lost(seen: RayJobSeen, pods: Sequence[PodRecord]) -> str | None:
+    """Why the failure was an interruption. All pods are placed before the program starts: a later one replaces a lost one."""
+    if gone := next((pod for pod in pods if pod.interrupted), None):
+        return f"The pod {gone.name} was lost{_why(gone)}."
+    if seen.program_started is not None:
+        for pod in pods:
+            if pod.scheduled is None or pod.scheduled > seen.program_started:
+                return f"A pod was lost while the program ran; {pod.name} replaces it."
+    if (code := _EXIT_CODE.search(seen.message)) and int(code[1]) == LOST_WORKER_EXIT:
+        return "The program lost a worker."
+    return None
+
+
+def _why(pod: PodRecord) -> str:
+    return f": {pod.message}" if pod.message else ""
+
+
+def _tail(message: str) -> str:
+    """The end of Ray's message: it has the last lines of the program's log, and the error is in the last ones."""
+    return message if len(message) <= 1500 else "... " + message[-1500:]

@@ -1,0 +1,113 @@
+"""The RayJob of an attempt, and what is read of it (KubeRay 1.5, ray.io/v1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import ROUND_CEILING
+from typing import Any
+
+from tradewind.core.plan import Child, Resource
+from tradewind.core.quantity import parse
+from tradewind.core.timestamps import moment
+from tradewind.ray.groups import Group
+from tradewind.ray.pods import Program, template
+
+RAY_JOB = Resource("ray.io", "v1", "RayJob", "rayjobs")
+
+# Constant: KubeRay hands it to Ray, which hands it to a shell.
+ENTRYPOINT = "python -m tradewind_workload"
+
+# The pods stay this long after the program's end, so that its last log lines can be read.
+LINGER = 10
+
+
+@dataclass(frozen=True, slots=True)
+class RayJobSeen:
+    """What planners read of a live RayJob."""
+
+    deployment: str  # status.jobDeploymentStatus; "" before KubeRay has seen it
+    job: str  # status.jobStatus, of the program
+    reason: str
+    message: str
+    dashboard_url: str | None
+    program_started: datetime | None  # status.rayJobInfo.startTime
+    started: datetime | None  # status.startTime
+    ended: datetime | None  # status.endTime
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it will run any more."""
+        return self.deployment in ("Complete", "Failed", "ValidationFailed")
+
+    @property
+    def running(self) -> bool:
+        """Whether the program runs."""
+        return self.deployment == "Running" and self.job == "RUNNING"
+
+
+def observe(body: Mapping[str, Any]) -> RayJobSeen:
+    """Read a live RayJob; what isn't there or isn't as expected reads as empty."""
+    status = _mapping(body.get("status"))
+    info = _mapping(status.get("rayJobInfo"))
+    url = _text(status.get("dashboardURL"))
+    return RayJobSeen(
+        deployment=_text(status.get("jobDeploymentStatus")),
+        job=_text(status.get("jobStatus")),
+        reason=_text(status.get("reason")),
+        message=_text(status.get("message"))[-4096:],
+        dashboard_url=(url if "://" in url else f"http://{url}") if url else None,
+        program_started=moment(_text(info.get("startTime"))),
+        started=moment(_text(status.get("startTime"))),
+        ended=moment(_text(status.get("endTime"))),
+    )
+
+
+def ray_job(name: str, program: Program, groups: Sequence[Group]) -> Child:
+    """The RayJob of an attempt. The first group is the head; the operator, not KubeRay, counts and repeats attempts."""
+    head, workers = groups[0], groups[1:]
+    cluster: dict[str, Any] = {
+        "headGroupSpec": {
+            # Without workers the program's tasks run on the head; with workers nothing but the driver does.
+            "rayStartParams": {"num-cpus": "0" if workers else slots(head), "dashboard-host": "0.0.0.0"},  # noqa: S104 -- the NetworkPolicy closes it
+            "template": template(program, head),
+        }
+    }
+    if workers:
+        cluster["workerGroupSpecs"] = [_worker_group(program, group) for group in workers]
+    spec = {
+        "entrypoint": ENTRYPOINT,
+        "submissionMode": "HTTPMode",
+        "backoffLimit": 0,
+        "shutdownAfterJobFinishes": True,
+        "ttlSecondsAfterFinished": LINGER,
+        "rayClusterSpec": cluster,
+    }
+    return Child(RAY_JOB, name, {"metadata": {"labels": dict(program.labels)}, "spec": spec})
+
+
+def slots(group: Group) -> str:
+    """Ray's count of what may run at once in a pod: its cores, and one for the reading of data beside the training."""
+    return str(int(parse(group.cpu).to_integral_value(ROUND_CEILING)) + 1)
+
+
+def _worker_group(program: Program, group: Group) -> dict[str, Any]:
+    replicas = group.pods // group.hosts
+    return {
+        "groupName": "workers",
+        "replicas": replicas,
+        "minReplicas": replicas,
+        "maxReplicas": replicas,
+        "numOfHosts": group.hosts,
+        "rayStartParams": {"num-cpus": slots(group)},
+        "template": template(program, group),
+    }
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,30 @@
+"""The NetworkPolicy of a job: Ray's dashboard runs what it is sent, so only KubeRay and the job's own pods reach them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tradewind.core.plan import Child, Resource
+from tradewind.ray.pods import DASHBOARD_PORT
+
+NETWORK_POLICY = Resource("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies")
+
+
+def observe(body: Mapping[str, Any]) -> None:
+    """Planners read nothing of it."""
+
+
+def network_policy(name: str, labels: Mapping[str, str], kuberay_namespace: str) -> Child:
+    """Close the pods with these labels to all but one another and, at the dashboard, KubeRay's namespace."""
+    own = {"podSelector": {"matchLabels": dict(labels)}}
+    kuberay = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": kuberay_namespace}}}
+    spec = {
+        "podSelector": {"matchLabels": dict(labels)},
+        "policyTypes": ["Ingress"],
+        "ingress": [
+            {"from": [own]},
+            {"from": [kuberay], "ports": [{"port": DASHBOARD_PORT, "protocol": "TCP"}]},
+        ],
+    }
+    return Child(NETWORK_POLICY, name, {"metadata": {"labels": dict(labels)}, "spec": spec})

@@ -1,0 +1,60 @@
+"""Decide about a TrainingJob: whether it can be carried out, what runs, and what its result is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from tradewind.api.report import Report
+from tradewind.api.trainingjob import TrainingJob
+from tradewind.core.conditions import Reason, Verdict
+from tradewind.core.controller import Surroundings
+from tradewind.core.plan import Observed, Plan
+from tradewind.ray import life
+from tradewind.ray.document import LARGEST
+from tradewind.ray.job import RAY_JOB
+from tradewind.ray.life import Job
+from tradewind.economics.pools import Refusal
+from tradewind.training.placement import place
+from tradewind.training.program import program
+
+
+def plan(item: TrainingJob, observed: Observed, surroundings: Surroundings, now: datetime) -> Plan:
+    """One pass over a TrainingJob."""
+    return life.plan(_job(item, observed, surroundings), observed, surroundings, now)
+
+
+def _job(item: TrainingJob, observed: Observed, surroundings: Surroundings) -> Job:
+    if RAY_JOB in observed.missing:
+        return _refused(item, life.without_kuberay())
+    placed = place(item.spec.resources, surroundings.config)
+    if isinstance(placed, Refusal):
+        return _refused(item, placed)
+    groups, choice = placed
+    size = len(program(item, surroundings, 1).document.encode())
+    if size > LARGEST:
+        words = f"The spec has {size} bytes, and {LARGEST} can be handed to a pod: put long arguments into a file of workingDir."
+        return _refused(item, Refusal(Reason.SPEC_TOO_LARGE, words))
+    return Job(
+        item=item,
+        accepted=Verdict("Accepted", "True", Reason.ACCEPTED, f"It runs on pool {choice.name}: {choice.reason}."),
+        groups=groups,
+        choice=choice,
+        program=lambda attempt: program(item, surroundings, attempt),
+        reports_result=item.spec.recipe is not None,
+        result=_result,
+    )
+
+
+def _refused(item: TrainingJob, refusal: Refusal) -> Job:
+    verdict = Verdict("Accepted", "False", refusal.reason, refusal.message)
+    return Job(item=item, accepted=verdict, reports_result=item.spec.recipe is not None, result=_result)
+
+
+def _result(report: Report) -> tuple[Mapping[str, Any], str] | None:
+    model = report.model
+    if model is None:
+        return None
+    measured = ", ".join(f"{metric.name} {metric.value}" for metric in model.metrics)
+    return {"model": model}, f"The model is in {model.storage_uri}{f': {measured}' if measured else ''}."
