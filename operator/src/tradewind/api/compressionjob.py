@@ -244,7 +244,7 @@ class CompressionJob(Observed):
     rules = (NAME_RULE,)
     kind: ClassVar[str] = "CompressionJob"
     plural: ClassVar[str] = "compressionjobs"
-    short_name: ClassVar[str] = "cj"
+    short_name: ClassVar[str] = "cpj"
     columns: ClassVar[tuple[PrinterColumn, ...]] = (
         PrinterColumn("Phase", ".status.phase", description="One word for the state."),
         PrinterColumn(
