@@ -54,6 +54,7 @@ def load_layout(name: str, layout: Path) -> None:
         _write_archive(cast(IO[bytes], process.stdin), index, layout, {blob["digest"] for blob in blobs})
     except BrokenPipeError:
         pass  # its own words below say why
+    process.stdin = None  # closed already, which communicate() does not expect
     output, _ = process.communicate()
     if process.returncode:
         raise Failed(f"importing {name} failed:\n{output.decode(errors='replace')[-3000:]}")
