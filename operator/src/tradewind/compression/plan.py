@@ -15,12 +15,12 @@ from tradewind.compression.source import find
 from tradewind.core.conditions import Reason, Verdict
 from tradewind.core.controller import Surroundings
 from tradewind.core.plan import Observed, Plan
+from tradewind.economics.pools import Refusal, choose
 from tradewind.ray import life
 from tradewind.ray.document import LARGEST
-from tradewind.ray.job import RAY_JOB
-from tradewind.ray.life import Job
-from tradewind.economics.pools import Refusal, choose
 from tradewind.ray.groups import Group
+from tradewind.ray.job import RAY_JOB
+from tradewind.ray.view import Job
 
 _FIELDS = {"cpu": "spec.measure.cpus", "memory": "spec.measure.memory", "accelerators": "spec.measure"}
 

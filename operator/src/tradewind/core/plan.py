@@ -65,6 +65,7 @@ class PodRecord:
     labels: Mapping[str, str]
     interrupted: bool  # evicted, preempted, or its node was lost
     message: str = ""  # why it can't be scheduled or started, in Kubernetes' words
+    deleted: datetime | None = None  # when its deletion was asked for
 
 
 @dataclass(frozen=True, slots=True)

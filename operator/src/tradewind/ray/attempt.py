@@ -47,7 +47,7 @@ def judge(
     if seen.deployment in ("Complete", "Failed"):
         return _ended(seen, pods, reports_result, now)
     heads = [pod for pod in pods if pod.labels.get(ROLE) == "head"]
-    if gone := next((pod for pod in heads if pod.interrupted), None):
+    if gone := next((pod for pod in heads if pod.interrupted or _taken(pod)), None):
         return Outcome(End.INTERRUPTED, f"The pod {gone.name} was lost{_why(gone)}.")
     if not seen.running:
         return Outcome(End.NONE)
@@ -89,8 +89,10 @@ def _ended(seen: RayJobSeen, pods: Sequence[PodRecord], reports_result: bool, no
 
 def _lost(seen: RayJobSeen, pods: Sequence[PodRecord]) -> str | None:
     """Why the failure was an interruption. All pods are placed before the program starts: a later one replaces a lost one."""
-    if gone := next((pod for pod in pods if pod.interrupted), None):
-        return f"The pod {gone.name} was lost{_why(gone)}."
+    for pod in pods:
+        # After the end KubeRay deletes all pods: only what was deleted before it counts.
+        if pod.interrupted or (_taken(pod) and pod.deleted is not None and seen.ended and pod.deleted < seen.ended):
+            return f"The pod {pod.name} was lost{_why(pod)}."
     if seen.program_started is not None:
         for pod in pods:
             if pod.scheduled is None or pod.scheduled > seen.program_started:
@@ -98,6 +100,11 @@ def _lost(seen: RayJobSeen, pods: Sequence[PodRecord]) -> str | None:
     if (code := _EXIT_CODE.search(seen.message)) and int(code[1]) == LOST_WORKER_EXIT:
         return "The program lost a worker."
     return None
+
+
+def _taken(pod: PodRecord) -> bool:
+    """Whether the pod was deleted while it ran, rather than after it had ended by itself."""
+    return pod.deleted is not None and (pod.finished is None or pod.finished >= pod.deleted)
 
 
 def _why(pod: PodRecord) -> str:

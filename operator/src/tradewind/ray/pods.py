@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tradewind.core.security import CONTAINER_SECURITY, POD_SECURITY
 from tradewind.api.report import AUDIENCE, CA_FILE, MOUNT, PVC_ROOT, TOKEN_FILE
+from tradewind.core.security import CONTAINER_SECURITY, POD_SECURITY
 from tradewind.ray.groups import Group
 
 CA_ANNOTATION = "tradewind.dev/ca"

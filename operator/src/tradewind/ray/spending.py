@@ -14,8 +14,8 @@ from tradewind.core.plan import PodRecord
 from tradewind.core.timestamps import moment, stamp
 from tradewind.economics.cost import Stay, never_less, spent
 from tradewind.economics.prices import amount, money, per_hour
-from tradewind.ray.job import RayJobSeen
 from tradewind.ray.groups import Group
+from tradewind.ray.job import RayJobSeen
 
 
 def spending(

@@ -11,11 +11,11 @@ from tradewind.api.trainingjob import TrainingJob
 from tradewind.core.conditions import Reason, Verdict
 from tradewind.core.controller import Surroundings
 from tradewind.core.plan import Observed, Plan
+from tradewind.economics.pools import Refusal
 from tradewind.ray import life
 from tradewind.ray.document import LARGEST
 from tradewind.ray.job import RAY_JOB
-from tradewind.ray.life import Job
-from tradewind.economics.pools import Refusal
+from tradewind.ray.view import Job
 from tradewind.training.placement import place
 from tradewind.training.program import program
 

@@ -1,0 +1,83 @@
+"""How an attempt ends, and with it perhaps the job: complete, failed, or to be tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tradewind.api.trainingjob import TrainerStatus
+from tradewind.core.conditions import Reason, Verdict
+from tradewind.core.plan import Event, Plan
+from tradewind.ray.job import RAY_JOB
+from tradewind.ray.settling import progress, settle, unfinished
+from tradewind.ray.view import View
+
+
+def interrupted(this: View, message: str) -> Plan:
+    count = (this.status.interruptions or 0) + 1
+    update = {**progress(this.report), "interruptions": count}
+    allowed = this.job.item.spec.run_policy.retries.interruptions
+    if count > allowed:
+        words = f"{message} It was interrupted {count} times, and runPolicy.retries.interruptions is {allowed}."
+        return failed(this, Reason.TOO_MANY_INTERRUPTIONS, words, update=update, lost=True)
+    verdict = Verdict(
+        "Running", "False", Reason.INTERRUPTED, f"{message} Interruption {count} of {allowed} that are borne."
+    )
+    events = (Event("Warning", "Interrupted", verdict.message),)
+    update["ray_job_name"] = None
+    return settle(
+        this, update, unfinished(this, verdict), children=(this.policy,), events=events, lost=True, timed=True
+    )
+
+
+def errored(this: View, message: str) -> Plan:
+    count = (this.status.errors or 0) + 1
+    update = {**progress(this.report), "errors": count}
+    allowed = this.job.item.spec.run_policy.retries.errors
+    if count > allowed:
+        hint = "" if allowed else " (runPolicy.retries.errors is 0: it is not tried again)"
+        return failed(this, Reason.PROGRAM_FAILED, f"The program failed{hint}: {message}", update=update)
+    verdict = Verdict("Running", "False", Reason.RETRYING, f"Error {count} of {allowed} that are borne: {message}")
+    events = (Event("Warning", "Retrying", verdict.message[:1024]),)
+    update["ray_job_name"] = None
+    return settle(this, update, unfinished(this, verdict), children=(this.policy,), events=events, timed=True)
+
+
+def complete(this: View, update: Mapping[str, Any], message: str) -> Plan:
+    verdicts = (
+        _still_accepted(this),
+        Verdict("Running", "False", Reason.FINISHED, "It has ended."),
+        Verdict("Suspended", "False", Reason.NOT_SUSPENDED),
+        Verdict("Complete", "True", Reason.SUCCEEDED, message),
+        Verdict("Failed", "False", Reason.NOT_FAILED),
+    )
+    told = update.get("trainer_status") or this.status.trainer_status or TrainerStatus()
+    done = told.model_copy(update={"progress_percentage": 100, "estimated_remaining_seconds": 0})
+    events = (Event("Normal", "Complete", message[:1024]),)
+    return settle(this, {**update, "trainer_status": done}, verdicts, keep=this.kept, events=events, over=True)
+
+
+def failed(
+    this: View,
+    reason: Reason,
+    message: str,
+    update: Mapping[str, Any] | None = None,
+    *,
+    keep: bool = True,
+    lost: bool = False,
+) -> Plan:
+    verdicts = (
+        _still_accepted(this),
+        Verdict("Running", "False", Reason.FINISHED, "It has ended."),
+        Verdict("Suspended", "False", Reason.NOT_SUSPENDED),
+        Verdict("Complete", "False", reason, "It failed."),
+        Verdict("Failed", "True", reason, message),
+    )
+    kept = this.kept if keep else frozenset(key for key in this.kept if key[0] != RAY_JOB.kind)
+    events = (Event("Warning", str(reason), message[:1024]),)
+    return settle(this, update or {}, verdicts, keep=kept, events=events, lost=lost, over=True)
+
+
+def _still_accepted(this: View) -> Verdict:
+    """At the end it no longer matters what became of the pool or the reference."""
+    return Verdict("Accepted", "True", Reason.ACCEPTED, "The spec was carried out.")
