@@ -24,7 +24,7 @@ def connect(workers: int) -> None:
         ray.init(address="auto", **settings)
     else:
         ray.init(num_cpus=max(1, workers), include_dashboard=False, object_store_memory=200 * 1024**2, **settings)
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it warns of every moment without a free CPU
     logging.getLogger("ray.train").setLevel(logging.WARNING)
 
 

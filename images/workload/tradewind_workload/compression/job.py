@@ -1,0 +1,279 @@
+"""A CompressionJob from its source model to its report. Variants that an earlier attempt finished are taken over."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from tradewind.api.artefact import File, Lineage, Manifest
+from tradewind.api.base import KeyValue
+from tradewind.api.compressionjob import Candidate, CompressionJobSpec, CompressionResult, SpeedUp, Variant
+from tradewind.api.report import JobDocument, Report
+from tradewind.api.trainingjob import CheckpointRecord, TrainerStatus
+from tradewind_workload import cluster
+from tradewind_workload.compression.candidates import Made, Workshop, told
+from tradewind_workload.compression.measurement import Figures, measure
+from tradewind_workload.compression.page import write_report
+from tradewind_workload.compression.processor import Processor, processor
+from tradewind_workload.compression.verdict import Measured, frontier, judge, judge_baseline
+from tradewind_workload.document import compression_spec, local_path
+from tradewind_workload.fault import Fault
+from tradewind_workload.inference import Predictions, open_session, predict
+from tradewind_workload.onnx_export import tensors
+from tradewind_workload.preparation import Prepared, prepare
+from tradewind_workload.recipe import cross_entropy, decimal
+from tradewind_workload.reporter import Reporter, rfc3339
+from tradewind_workload.store import ONNX, WEIGHTS, begin, finish, open_model
+
+BASELINE = "baseline"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A variant in the store, or why there is none."""
+
+    name: str
+    methods: tuple[str, ...]
+    folder: Path | None
+    uri: str
+    digest: str | None
+    failure: str | None = None
+    accuracy: float = 0.0
+
+
+def run(job: JobDocument, reporter: Reporter) -> None:
+    """Make, measure and judge the variants, write the report, and tell the operator."""
+    spec = compression_spec(job)
+    if job.source is None:
+        raise Fault("InvalidModel", "the job names no model: set spec.model.")
+    source = local_path(job.source.storage_uri)
+    manifest, digest = open_model(source, job.source.digest)
+    _require_classifier(manifest, source)
+    data = spec.data or manifest.data
+    if data is None:
+        raise Fault("InvalidData", "the model does not say what data it was trained on: set spec.data.")
+    cpu = processor()
+    print(f"measuring on {cpu}", flush=True)
+    cluster.connect(1)
+    task = "image-classification" if manifest.task == "image-classification" else "tabular-classification"
+    prepared = prepare(data, task, manifest.recipe.seed if manifest.recipe is not None else 0)
+    train_classes, classes = _same_labels(manifest, prepared)
+    rows = prepared.validation.load()
+    progress = _Progress(reporter, 2 * len(spec.candidates) + 2)
+
+    workshop = Workshop(source, manifest, prepared, train_classes, cpu, spec.measure.threads)
+    before = predict(open_session(source / ONNX, spec.measure.threads), rows)
+    stored = [Stored(BASELINE, (), source, job.source.storage_uri, digest, accuracy=before.accuracy(classes))]
+    print(f"baseline: accuracy {stored[0].accuracy:.4f} on {len(rows)} validation rows", flush=True)
+    progress.step(0)
+    for number, candidate in enumerate(spec.candidates, 1):
+        stored.append(_store(job, spec, candidate, workshop, manifest, digest, rows, classes))
+        progress.step(number)
+
+    whole = [variant for variant in stored if variant.folder is not None]
+    figures = measure([found.folder / ONNX for found in whole if found.folder is not None], rows, spec.measure, progress.step)
+    measured = {
+        variant.name: Measured(variant.accuracy, (variant.folder / ONNX).stat().st_size, found)
+        for variant, found in zip(whole, figures, strict=True)
+        if variant.folder is not None
+    }
+    variants = judge_all(stored, measured, spec, job.price_per_hour)
+    for variant in variants:
+        print(f"{variant.name}: {variant.verdict}: {variant.reason}", flush=True)
+    result = CompressionResult(variants=variants, report_uri=spec.output.storage_uri, cpu=str(cpu))
+    write_report(local_path(spec.output.storage_uri), job, spec, result, digest, len(rows))
+    reporter.final(Report(compression=result))
+
+
+def _require_classifier(manifest: Manifest, source: Path) -> None:
+    names = {tensor.name for tensor in manifest.outputs}
+    if not {"label", "probabilities"} <= names or len(manifest.inputs) != 1:
+        raise Fault(
+            "NotSupported",
+            f"{source / ONNX} has the outputs {', '.join(sorted(names))}: a model to compress needs one input and the outputs label and "
+            "probabilities, as a recipe's model has.",
+        )
+
+
+def _same_labels(manifest: Manifest, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
+    """Classes of the training and the validation rows by the model's own labels."""
+    if tuple(manifest.inputs[0].shape[1:]) != prepared.row_shape:
+        raise Fault(
+            "InvalidData",
+            f"a row of the data has the shape {list(prepared.row_shape)}, and the model takes {list(manifest.inputs[0].shape[1:])}: "
+            "give spec.data the data that the model is for.",
+        )
+    index = {label: i for i, label in enumerate(manifest.labels)}
+    if unknown := [label for label in prepared.labels if label not in index]:
+        raise Fault("InvalidData", f"the data has labels that the model does not know ({', '.join(unknown[:5])}): correct spec.data.")
+    into = np.array([index[label] for label in prepared.labels], np.int64)
+    return into[prepared.train.classes], into[prepared.validation.classes]
+
+
+def _store(
+    job: JobDocument,
+    spec: CompressionJobSpec,
+    candidate: Candidate,
+    workshop: Workshop,
+    source: Manifest,
+    source_digest: str,
+    rows: np.ndarray,
+    classes: np.ndarray,
+) -> Stored:
+    """Make a variant, write it, load it back and see that it gives the same outputs; or take over a finished one."""
+    uri = f"{spec.output.storage_uri}/{candidate.name}"
+    folder = local_path(uri)
+    words = told(candidate.methods, workshop.processor)
+    try:
+        found, digest = open_model(folder)
+        if _is_same(found, job, source_digest, (*source.methods, *words)):
+            accuracy = predict(open_session(folder / ONNX, spec.measure.threads), rows).accuracy(classes)
+            print(f"{candidate.name}: finished by an earlier attempt", flush=True)
+            return Stored(candidate.name, words, folder, uri, digest, accuracy=accuracy)
+    except Fault:
+        pass  # not there, or not whole: it is made anew
+    started = time.monotonic()
+    try:
+        made = workshop.make(candidate)
+        expected = predict(open_session(made.onnx, spec.measure.threads), rows)
+        files = begin(folder, {ONNX: made.onnx} | ({WEIGHTS: made.weights} if made.weights is not None else {}))
+        loaded = predict(open_session(folder / ONNX, spec.measure.threads), rows)
+        if not _equal(expected, loaded):
+            raise RuntimeError("the file gives other outputs than the model that was written")
+        accuracy = loaded.accuracy(classes)
+        digest = finish(folder, _manifest(job, made, source, source_digest, words, loaded, accuracy, classes, files))
+    except Fault as fault:
+        if fault.reason == "StorageFailed":
+            raise
+        return Stored(candidate.name, words, None, uri, None, failure=fault.message)
+    except Exception as error:  # one candidate that can't be made is a row of the report, not the end of the job
+        traceback.print_exc()
+        return Stored(candidate.name, words, None, uri, None, failure=f"could not be made: {' '.join(str(error).split())[:500]}")
+    print(f"{candidate.name}: made in {time.monotonic() - started:.1f} s, accuracy {accuracy:.4f}", flush=True)
+    return Stored(candidate.name, words, folder, uri, digest, accuracy=accuracy)
+
+
+def _equal(one: Predictions, other: Predictions) -> bool:
+    return np.array_equal(one.label, other.label) and np.array_equal(one.probabilities, other.probabilities)
+
+
+def _is_same(found: Manifest, job: JobDocument, source_digest: str, methods: tuple[str, ...]) -> bool:
+    """Whether this object made that variant, from this very model, by these methods."""
+    lineage = found.lineage
+    return lineage is not None and (lineage.uid, lineage.source_digest, found.methods) == (job.uid, source_digest, methods)
+
+
+def _manifest(
+    job: JobDocument,
+    made: Made,
+    source: Manifest,
+    source_digest: str,
+    words: tuple[str, ...],
+    predictions: Predictions,
+    accuracy: float,
+    classes: np.ndarray,
+    files: dict[str, File],
+) -> Manifest:
+    inputs, outputs = tensors(onnx.load_from_string(made.onnx))
+    return Manifest(
+        task=source.task,
+        inputs=inputs,
+        outputs=outputs,
+        labels=source.labels,
+        metrics=(
+            KeyValue(name="accuracy", value=decimal(accuracy)),
+            KeyValue(name="loss", value=decimal(cross_entropy(predictions.probabilities, classes))),
+        ),
+        methods=(*source.methods, *words),
+        recipe=made.recipe,
+        data=source.data,
+        lineage=Lineage(kind=job.kind, namespace=job.namespace, name=job.name, uid=job.uid, source_digest=source_digest),
+        files=files,
+    )
+
+
+def judge_all(
+    stored: list[Stored], measured: dict[str, Measured], spec: CompressionJobSpec, price_per_hour: str | None
+) -> tuple[Variant, ...]:
+    """The rows of the report, the baseline first."""
+    baseline = measured[BASELINE]
+    names = [variant.name for variant in stored if variant.name in measured]
+    best = dict(zip(names, frontier([measured[name] for name in names]), strict=True))
+    rows = []
+    for variant in stored:
+        if (found := measured.get(variant.name)) is None:
+            rows.append(
+                Variant(name=variant.name, methods=_cut(variant.methods), verdict="Failed", reason=(variant.failure or "could not be made")[:1024])
+            )
+            continue
+        verdict, reason = judge_baseline(found, spec.goals) if variant.name == BASELINE else judge(found, baseline, spec.goals)
+        rows.append(
+            Variant(
+                name=variant.name,
+                methods=_cut(variant.methods),
+                verdict=verdict,
+                reason=reason,
+                accuracy=decimal(found.accuracy),
+                accuracy_delta=decimal((found.accuracy - baseline.accuracy) * 100, 4),
+                latency_p50_ms=decimal(found.figures.p50_ms, 4),
+                latency_p95_ms=decimal(found.figures.p95_ms, 4),
+                throughput_per_second=decimal(found.figures.throughput, 1),
+                size_bytes=found.size,
+                peak_memory_bytes=found.figures.peak_memory,
+                cost_per_million=cost_per_million(found.figures, price_per_hour),
+                speedup=SpeedUp(
+                    value=decimal(found.figures.speedup, 3), low=decimal(found.figures.low, 3), high=decimal(found.figures.high, 3)
+                ),
+                pareto=best[variant.name],
+                storage_uri=variant.uri,
+                digest=variant.digest,
+            )
+        )
+    return tuple(rows)
+
+
+def _cut(methods: tuple[str, ...]) -> str:
+    return (" + ".join(methods) or "none")[:256]
+
+
+def cost_per_million(figures: Figures, price_per_hour: str | None) -> str:
+    """Price of a million rows at the best throughput, on the pod that measured; Unknown without a price."""
+    if price_per_hour is None or price_per_hour == "Unknown":
+        return "Unknown"
+    return decimal(float(price_per_hour) / 3600 / figures.throughput * 1e6, 9)
+
+
+class _Progress:
+    """Each variant made and each variant measured is a step."""
+
+    def __init__(self, reporter: Reporter, steps: int) -> None:
+        self._reporter = reporter
+        self._steps = steps
+        self._done = 0
+        self._started = time.monotonic()
+        self._checkpoint: CheckpointRecord | None = None
+        self._speak()
+
+    def step(self, variants: int | None = None) -> None:
+        """One more step; `variants` are then in the store."""
+        self._done += 1
+        if variants:
+            self._checkpoint = CheckpointRecord(step=variants, time=rfc3339(datetime.now(UTC)))
+        self._speak()
+
+    def _speak(self) -> None:
+        left = round((time.monotonic() - self._started) / self._done * (self._steps - self._done)) if self._done else None
+        self._reporter.progress(
+            TrainerStatus(
+                progress_percentage=min(99, 100 * self._done // self._steps),
+                estimated_remaining_seconds=left,
+                last_updated_time=rfc3339(),
+            ),
+            self._checkpoint,
+        )

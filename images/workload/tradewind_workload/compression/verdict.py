@@ -1,0 +1,74 @@
+"""What a measured variant is worth: the rules of honesty."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from tradewind.api.compressionjob import Goals
+from tradewind_workload.compression.measurement import Figures
+
+Verdict = Literal["Accepted", "Regression", "NotFaster", "Infeasible", "Failed"]
+NOISE = 0.95  # a median below that share of the baseline's speed is slower, whatever the interval says
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A variant with all its numbers."""
+
+    accuracy: float
+    size: int
+    figures: Figures
+
+
+def judge(variant: Measured, baseline: Measured, goals: Goals) -> tuple[Verdict, str]:
+    """The verdict and its sentence. Accepted is never slower than the baseline, and misses no goal."""
+    figures = variant.figures
+    loss = Decimal(repr(round((baseline.accuracy - variant.accuracy) * 100, 9)))
+    if loss > goals.max_accuracy_loss_percent:
+        return "Regression", (
+            f"loses {loss:.2f} percentage points of accuracy ({variant.accuracy:.4f} after {baseline.accuracy:.4f}); "
+            f"goals.maxAccuracyLossPercent is {goals.max_accuracy_loss_percent}"
+        )
+    if (missed := _infeasible(variant, goals)) is not None:
+        return "Infeasible", missed
+    share = variant.size / baseline.size
+    speed = f"{figures.speedup:.2f}x the baseline's speed ({figures.low:.2f} to {figures.high:.2f})"
+    size = f"{share:.2f}x its size"
+    if figures.high < 1 or figures.speedup < NOISE:
+        return "NotFaster", f"slower: {speed}, {size}"
+    if figures.low <= 1 and variant.size >= baseline.size:
+        return "NotFaster", f"neither measurably faster nor smaller: {speed}, {size}"
+    if figures.low <= 1:
+        return "Accepted", f"smaller, as fast within what can be measured: {speed}, {size}, {-loss:+.2f} points of accuracy"
+    return "Accepted", f"{speed}, {size}, {-loss:+.2f} points of accuracy"
+
+
+def judge_baseline(baseline: Measured, goals: Goals) -> tuple[Verdict, str]:
+    """The uncompressed model is what the others are compared with; it can only miss a goal of latency or size."""
+    if (missed := _infeasible(baseline, goals)) is not None:
+        return "Infeasible", missed
+    return "Accepted", "the uncompressed model, which the others are compared with"
+
+
+def _infeasible(variant: Measured, goals: Goals) -> str | None:
+    if goals.max_latency_ms is not None:
+        percentile, bound = goals.max_latency_ms.percentile, goals.max_latency_ms.value
+        latency = variant.figures.p50_ms if percentile == 50 else variant.figures.p95_ms
+        if Decimal(repr(latency)) > bound:
+            return f"p{percentile} latency is {latency:.3f} ms; goals.maxLatencyMs is {bound}"
+    if goals.max_size_bytes is not None and variant.size > goals.max_size_bytes:
+        return f"model.onnx has {variant.size} bytes; goals.maxSizeBytes is {goals.max_size_bytes}"
+    return None
+
+
+def frontier(variants: Sequence[Measured]) -> list[bool]:
+    """By variant: whether no other is at least as good in accuracy, median latency and size, and better in one."""
+
+    def beats(other: Measured, one: Measured) -> bool:
+        at_least = other.accuracy >= one.accuracy and other.figures.p50_ms <= one.figures.p50_ms and other.size <= one.size
+        return at_least and (other.accuracy > one.accuracy or other.figures.p50_ms < one.figures.p50_ms or other.size < one.size)
+
+    return [not any(beats(other, one) for other in variants) for one in variants]
