@@ -25,9 +25,7 @@ def interrupted(this: View, message: str) -> Plan:
     )
     events = (Event("Warning", "Interrupted", verdict.message),)
     update["ray_job_name"] = None
-    return settle(
-        this, update, unfinished(this, verdict), children=(this.policy,), events=events, lost=True, timed=True
-    )
+    return settle(this, update, unfinished(this, verdict), children=(this.policy,), events=events, lost=True)
 
 
 def errored(this: View, message: str) -> Plan:
@@ -40,7 +38,7 @@ def errored(this: View, message: str) -> Plan:
     verdict = Verdict("Running", "False", Reason.RETRYING, f"Error {count} of {allowed} that are borne: {message}")
     events = (Event("Warning", "Retrying", verdict.message[:1024]),)
     update["ray_job_name"] = None
-    return settle(this, update, unfinished(this, verdict), children=(this.policy,), events=events, timed=True)
+    return settle(this, update, unfinished(this, verdict), children=(this.policy,), events=events)
 
 
 def complete(this: View, update: Mapping[str, Any], message: str) -> Plan:

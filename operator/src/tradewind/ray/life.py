@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from tradewind.api.report import Report
@@ -16,6 +17,7 @@ from tradewind.ray import attempt
 from tradewind.ray.ending import complete, errored, failed, interrupted
 from tradewind.ray.job import RAY_JOB, ray_job
 from tradewind.ray.networkpolicy import NETWORK_POLICY
+from tradewind.ray.pods import Program
 from tradewind.ray.settling import not_ended, progress, settle, unfinished
 from tradewind.ray.view import PENDING_GRACE, SILENCE_GRACE, Job, View, deadline
 
@@ -40,9 +42,11 @@ def plan(job: Job, observed: Observed, surroundings: Surroundings, now: datetime
         return failed(this, Reason.DEADLINE_EXCEEDED, words, keep=False)
     if this.status.ray_job_name is not None:
         return _in_attempt(this)
-    if job.accepted.status != "True":
-        return settle(this, {}, unfinished(this, Verdict("Running", "False", Reason.WAITING, "It has not started.")))
-    return _between_attempts(this)
+    if job.accepted.status != "True" or job.program is None:
+        policy = frozenset(key for key in this.kept if key[0] == NETWORK_POLICY.kind)
+        idle = Verdict("Running", "False", Reason.WAITING, "Nothing runs: the condition Accepted says what is missing.")
+        return settle(this, {}, unfinished(this, _idle(this, idle)), keep=policy)
+    return _between_attempts(this, job.program)
 
 
 def without_kuberay() -> Refusal:
@@ -62,11 +66,9 @@ def _finished(this: View) -> Plan:
     kept, requeue = this.kept, None
     if seen is not None and not seen.over:
         ended = max(
-            
-                moment(c.last_transition_time) or this.now
-                for c in status.conditions
-                if c.type in ("Complete", "Failed") and c.status == "True"
-            
+            moment(c.last_transition_time) or this.now
+            for c in status.conditions
+            if c.type in ("Complete", "Failed") and c.status == "True"
         )
         left = ended + LINGER_GRACE - this.now
         overrun = any(c.type == "Failed" and c.reason == Reason.DEADLINE_EXCEEDED for c in status.conditions)
@@ -97,10 +99,10 @@ def _suspended(this: View) -> Plan:
         *not_ended(),
     )
     events = () if holds(this.status.conditions, "Suspended") else (Event("Normal", "Suspended", words),)
-    return settle(this, {"ray_job_name": None}, verdicts, events=events)
+    return settle(this, {"ray_job_name": None}, verdicts, events=events, timed=False)
 
 
-def _between_attempts(this: View) -> Plan:
+def _between_attempts(this: View, program: Callable[[int], Program]) -> Plan:
     """Start the next attempt, as soon as nothing of the one before can write any more."""
     number = (this.status.attempt or 0) + 1
     name = attempt_name(this.kind, this.name, number)
@@ -113,19 +115,11 @@ def _between_attempts(this: View) -> Plan:
     before = this.status.condition("Running")
     patience = ((moment(before.last_transition_time) if before else None) or this.now) + ENDING_GRACE - this.now
     if others or (ending and patience > timedelta(0)):
-        # The reason why the last attempt ended stays in sight.
         verdict = Verdict(
             "Running", "False", Reason.STOPPING, "The next attempt waits until the pods of the one before have ended."
         )
-        if before is not None and before.status == "False" and before.reason in (Reason.INTERRUPTED, Reason.RETRYING):
-            verdict = Verdict("Running", "False", Reason.of(before.reason), before.message)
-        return settle(
-            this, {}, unfinished(this, verdict), children=(this.policy,), requeue=_seconds(patience), timed=True
-        )
-    if this.job.program is None:
-        return settle(
-            this, {}, unfinished(this, Verdict("Running", "False", Reason.SOURCE_CHANGED, this.job.accepted.message))
-        )
+        verdict = _idle(this, verdict)
+        return settle(this, {}, unfinished(this, verdict), children=(this.policy,), requeue=_seconds(patience))
     started = {
         "attempt": number,
         "ray_job_name": name,
@@ -136,8 +130,16 @@ def _between_attempts(this: View) -> Plan:
     checkpoint = this.status.last_checkpoint
     since = f" from the checkpoint at step {checkpoint.step}" if checkpoint and number > 1 else ""
     verdict = Verdict("Running", "False", Reason.STARTING, f"Attempt {number} starts{since}.")
-    children = (this.policy, ray_job(name, this.job.program(number), this.job.groups))
-    return settle(this, started, unfinished(this, verdict), children=children, timed=True, new_attempt=True)
+    children = (this.policy, ray_job(name, program(number), this.job.groups))
+    return settle(this, started, unfinished(this, verdict), children=children, new_attempt=True)
+
+
+def _idle(this: View, otherwise: Verdict) -> Verdict:
+    """Why nothing runs: what ended the last attempt stays in sight until the next one starts."""
+    before = this.status.condition("Running")
+    if before is not None and before.status == "False" and before.reason in (Reason.INTERRUPTED, Reason.RETRYING):
+        return Verdict("Running", "False", Reason.of(before.reason), before.message)
+    return otherwise
 
 
 def _in_attempt(this: View) -> Plan:
@@ -156,10 +158,8 @@ def _in_attempt(this: View) -> Plan:
     program = this.job.program
     if program is None or this.job.accepted.status != "True":
         if record is None and program is None and this.job.accepted.status == "True":
-            return settle(
-                this, {"ray_job_name": None}, unfinished(this, _running(this)), children=(this.policy,), timed=True
-            )
-        return settle(this, progress(this.report), unfinished(this, _running(this)), keep=this.kept, timed=True)
+            return settle(this, {"ray_job_name": None}, unfinished(this, _running(this)), children=(this.policy,))
+        return settle(this, progress(this.report), unfinished(this, _running(this)), keep=this.kept)
     children: tuple[Child, ...] = (this.policy,)
     # A RayJob that was deleted by hand is made again, but not beside pods of the deleted one that still end.
     if record is not None or not any(pod.finished is None and not pod.interrupted for pod in this.pods):
@@ -167,7 +167,7 @@ def _in_attempt(this: View) -> Plan:
         children = (this.policy, ray_job(this.status.ray_job_name or "", program(number), this.job.groups))
     verdict = _running(this)
     events = (Event("Normal", "Running", verdict.message),) if verdict.status == "True" and not this.ran else ()
-    return settle(this, progress(this.report), unfinished(this, verdict), children=children, events=events, timed=True)
+    return settle(this, progress(this.report), unfinished(this, verdict), children=children, events=events)
 
 
 def _running(this: View) -> Verdict:

@@ -37,7 +37,7 @@ def settle(
     keep: frozenset[tuple[str, str]] = frozenset(),
     events: tuple[Event, ...] = (),
     requeue: float | None = None,
-    timed: bool = False,
+    timed: bool = True,
     lost: bool = False,
     over: bool = False,
     new_attempt: bool = False,
@@ -69,5 +69,5 @@ def settle(
                 new_attempt=new_attempt,
             )
         new = new.model_copy(update=moving)
-    alarms = [seconds for seconds in (requeue, alarm(this) if timed else None) if seconds is not None]
+    alarms = [seconds for seconds in (requeue, alarm(this) if timed and not over else None) if seconds is not None]
     return Plan(children=children, status=new.dump(), events=events, requeue_after=min(alarms, default=None), keep=keep)

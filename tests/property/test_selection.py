@@ -1,0 +1,117 @@
+"""What holds for every choice of a variant."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests import objects
+from tradewind.api.compressionjob import Variant
+from tradewind.api.modeldeployment import Scaling, Select
+from tradewind.economics.selection import HYSTERESIS, Choice, Load, NoChoice, select
+
+DECIMALS = st.decimals(min_value=Decimal("0.001"), max_value=Decimal(10000), places=3).map(str)
+ROWS = st.lists(
+    st.builds(
+        lambda name, **changes: Variant.model_validate(objects.variant(name, **changes)),
+        st.sampled_from(["baseline", "a", "b", "c", "d"]),
+        verdict=st.sampled_from(["Accepted", "Accepted", "Regression", "NotFaster", "Infeasible", "Failed"]),
+        accuracy=st.none() | st.decimals(min_value=0, max_value=1, places=4).map(str),
+        latencyP50Ms=st.none() | DECIMALS,
+        latencyP95Ms=st.none() | DECIMALS,
+        throughputPerSecond=st.none() | DECIMALS | st.just("0"),
+        sizeBytes=st.none() | st.integers(1, 10**9),
+        storageUri=st.none() | st.just("pvc://models/x"),
+    ),
+    max_size=5,
+    unique_by=lambda row: row.name,
+)
+WHERE = st.fixed_dictionaries(
+    {},
+    optional={
+        "minAccuracy": st.sampled_from(["0.5", "0.9"]),
+        "maxLatencyP50Ms": DECIMALS,
+        "maxLatencyP95Ms": DECIMALS,
+        "maxSizeBytes": st.integers(1, 10**9),
+    },
+)
+SELECTS = st.builds(
+    lambda what, where: Select.model_validate({"minimize": what, "where": where}),
+    st.sampled_from(["cost", "latency", "size"]),
+    WHERE,
+)
+LOADS = st.builds(
+    lambda price, rps, least, more: Load(price, "USD", rps, Scaling(min_replicas=least, max_replicas=least + more)),
+    st.none() | st.decimals(min_value=Decimal("0.01"), max_value=40, places=2),
+    st.none() | st.decimals(min_value=Decimal("0.1"), max_value=100000, places=1),
+    st.integers(1, 3),
+    st.integers(0, 5),
+)
+
+
+def keeps(row: Variant, wanted: Select) -> bool:
+    """Whether the row keeps all bounds, said once more in the plainest words."""
+    where = wanted.where
+    bounds = [
+        (row.accuracy, where.min_accuracy, 1),
+        (row.latency_p50_ms, where.max_latency_p50_ms, -1),
+        (row.latency_p95_ms, where.max_latency_p95_ms, -1),
+        (row.size_bytes, where.max_size_bytes, -1),
+    ]
+    return all(
+        bound is None or (value is not None and (Decimal(value) - Decimal(bound)) * sign >= 0)
+        for value, bound, sign in bounds
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(ROWS, SELECTS, LOADS, st.none() | st.sampled_from(["baseline", "a", "b"]))
+def test_the_chosen_one_was_allowed(rows: list[Variant], wanted: Select, load: Load, present: str | None) -> None:
+    choice = select(rows, wanted, load, present)
+    allowed = [
+        row
+        for row in rows
+        if keeps(row, wanted)
+        and row.storage_uri
+        and (row.verdict == "Accepted" or (row.name == "baseline" and row.verdict != "Failed"))
+    ]
+    if isinstance(choice, NoChoice):
+        assert choice.message
+        for row in rows:
+            assert row.name in choice.message
+        return
+    assert choice.variant in allowed
+    assert "Infinity" not in choice.reason and "None" not in choice.reason
+    assert "Infinity" not in (choice.runner_up or "")
+
+
+@settings(max_examples=200, deadline=None)
+@given(ROWS, SELECTS, LOADS)
+def test_the_order_of_the_rows_decides_nothing(rows: list[Variant], wanted: Select, load: Load) -> None:
+    first, second = select(rows, wanted, load), select(list(reversed(rows)), wanted, load)
+    if isinstance(first, Choice):
+        assert isinstance(second, Choice)
+        assert first == second
+
+
+@settings(max_examples=200, deadline=None)
+@given(ROWS, SELECTS, LOADS)
+def test_a_choice_stays_when_it_is_made_again(rows: list[Variant], wanted: Select, load: Load) -> None:
+    choice = select(rows, wanted, load)
+    if isinstance(choice, Choice):
+        assert select(rows, wanted, load, choice.variant.name) == choice
+
+
+@settings(max_examples=200, deadline=None)
+@given(ROWS, LOADS, st.sampled_from(["baseline", "a"]))
+def test_nothing_moves_for_less_than_the_hysteresis(rows: list[Variant], load: Load, present: str) -> None:
+    wanted = Select.model_validate({"minimize": "latency"})
+    choice = select(rows, wanted, load, present)
+    staying: Any = next((row for row in rows if row.name == present), None)
+    if isinstance(choice, Choice) and staying is not None and choice.variant.name != present:
+        alone = select([staying], wanted, load)
+        if isinstance(alone, Choice):
+            assert Decimal(choice.variant.latency_p95_ms or 0) <= Decimal(staying.latency_p95_ms) * (1 - HYSTERESIS)

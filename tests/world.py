@@ -1,0 +1,191 @@
+"""A world for planners: an object, its children, pods and reports, and a reconciler that does what a plan says. No Kubernetes."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tradewind.api.config import Config
+from tradewind.api.report import Report
+from tradewind.core.controller import Controller, Surroundings
+from tradewind.core.plan import ChildRecord, Event, Observed, Plan, PodRecord, Rejection, Resource
+
+START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
+CONFIG: dict[str, Any] = {
+    "currency": "USD",
+    "images": {"workload": "tradewind/workload:dev"},
+    "reporting": {"url": "https://tradewind-operator.tradewind-system.svc:8443"},
+    "pools": [
+        {"name": "local", "node": {"cpu": "2", "memory": "24Gi"}, "price": {"perHour": "1.20"}},
+        {
+            "name": "gke-l4",
+            "nodeSelector": {"cloud.google.com/gke-accelerator": "nvidia-l4"},
+            "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+            "accelerator": {"resource": "nvidia.com/gpu", "type": "nvidia-l4", "count": 2},
+            "node": {"cpu": "24", "memory": "96Gi"},
+            "price": {"perHour": "2.00"},
+        },
+        {
+            "name": "gke-tpu-v5e",
+            "nodeSelector": {"cloud.google.com/gke-tpu-accelerator": "tpu-v5-lite-podslice"},
+            "tolerations": [{"key": "google.com/tpu", "operator": "Exists", "effect": "NoSchedule"}],
+            "accelerator": {
+                "resource": "google.com/tpu",
+                "type": "tpu-v5-lite-podslice",
+                "count": 4,
+                "topology": "2x4",
+                "hosts": 2,
+            },
+            "node": {"cpu": "112", "memory": "192Gi"},
+            "price": {"perHour": "9.60", "spotPerHour": "4.80"},
+        },
+        {"name": "edge", "nodeSelector": {"example.com/site": "edge"}, "node": {"cpu": "8", "memory": "32Gi"}},
+    ],
+}
+
+
+def surroundings(config: dict[str, Any] | None = None) -> Surroundings:
+    """What a planner finds around all objects."""
+    return Surroundings(Config.model_validate(config or CONFIG), CA)
+
+
+@dataclass
+class World:
+    """One object and what belongs to it."""
+
+    controller: Controller
+    manifest: dict[str, Any]
+    now: datetime = START
+    around: Surroundings = field(default_factory=surroundings)
+    children: dict[tuple[str, str], ChildRecord] = field(default_factory=dict)
+    bodies: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    pods: dict[str, PodRecord] = field(default_factory=dict)
+    reference: Any = None
+    report: Report | None = None
+    missing: frozenset[Resource] = frozenset()
+    rejections: tuple[Rejection, ...] = ()
+    writes: list[str] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    serial: int = 0
+
+    @property
+    def item(self) -> Any:
+        """The object, as the planner gets it."""
+        return self.controller.model.model_validate(self.manifest)
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The status that was written last."""
+        return dict(self.manifest.get("status", {}))
+
+    def condition(self, kind: str) -> dict[str, Any]:
+        """The condition of that type."""
+        return next(dict(c) for c in self.status["conditions"] if c["type"] == kind)
+
+    def observed(self) -> Observed:
+        """What the planner may know now."""
+        pods = tuple(self.pods.values())
+        return Observed(dict(self.children), pods, self.reference, self.report, self.missing, self.rejections)
+
+    def plan(self, now: datetime | None = None) -> Plan:
+        """The plan for the present state."""
+        return self.controller.plan(self.item, self.observed(), self.around, now or self.now)
+
+    def after(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(seconds=seconds)
+
+    def execute(self) -> Plan:
+        """Plan, and do what the plan says, as the reconciler does. Counts what was written."""
+        plan = self.plan()
+        self._do(plan)
+        return plan
+
+    def settle(self) -> Plan:
+        """Execute until nothing is left to do at this moment."""
+        for _ in range(6):
+            before = len(self.writes)
+            plan = self.execute()
+            if len(self.writes) == before:
+                return plan
+        raise AssertionError(f"the planner does not come to rest: {self.writes[-6:]}")
+
+    def _do(self, plan: Plan) -> None:
+        planned = set()
+        for child in plan.children:
+            key = (child.resource.kind, child.name)
+            planned.add(key)
+            body = json.loads(json.dumps(child.body))
+            if key in self.children and self.bodies[key] == body:
+                continue
+            self.writes.append(f"apply {key[0]} {key[1]}")
+            self.bodies[key] = body
+            if key not in self.children:
+                self.serial += 1
+                observe = next(k.observe for k in self.controller.children if k.resource == child.resource)
+                self.children[key] = ChildRecord(
+                    child.resource,
+                    child.name,
+                    f"uid-{self.serial}",
+                    self.manifest["metadata"]["uid"],
+                    "",
+                    False,
+                    self.now,
+                    observe({}),
+                )
+        for key, record in list(self.children.items()):
+            if key not in planned and key not in plan.keep and not record.deleting:
+                self.writes.append(f"delete {key[0]} {key[1]}")
+                # As with finalizers and grace, it is gone some time later.
+                self.children[key] = replace(record, deleting=True)
+        if plan.status != self.manifest.get("status", {}):
+            self.writes.append("status")
+            self.manifest["status"] = json.loads(json.dumps(plan.status))
+            self.events.extend(plan.events)
+        else:
+            assert not plan.events, "an event about nothing"
+        self.report = None
+
+    def bury(self) -> None:
+        """What is being deleted is gone, with the pods of deleted RayJobs."""
+        for key, record in list(self.children.items()):
+            if record.deleting:
+                del self.children[key], self.bodies[key]
+                if key[0] == "RayJob":
+                    number = key[1].rsplit("-", 1)[-1]
+                    for name in [
+                        n for n, pod in self.pods.items() if pod.labels.get("tradewind.dev/attempt") == number
+                    ]:
+                        del self.pods[name]
+
+    def see(self, kind: str, status: dict[str, Any]) -> None:
+        """A child's own operator wrote its status."""
+        key = next((key for key in self.children if key[0] == kind), None)
+        if key is None:
+            return
+        observe = next(k.observe for k in self.controller.children if k.resource.kind == kind)
+        self.children[key] = replace(self.children[key], seen=observe({"status": copy.deepcopy(status)}))
+
+    def add_pod(self, name: str, **about: Any) -> None:
+        """A pod appears."""
+        default: dict[str, Any] = {
+            "uid": name,
+            "scheduled": self.now,
+            "finished": None,
+            "cpu": "1",
+            "memory": "2Gi",
+            "accelerators": 0,
+            "ready": False,
+            "labels": {},
+            "interrupted": False,
+        }
+        self.pods[name] = PodRecord(name=name, **(default | about))
+
+    def change_pod(self, name: str, **about: Any) -> None:
+        """A pod changes."""
+        self.pods[name] = replace(self.pods[name], **about)
