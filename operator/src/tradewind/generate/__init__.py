@@ -1,0 +1,1 @@
+"""What is made of the declarations: definitions, rights, manifests, the chart's templates and the reference."""
