@@ -29,7 +29,7 @@ def main() -> int:
     job = read_document()
     reporter = Reporter(job, on_superseded=_leave)
     try:
-        _dispatch(job, reporter)
+        return _dispatch(job, reporter)
     except Superseded as error:
         print(f"nothing more to do: {error}", flush=True)
         return 0
@@ -42,10 +42,9 @@ def main() -> int:
     except Exception:
         traceback.print_exc()
         return 1
-    return 0
 
 
-def _dispatch(job: JobDocument, reporter: Reporter) -> None:
+def _dispatch(job: JobDocument, reporter: Reporter) -> int:
     if job.kind == "CompressionJob":
         from tradewind_workload.compression import job as compression
 
@@ -57,7 +56,8 @@ def _dispatch(job: JobDocument, reporter: Reporter) -> None:
     else:
         from tradewind_workload import program
 
-        program.run(job, reporter)
+        return program.run(job, reporter)
+    return 0
 
 
 def _give_up(reporter: Reporter, fault: Fault) -> int:

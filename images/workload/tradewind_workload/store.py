@@ -72,6 +72,13 @@ def begin(folder: Path, files: Mapping[str, bytes]) -> dict[str, File]:
     }
 
 
+def adopt(folder: Path, names: tuple[str, ...]) -> dict[str, File]:
+    """Files that another program wrote into the folder, as far as they are there."""
+    return {
+        name: File(sha256=sha256(folder / name), size_bytes=(folder / name).stat().st_size) for name in names if (folder / name).is_file()
+    }
+
+
 def finish(folder: Path, manifest: Manifest) -> str:
     """Write the manifest, which makes the folder a model. Returns its digest, `sha256:<hex>`."""
     content = manifest.model_dump_json(by_alias=True, exclude_none=True, indent=1).encode()

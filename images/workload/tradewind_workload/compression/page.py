@@ -62,6 +62,8 @@ b.verdict {{ font-weight: 600; }}
 <p>{lead}</p>
 <h2>The frontier</h2>
 {plot(result.variants)}
+<p>Up and to the left is better; a larger dot is a larger file. The line is the best accuracy that can be had for a latency. ★ in the table: no
+other variant is at least as good in accuracy, latency and size.</p>
 <h2>All variants</h2>
 <div class="wide"><table>
 <tr><th>variant</th><th>verdict</th><th>accuracy</th><th>change</th><th>p50 ms</th><th>p95 ms</th><th>speed</th><th>rows/s</th>
@@ -97,7 +99,7 @@ def _row(variant: Variant) -> str:
 
 
 def plot(variants: tuple[Variant, ...]) -> str:
-    """Accuracy over latency as inline SVG; the area of a point is the size of the model, the line joins the frontier."""
+    """Accuracy over latency as inline SVG; the area of a point is the size of the model."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -108,11 +110,18 @@ def plot(variants: tuple[Variant, ...]) -> str:
     shown = [variant for variant in variants if variant.latency_p50_ms and variant.accuracy and variant.size_bytes]
     figure, axes = pyplot.subplots(figsize=(9, 4.6))
     largest = max((variant.size_bytes or 1 for variant in shown), default=1)
-    frontier = sorted((float(v.latency_p50_ms or 0), float(v.accuracy or 0)) for v in shown if v.pareto)
-    axes.plot([x for x, _ in frontier], [100 * y for _, y in frontier], color="#b8c0c8", linewidth=1.5, zorder=1)
+    best = 0.0
+    edge: list[tuple[float, float]] = []  # what can be had for a latency: the upper left edge of the points
+    for latency, accuracy in sorted((float(v.latency_p50_ms or 0), 100 * float(v.accuracy or 0)) for v in shown):
+        if accuracy > best:
+            best = accuracy
+            edge.append((latency, accuracy))
+    if edge:
+        last = max(float(variant.latency_p50_ms or 0) for variant in shown)
+        axes.step([x for x, _ in edge] + [last], [y for _, y in edge] + [best], where="post", color="#b8c0c8", linewidth=1.5, zorder=1)
     for number, variant in enumerate(sorted(shown, key=lambda one: float(one.latency_p50_ms or 0))):
         x, y = float(variant.latency_p50_ms or 0), 100 * float(variant.accuracy or 0)
-        axes.scatter(x, y, s=40 + 360 * (variant.size_bytes or 0) / largest, color=COLOURS[variant.verdict], alpha=0.75, zorder=2)
+        axes.scatter(x, y, s=40 + 360 * (variant.size_bytes or 0) / largest, color=COLOURS[variant.verdict], alpha=0.75, zorder=2, linewidths=0)
         above = number % 2 == 0  # neighbours' names keep apart
         axes.annotate(
             f"{variant.name}\n{(variant.size_bytes or 0) / 1000:.0f} kB",

@@ -1,0 +1,163 @@
+"""A TrainingJob with an entrypoint: the user's own program as a process of this driver, without a shell.
+
+It gets the environment of the pod, and
+TRADEWIND_OUTPUT (folder for its result), TRADEWIND_STORAGE_PATH (for RunConfig(storage_path=...): a further attempt restores
+from there), TRADEWIND_WORKERS (for ScalingConfig(num_workers=...)), TRADEWIND_ATTEMPT, and where the job has data,
+TRADEWIND_DATA_TRAIN and TRADEWIND_DATA_VALIDATION (paths).
+A model.onnx that it leaves in TRADEWIND_OUTPUT becomes the job's model.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from pathlib import Path
+
+from tradewind.api.artefact import Lineage, Manifest
+from tradewind.api.base import KeyValue
+from tradewind.api.report import JobDocument, Report
+from tradewind.api.trainingjob import ModelResult, TrainingJobSpec
+from tradewind_workload.document import local_path, training_spec
+from tradewind_workload.fault import Fault
+from tradewind_workload.reporter import Reporter
+from tradewind_workload.store import ONNX, WEIGHTS, adopt, finish
+
+WORKING_DIR = "/mnt/workingdir"
+TAIL = 20  # lines of the program's output that are told again when it fails
+
+
+def run(job: JobDocument, reporter: Reporter) -> int:
+    """Run the program. Returns its exit code; the operator decides about another attempt."""
+    spec = training_spec(job)
+    assert spec.entrypoint is not None
+    folder = local_path(spec.output.storage_uri)
+    try:
+        (folder / ".train").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Fault(
+            "StorageFailed",
+            f"{spec.output.storage_uri} can't be written ({error.strerror}): let group 10001 write there, or choose another "
+            "spec.output.storageUri.",
+        ) from None
+    from tradewind_workload.report import repair
+
+    for line in repair(folder / ".train"):
+        print(line, flush=True)
+    (folder / ".train" / "metrics.json").unlink(missing_ok=True)
+    started = time.time()
+    with tempfile.TemporaryDirectory(prefix="program-") as scratch:
+        where = _copy(Path(os.environ.get("TRADEWIND_WORKING_DIR", WORKING_DIR)), Path(scratch))
+        code, tail = _stream(list(spec.entrypoint.argv), where, environment(job, spec, where))
+    if code != 0:
+        print(f"{spec.entrypoint.argv[0]} ended with exit code {code}; its last lines:\n{tail}", file=sys.stderr, flush=True)
+        return code if 0 < code < 256 else 1
+    model = folder / ONNX
+    if model.is_file() and model.stat().st_mtime >= started - 1:
+        reporter.final(Report(model=_publish(job, spec, folder)))
+    return 0
+
+
+def environment(job: JobDocument, spec: TrainingJobSpec, where: Path) -> dict[str, str]:
+    """The environment of the program, whose files are in `where`."""
+    folder = local_path(spec.output.storage_uri)
+    values = dict(os.environ)
+    values |= {
+        "PATH": f"{os.path.dirname(sys.executable)}:{values.get('PATH', os.defpath)}",  # python is the one that has Ray
+        "TRADEWIND_OUTPUT": str(folder),
+        "TRADEWIND_STORAGE_PATH": str(folder / ".train"),
+        "TRADEWIND_WORKERS": str(spec.resources.workers),
+        "TRADEWIND_ATTEMPT": str(job.attempt),
+    }
+    if spec.data is not None:
+        values["TRADEWIND_DATA_TRAIN"] = str(local_path(spec.data.train.storage_uri))
+        if spec.data.validation is not None:
+            values["TRADEWIND_DATA_VALIDATION"] = str(local_path(spec.data.validation.storage_uri))
+    if "TRADEWIND_JOB_FILE" in values:
+        values["TRADEWIND_JOB_FILE"] = os.path.abspath(values["TRADEWIND_JOB_FILE"])  # the program runs elsewhere
+    callbacks = [entry for entry in values.get("RAY_TRAIN_CALLBACKS", "").split(",") if entry]
+    values["RAY_TRAIN_CALLBACKS"] = ",".join([*callbacks, "tradewind_workload.report.TradewindCallback"])
+    # ray.init() of the program reads this: its workers in other pods find the program's files by it.
+    config = json.loads(values.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}")
+    runtime = dict(config.get("runtime_env") or {})
+    runtime.setdefault("working_dir", str(where))
+    values["RAY_JOB_CONFIG_JSON_ENV_VAR"] = json.dumps({**config, "runtime_env": runtime})
+    return values
+
+
+def _copy(source: Path, target: Path) -> Path:
+    """A writable copy of the mounted files. A ConfigMap's mount has links and hidden folders of its own."""
+    if source.is_dir():
+        for entry in source.iterdir():
+            if entry.name.startswith(".."):
+                continue
+            if entry.is_dir():
+                shutil.copytree(entry, target / entry.name)
+            else:
+                shutil.copyfile(entry, target / entry.name)
+    return target
+
+
+def _stream(argv: list[str], where: Path, values: dict[str, str]) -> tuple[int, str]:
+    """Run it, its output line by line in this job's log. Returns the exit code and the last lines."""
+    try:
+        process = subprocess.Popen(
+            argv, cwd=where, env=values, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        )
+    except FileNotFoundError:
+        return 127, f"the program {argv[0]!r} is not in the image or in the working directory: correct spec.entrypoint.argv"
+    except PermissionError:
+        return 126, f"the file {argv[0]!r} can't be executed: name an interpreter in spec.entrypoint.argv, for example [python, {argv[0]}]"
+    tail: deque[str] = deque(maxlen=TAIL)
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+            tail.append(line.rstrip("\n")[:1000])
+        return process.wait(), "\n".join(tail)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+
+
+def _publish(job: JobDocument, spec: TrainingJobSpec, folder: Path) -> ModelResult:
+    """Make a model of the model.onnx that the program left. Raises Fault(InvalidModel) where it can't be served."""
+    import onnx
+
+    from tradewind_workload.inference import open_session
+    from tradewind_workload.onnx_export import tensors
+
+    path = folder / ONNX
+    try:
+        proto = onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf's error is of no public class
+        raise Fault("InvalidModel", f"{path} is no ONNX file: {' '.join(str(error).split())[:200]}") from None
+    if any(constant.data_location == onnx.TensorProto.EXTERNAL for constant in proto.graph.initializer):
+        raise Fault("InvalidModel", f"{path} keeps its weights in other files: save it as one file (external_data=False).")
+    try:
+        inputs, outputs = tensors(proto)
+    except ValueError as error:
+        raise Fault("InvalidModel", f"{path}: {error}; export it with tensors of numbers.") from None
+    open_session(path)
+    metrics: tuple[KeyValue, ...] = ()
+    reported = folder / ".train" / "metrics.json"
+    if reported.is_file():
+        metrics = tuple(KeyValue.model_validate(entry) for entry in json.loads(reported.read_bytes()))
+    files = adopt(folder, (ONNX, WEIGHTS))
+    manifest = Manifest(
+        task="custom",
+        inputs=inputs,
+        outputs=outputs,
+        metrics=metrics,
+        data=spec.data,
+        lineage=Lineage(kind=job.kind, namespace=job.namespace, name=job.name, uid=job.uid),
+        files=files,
+    )
+    digest = finish(folder, manifest)
+    return ModelResult(storage_uri=spec.output.storage_uri, digest=digest, metrics=metrics, size_bytes=files[ONNX].size_bytes)

@@ -1,0 +1,131 @@
+"""For programs of the user's own: forwards what they tell Ray Train to the TrainingJob's status.
+
+An `entrypoint` has nothing to do for it: the callback is registered for every Ray Train run of the program. `ray.train.report`
+is all that it takes; these metrics are understood besides, and the others are shown as they are:
+
+- `progress`: share of the work done, 0 to 1; the time that is left is worked out from it;
+- `step` (or `epoch`): number of the checkpoint that is reported with it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ray.train import UserCallback
+
+from tradewind.api.base import KeyValue
+from tradewind.api.report import JobDocument
+from tradewind.api.trainingjob import CheckpointRecord, TrainerStatus
+from tradewind_workload.document import local_path, read_document, training_spec
+from tradewind_workload.reporter import Reporter, rfc3339
+from tradewind_workload.store import write_atomically
+
+SNAPSHOT = "checkpoint_manager_snapshot.json"  # Ray Train's list of its checkpoints
+LAST_GOOD = ".tradewind-snapshot.json"
+METRICS = ".train/metrics.json"
+
+
+class TradewindCallback(UserCallback):  # type: ignore[misc]
+    """Made in the program's driver and sent to Ray Train's controller, which calls it."""
+
+    def __init__(self) -> None:
+        self._job = read_document().model_dump_json(by_alias=True)
+        self._mount = os.environ.get("TRADEWIND_MOUNT")
+        self._root = os.environ.get("TRADEWIND_PVC_ROOT")
+        self._started = time.time()
+        self._reports = 0
+        self._reporter: Reporter | None = None
+
+    def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any | None) -> None:
+        """Called when all workers have reported; the first worker's metrics are the ones shown."""
+        if self._reporter is None:
+            for name, value in (("TRADEWIND_MOUNT", self._mount), ("TRADEWIND_PVC_ROOT", self._root)):
+                if value is not None:
+                    os.environ.setdefault(name, value)
+            self._reporter = Reporter(JobDocument.model_validate_json(self._job))
+        self._reports += 1
+        told = metrics[0] if metrics else {}
+        values = key_values(told)
+        record = None
+        if checkpoint is not None:
+            step = next((int(told[name]) for name in ("step", "epoch") if _is_number(told.get(name))), self._reports)
+            record = CheckpointRecord(step=max(0, step), time=rfc3339(datetime.now(UTC)))
+            _keep_snapshot(Path(str(checkpoint.path)).parent)
+        self._reporter.progress(self._status(told, values), record)
+        job = JobDocument.model_validate_json(self._job)
+        folder = local_path(training_spec(job).output.storage_uri)
+        try:
+            write_atomically(folder / METRICS, json.dumps([value.dump() for value in values]).encode())
+        except Exception as error:  # what the program does must not fail by what is said of it
+            print(f"metrics not written: {error}", flush=True)
+
+    def _status(self, told: dict[str, Any], values: tuple[KeyValue, ...]) -> TrainerStatus:
+        progress = told.get("progress")
+        if not _is_number(progress):
+            return TrainerStatus(metrics=values, last_updated_time=rfc3339())
+        share = min(1.0, max(0.0, float(progress)))  # type: ignore[arg-type]
+        left = round((time.time() - self._started) / share * (1 - share)) if share > 0 else None
+        return TrainerStatus(
+            progress_percentage=math.floor(100 * share), estimated_remaining_seconds=left, metrics=values, last_updated_time=rfc3339()
+        )
+
+
+def key_values(metrics: dict[str, Any]) -> tuple[KeyValue, ...]:
+    """The numbers among the metrics, as decimal strings; at most 64 with names of at most 63 characters."""
+    found = []
+    for name, value in metrics.items():
+        if not _is_number(value) or name == "progress" or len(str(name)) > 63:
+            continue
+        text = str(int(value)) if float(value).is_integer() else f"{float(value):.9f}".rstrip("0")
+        if len(text) <= 63:
+            found.append(KeyValue(name=str(name), value=text if not text.endswith(".") else text + "0"))
+    return tuple(found[:64])
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return not isinstance(value, bool | str) and math.isfinite(float(value))
+    except (TypeError, ValueError):
+        return False
+
+
+def _keep_snapshot(folder: Path) -> None:
+    """Keep a copy of Ray Train's list of checkpoints: it is overwritten in place, and may be torn when a pod dies."""
+    try:
+        content = (folder / SNAPSHOT).read_bytes()
+        json.loads(content)
+        write_atomically(folder / LAST_GOOD, content)
+    except Exception:  # being written at this moment, or a store that is no folder: the last copy stays
+        return
+
+
+def repair(storage: Path) -> list[str]:
+    """Put torn lists of checkpoints right before a run is restored. Returns what was done, for the log."""
+    done = []
+    for snapshot in storage.glob(f"*/{SNAPSHOT}"):
+        if _whole(snapshot):
+            continue
+        last_good = snapshot.with_name(LAST_GOOD)
+        snapshot.replace(snapshot.with_suffix(".torn"))
+        if _whole(last_good):
+            write_atomically(snapshot, last_good.read_bytes())
+            done.append(f"{snapshot}: was torn, the last good list of checkpoints is back")
+        else:
+            done.append(f"{snapshot}: was torn and is set aside, the run starts over")
+    return done
+
+
+def _whole(snapshot: Path) -> bool:
+    """Whether the list can be read, and all that it names is there."""
+    try:
+        state = json.loads(snapshot.read_bytes())
+        names = [result["checkpoint_dir_name"] for result in state["checkpoint_results"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return all((snapshot.parent / name).is_dir() for name in names)
