@@ -1,0 +1,177 @@
+"""The way to the API server: its address and credentials, and HTTP sessions that count requests and hold back writes."""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.config import (
+    ConfigException,
+    load_incluster_config,
+    load_kube_config,
+)
+
+from tradewind.kube.errors import KubeError
+
+WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+PATH = re.compile(
+    r"^/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)(?:/namespaces/(?P<namespace>[^/]+)(?=/))?"
+    r"/(?P<plural>[^/]+)(?:/(?P<name>[^/]+))?(?:/(?P<subresource>[^/]+))?$"
+)
+
+# Told of every request: verb, resource (with the subresource after a slash), HTTP code (0: no answer).
+Counter = Callable[[str, str, int], None]
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Where the API server is and who we are."""
+
+    configuration: Configuration
+
+    @property
+    def server(self) -> str:
+        """Base URL."""
+        return str(self.configuration.host)
+
+    async def authorization(self) -> str | None:
+        """The value of the Authorization header now; a projected token is read again as it is renewed."""
+        settings: dict[str, Any] = dict(await self.configuration.auth_settings())
+        for setting in settings.values():
+            if setting.get("in") == "header" and (value := setting.get("value")):
+                return str(value)
+        return None
+
+    def tls(self) -> ssl.SSLContext:
+        """What is trusted, and our client certificate."""
+        configuration = self.configuration
+        context = ssl.create_default_context(cafile=configuration.ssl_ca_cert, cadata=configuration.ca_cert_data)
+        if configuration.cert_file:
+            context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)
+        if not configuration.verify_ssl:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if configuration.disable_strict_ssl_verification:
+            context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        return context
+
+
+async def connect() -> Connection:
+    """Read the kubeconfig that KUBECONFIG names (context: KUBECONTEXT), else the pod's service account.
+
+    Raises `KubeError` with a sentence where neither is there.
+    """
+    configuration = Configuration()
+    kubeconfig = os.environ.get("KUBECONFIG")
+    try:
+        if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+            load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        else:
+            path = kubeconfig or str(Path("~/.kube/config").expanduser())
+            await load_kube_config(  # type: ignore[no-untyped-call]
+                config_file=path,
+                context=os.environ.get("KUBECONTEXT"),
+                client_configuration=configuration,
+                persist_config=False,
+            )
+    except (ConfigException, OSError) as error:
+        raise KubeError(
+            f"no way to the API server: {error}. Set KUBECONFIG to a kubeconfig file, or run in a pod with a service"
+            " account."
+        ) from error
+    return Connection(configuration)
+
+
+def describe(method: str, path: str, watch: bool) -> tuple[str, str]:
+    """Verb and resource of a request, in Kubernetes' terms: ("patch", "trainingjobs/status")."""
+    match = PATH.match(path)
+    if match is None:
+        return method.lower(), "discovery"
+    resource = match["plural"]
+    if match["subresource"]:
+        resource = f"{resource}/{match['subresource']}"
+    if method == "GET":
+        return ("watch" if watch else "get" if match["name"] else "list"), resource
+    return {"POST": "create", "PUT": "update"}.get(method, method.lower()), resource
+
+
+def session_options(count: Counter, may_write: Callable[[str], None] | None) -> dict[str, Any]:
+    """Options for an aiohttp session: `count` hears of each request, `may_write(path)` can raise before a write.
+
+    The check runs when a connection is at hand, right before the first byte is sent: an old leader that was frozen
+    while it waited for a connection sends nothing.
+    """
+
+    async def counted(
+        request: aiohttp.ClientRequest,
+        handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]],
+    ) -> aiohttp.ClientResponse:
+        verb, resource = describe(request.method, request.url.path, "watch" in request.url.query)
+        try:
+            response = await handler(request)
+        except BaseException:
+            count(verb, resource, 0)
+            raise
+        count(verb, resource, response.status)
+        return response
+
+    options: dict[str, Any] = {"middlewares": (counted,)}
+    if may_write is not None:
+        check = may_write
+
+        async def before_headers(_session: Any, _context: Any, sent: aiohttp.TraceRequestHeadersSentParams) -> None:
+            if sent.method in WRITES:
+                check(sent.url.path)
+
+        trace = aiohttp.TraceConfig()
+        trace.on_request_headers_sent.append(before_headers)
+        options["trace_configs"] = [trace]
+    return options
+
+
+class ListedResponse(aiohttp.ClientResponse):
+    """An answer that tells which objects a list had; made by `watching_session`."""
+
+    listed: Callable[[str, bool, dict[str, Any]], None]
+
+    async def json(self, **options: Any) -> Any:
+        """As in aiohttp; a page of a list is shown to `listed`, with its path and whether it is the first."""
+        body = await super().json(**options)
+        if isinstance(body, dict) and isinstance(body.get("items"), list):
+            self.listed(self.url.path, "continue" not in self.url.query, body)
+        return body
+
+
+async def watching_session(
+    connection: Connection,
+    count: Counter,
+    listed: Callable[[str, bool, dict[str, Any]], None],
+) -> aiohttp.ClientSession:
+    """A session for lists and watches; `listed(path, first, body)` sees each page of each list."""
+    response_class = type("Listed", (ListedResponse,), {"listed": staticmethod(listed)})
+    options = session_options(count, may_write=None)
+
+    async def authorized(
+        request: aiohttp.ClientRequest,
+        handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]],
+    ) -> aiohttp.ClientResponse:
+        if value := await connection.authorization():
+            request.headers["Authorization"] = value
+        return await handler(request)
+
+    options["middlewares"] = (*options["middlewares"], authorized)
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=connection.tls()),
+        response_class=response_class,
+        headers={"User-Agent": "tradewind"},
+        proxy=connection.configuration.proxy,
+        read_bufsize=2**21,
+        **options,
+    )

@@ -1,0 +1,1 @@
+"""What runs: the queue, the reconciler, the report endpoint, and kopf as the source of events (in `app` alone)."""

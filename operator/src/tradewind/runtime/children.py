@@ -1,0 +1,232 @@
+"""Making an object's children as planned: apply what is not so, delete what is not planned, remember what is refused."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tradewind.core import covers
+from tradewind.core.plan import Child, Plan, Rejection, Resource
+from tradewind.kube.client import Client
+from tradewind.kube.errors import Conflict, KindMissing, NotFound, Rejected
+from tradewind.kube.kinds import Kinds
+from tradewind.runtime.store import Held, HeldChild, Key, Store
+
+logger = logging.getLogger(__name__)
+
+FIRST_RETRY = 30.0  # seconds until a refused child is tried again though its plan is the same: a quota may be raised
+LONGEST_RETRY = 600.0
+LONGEST_MESSAGE = 1024  # of a refusal, in characters
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    rejection: Rejection
+    wait: float
+    again: float  # on the monotonic clock
+
+
+class Children:
+    """The executor of the children in plans."""
+
+    def __init__(self, store: Store, client: Client, kinds: Kinds, monotonic: Callable[[], float]) -> None:
+        self._store, self._client, self._kinds, self._monotonic = (
+            store,
+            client,
+            kinds,
+            monotonic,
+        )
+        self._refused: dict[Key, dict[tuple[str, str], _Refusal]] = {}
+        # Plans of which the API server drops a field, with the fields that it keeps: applying again would not help.
+        self._dropped: set[tuple[str, str]] = set()
+
+    def rejections(self, key: Key) -> tuple[Rejection, ...]:
+        """What the API server refused of the object's children, in its words."""
+        return tuple(refusal.rejection for refusal in self._refused.get(key, {}).values())
+
+    def retry_after(self, key: Key) -> float | None:
+        """Seconds until a refused child is to be tried again."""
+        due = [refusal.again for refusal in self._refused.get(key, {}).values()]
+        return max(0.0, min(due) - self._monotonic()) if due else None
+
+    def forget(self, key: Key) -> None:
+        """The object is gone."""
+        self._refused.pop(key, None)
+
+    async def execute(self, held: Held, plan: Plan) -> bool:
+        """Make the children as planned; whether anything changed that the planner should see before the status."""
+        existing = self._store.children(held)
+        wanted = {(child.resource.kind, child.name): child for child in plan.children}
+        self._withdraw(held.key, wanted)
+        changed = False
+        for name, child in wanted.items():
+            changed |= await self._ensure(held, child, existing.get(name))
+        for name, present in existing.items():
+            record = present.record
+            if name in wanted or name in plan.keep or record.deleting or record.owner_uid != held.uid:
+                continue
+            changed |= await self._delete(held, present)
+        return changed
+
+    async def _ensure(self, held: Held, child: Child, present: HeldChild | None) -> bool:
+        if child.resource in self._kinds.missing:
+            return False  # the planner says so in a condition
+        digest = covers.digest(child)
+        refusal = self._refused.get(held.key, {}).get((child.resource.kind, child.name))
+        if refusal and refusal.rejection.digest == digest and self._monotonic() < refusal.again:
+            return False
+        if present is None:
+            other = self._store.named(child.resource, held.key.namespace, child.name)
+            if other is not None:
+                return self._taken(held, child, digest, other, refusal)
+        elif present.record.deleting or self.covered(held, child, digest, present):
+            return False
+        try:
+            body = await self._client.apply(
+                child.resource,
+                held.key.namespace,
+                manifest(
+                    child,
+                    digest,
+                    held,
+                    self._store.controllers[held.key.kind].resource,
+                    present,
+                ),
+                # A child that we have not seen must not exist: taking over a stranger's object of that name is
+                # refused. What others changed on a child of ours is put right.
+                force=present is not None,
+            )
+        except Rejected as error:
+            return self._refuse(held, child, digest, str(error), refusal)
+        except KindMissing:
+            await self._kinds.discover(self._client, {child.resource})
+            return True
+        self._refused.get(held.key, {}).pop((child.resource.kind, child.name), None)
+        self._store.observe(child.resource, body)
+        self._note_dropped(child, digest, body)
+        logger.info("%s: applied %s %s", held.key, child.resource.kind, child.name)
+        return True
+
+    def covered(self, held: Held, child: Child, digest: str, present: HeldChild) -> bool:
+        """Whether a live child is as planned."""
+        if present.record.owner_uid != held.uid or present.record.digest != digest:
+            return False
+        text = present.fields.text
+        return covers.unowned(json.loads(text), child.body) is None or (digest, text) in self._dropped
+
+    def _note_dropped(self, child: Child, digest: str, body: Mapping[str, Any]) -> None:
+        fields = covers.owned_fields(body)
+        path = covers.unowned(fields, child.body)
+        if path is not None:
+            logger.warning(
+                "%s %s: the API server does not keep %s as applied",
+                child.resource.kind,
+                child.name,
+                path,
+            )
+            self._dropped.add((digest, covers.canonical(fields)))
+
+    def _taken(
+        self,
+        held: Held,
+        child: Child,
+        digest: str,
+        other: HeldChild,
+        refusal: _Refusal | None,
+    ) -> bool:
+        if other.owner == held.key:
+            return False  # of an earlier object of this name: it is being deleted, its end brings us here again
+        owner = other.owner or "nobody"
+        message = f"{child.resource.kind} {child.name} is there already and belongs to {owner}: remove or rename one"
+        return self._refuse(held, child, digest, message, refusal)
+
+    def _refuse(
+        self,
+        held: Held,
+        child: Child,
+        digest: str,
+        message: str,
+        before: _Refusal | None,
+    ) -> bool:
+        same = before is not None and before.rejection.digest == digest
+        wait = min(LONGEST_RETRY, before.wait * 2) if before is not None and same else FIRST_RETRY
+        rejection = Rejection(child.resource, child.name, digest, message[:LONGEST_MESSAGE])
+        self._refused.setdefault(held.key, {})[child.resource.kind, child.name] = _Refusal(
+            rejection, wait, self._monotonic() + wait
+        )
+        if before is not None and before.rejection == rejection:
+            return False
+        logger.warning(
+            "%s: %s %s was refused: %s",
+            held.key,
+            child.resource.kind,
+            child.name,
+            message,
+        )
+        return True
+
+    def _withdraw(self, key: Key, wanted: Mapping[tuple[str, str], Child]) -> None:
+        refused = self._refused.get(key, {})
+        for name in [name for name in refused if name not in wanted]:
+            del refused[name]
+        if not refused:
+            self._refused.pop(key, None)
+
+    async def _delete(self, held: Held, present: HeldChild) -> bool:
+        record = present.record
+        try:
+            await self._client.delete(record.resource, present.namespace, record.name, record.uid)
+        except (NotFound, Conflict):
+            body = {
+                "metadata": {
+                    "uid": record.uid,
+                    "namespace": present.namespace,
+                    "name": record.name,
+                }
+            }
+            self._store.observe(record.resource, body, deleted=True)  # gone before us
+            return True
+        except KindMissing:
+            await self._kinds.discover(self._client, {record.resource})
+            return True
+        self._store.deleting(present)
+        logger.info("%s: deleted %s %s", held.key, record.resource.kind, record.name)
+        return True
+
+
+def manifest(
+    child: Child,
+    digest: str,
+    held: Held,
+    owner: Resource,
+    present: HeldChild | None = None,
+) -> dict[str, Any]:
+    """The body to apply: the plan's, with its name, its owner, its digest, and the uid of what is to be changed."""
+    metadata = dict(child.body.get("metadata") or {})
+    metadata["annotations"] = {
+        **(metadata.get("annotations") or {}),
+        covers.ANNOTATION: digest,
+    }
+    metadata |= {"name": child.name, "namespace": held.key.namespace}
+    metadata["ownerReferences"] = [
+        {
+            "apiVersion": owner.api_version,
+            "kind": owner.kind,
+            "name": held.key.name,
+            "uid": held.uid,
+            "controller": True,
+            # True would need the right to change the owner's finalizers, and hold up its deletion.
+            "blockOwnerDeletion": False,
+        }
+    ]
+    if present is not None:
+        metadata["uid"] = present.record.uid
+    return {
+        "apiVersion": child.resource.api_version,
+        "kind": child.resource.kind,
+        **{key: value for key, value in child.body.items() if key != "metadata"},
+        "metadata": metadata,
+    }

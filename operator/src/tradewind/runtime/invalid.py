@@ -1,0 +1,49 @@
+"""Sentences about what pydantic does not accept, and the status of an object that can't be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from tradewind.core.timestamps import stamp
+
+
+def sentences(error: ValidationError) -> list[str]:
+    """One sentence a mistake: the field's path as it stands in the file, and what is wrong with it."""
+    found = []
+    for mistake in error.errors(include_url=False, include_context=False, include_input=False):
+        path = ""
+        for part in mistake["loc"]:
+            path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+        message = mistake["msg"].removeprefix("Value error, ")
+        if mistake["type"] == "missing":
+            message = "this field is required"
+        elif mistake["type"] == "extra_forbidden":
+            message = "there is no such field; correct its spelling or remove it"
+        found.append(f"{path}: {message}" if path else message)
+    return found
+
+
+def invalid_status(body: Mapping[str, Any], error: ValidationError, now: datetime) -> dict[str, Any]:
+    """The present status with a condition that says why the object can't be read."""
+    status = dict(body.get("status") or {})
+    generation = body["metadata"].get("generation")
+    conditions = [condition for condition in status.get("conditions") or () if condition.get("type") != "Accepted"]
+    before = next((c for c in status.get("conditions") or () if c.get("type") == "Accepted"), None)
+    since = before["lastTransitionTime"] if before and before.get("status") == "False" else stamp(now)
+    accepted = {
+        "type": "Accepted",
+        "status": "False",
+        "reason": "Invalid",
+        "message": "The object can't be read: " + "; ".join(sentences(error))[:4096] + ". Correct it and apply again.",
+        "lastTransitionTime": since,
+        "observedGeneration": generation,
+    }
+    return status | {
+        "observedGeneration": generation,
+        "phase": "Invalid",
+        "conditions": [accepted, *conditions],
+    }

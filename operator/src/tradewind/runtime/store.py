@@ -1,0 +1,381 @@
+"""What the watches showed last, in compact form, and which object each thing belongs to.
+
+Of our own rather than kopf's indices: those keep objects that were deleted while a watch was broken, hold back all
+events (with all bodies) until every kind is listed, and start from nothing when kopf does.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
+
+from tradewind.api import GROUP
+from tradewind.core import covers
+from tradewind.core.controller import Controller, Reference
+from tradewind.core.labels import KIND, NAME
+from tradewind.core.plan import ChildRecord, PodRecord, Resource
+from tradewind.core.timestamps import moment
+from tradewind.runtime.pods import pod_record
+
+logger = logging.getLogger(__name__)
+
+PODS = Resource("", "v1", "Pod", "pods")
+REMEMBERED = 10_000  # uids of deleted objects, so that a late answer does not bring one back
+
+
+class Key(NamedTuple):
+    """One of our objects."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+class Fieldset:
+    """A set of owned fields as JSON; children of equal plans share one."""
+
+    __slots__ = ("__weakref__", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One of our objects as it was last seen."""
+
+    key: Key
+    uid: str
+    version: int
+    generation: int
+    created: datetime | None
+    deleting: bool
+    raw: bytes  # JSON without managedFields
+    references: tuple[Reference, ...]
+
+    def body(self) -> dict[str, Any]:
+        """The object as JSON."""
+        body: dict[str, Any] = json.loads(self.raw)
+        return body
+
+
+@dataclass(frozen=True, slots=True)
+class HeldChild:
+    """A child as it was last seen."""
+
+    namespace: str
+    version: int
+    owner: Key | None  # by its owner reference, else by its labels
+    fields: Fieldset
+    record: ChildRecord
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPod:
+    """A pod as it was last seen."""
+
+    namespace: str
+    version: int
+    owner: Key | None  # by its labels
+    created: datetime | None
+    record: PodRecord
+
+
+class Store:
+    """All that is known of the cluster. `observe` and `listed` say which of our objects are touched by a change."""
+
+    def __init__(self, controllers: Iterable[Controller]) -> None:
+        self.controllers = {controller.resource.kind: controller for controller in controllers}
+        self._observe = {
+            child.resource: child.observe for controller in self.controllers.values() for child in controller.children
+        }
+        self._objects: dict[Key, Held] = {}
+        self._children: dict[str, HeldChild] = {}  # by uid
+        self._pods: dict[str, HeldPod] = {}  # by uid
+        self._names: dict[tuple[Resource, str, str], str] = {}  # uid of the child of that name
+        self._children_of: dict[str, set[str]] = {}  # uids of children by uid of the owner
+        self._orphans_of: dict[Key, set[str]] = {}  # of children that lost their owner reference
+        self._pods_of: dict[Key, set[str]] = {}
+        self._dependents: dict[Key, set[Key]] = {}  # objects that name this one
+        self._gone: OrderedDict[str, None] = OrderedDict()
+        self._fieldsets: WeakValueDictionary[str, Fieldset] = WeakValueDictionary()
+
+    @property
+    def resources(self) -> frozenset[Resource]:
+        """The kinds to watch."""
+        pods = {PODS} if any(controller.pods for controller in self.controllers.values()) else set()
+        return frozenset({controller.resource for controller in self.controllers.values()} | set(self._observe) | pods)
+
+    # Reading
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(list(self._objects))
+
+    def get(self, key: Key) -> Held | None:
+        """The object, if it exists."""
+        return self._objects.get(key)
+
+    def children(self, held: Held) -> dict[tuple[str, str], HeldChild]:
+        """The object's children by kind and name: what it controls, and what lost its owner reference."""
+        uids = self._children_of.get(held.uid, set()) | self._orphans_of.get(held.key, set())
+        found = (self._children[uid] for uid in sorted(uids))
+        return {(child.record.resource.kind, child.record.name): child for child in found}
+
+    def named(self, resource: Resource, namespace: str, name: str) -> HeldChild | None:
+        """The child of that name, whoever owns it."""
+        uid = self._names.get((resource, namespace, name))
+        return self._children[uid] if uid is not None else None
+
+    def pods(self, held: Held) -> tuple[PodRecord, ...]:
+        """Pods labelled with the object, without those of an earlier object of the same name."""
+        found = (self._pods[uid] for uid in self._pods_of.get(held.key, ()))
+        ours = [pod.record for pod in found if not (pod.created and held.created and pod.created < held.created)]
+        return tuple(sorted(ours, key=lambda pod: pod.name))
+
+    def pod(self, uid: str) -> HeldPod | None:
+        """The pod with that uid."""
+        return self._pods.get(uid)
+
+    def dependents(self, key: Key) -> frozenset[Key]:
+        """Objects that name this one."""
+        return frozenset(self._dependents.get(key, ()))
+
+    # Writing
+
+    def observe(self, resource: Resource, body: Mapping[str, Any], deleted: bool = False) -> frozenset[Key]:
+        """Take in an object as a watch, a list or an answer shows it; the keys that are touched.
+
+        What is older than what is held changes nothing, so answers to our own writes and late events mix freely.
+        """
+        uid = body["metadata"]["uid"]
+        if deleted:
+            self._gone[uid] = None
+            if len(self._gone) > REMEMBERED:
+                self._gone.popitem(last=False)
+            return self._forget(resource, uid, Key(resource.kind, *_place(body)))
+        if uid in self._gone:
+            return frozenset()
+        if resource.group == GROUP and resource.kind in self.controllers:
+            return self._observe_object(resource, body)
+        if resource == PODS:
+            return self._observe_pod(body)
+        return self._observe_child(resource, body)
+
+    def listed(self, resource: Resource, uids: frozenset[str], version: int) -> frozenset[Key]:
+        """Take in that a list at a version had exactly these uids: what is older and not in it was deleted."""
+        touched: set[Key] = set()
+        if resource.group == GROUP and resource.kind in self.controllers:
+            for key, held in list(self._objects.items()):
+                if key.kind == resource.kind and held.uid not in uids and held.version <= version:
+                    touched |= self._forget(resource, held.uid, key)
+            return frozenset(touched)
+        things: Mapping[str, HeldPod | HeldChild] = self._pods if resource == PODS else self._children
+        for uid, thing in list(things.items()):
+            if uid in uids or thing.version > version:
+                continue
+            if isinstance(thing, HeldPod) or thing.record.resource == resource:
+                touched |= self._forget(
+                    resource,
+                    uid,
+                    Key(resource.kind, thing.namespace, thing.record.name),
+                )
+        return frozenset(touched)
+
+    def drop(self, resource: Resource) -> frozenset[Key]:
+        """Forget a kind that is not served any more."""
+        return self.listed(resource, frozenset(), 1 << 127)
+
+    def deleting(self, child: HeldChild) -> None:
+        """Note that a child's deletion was accepted, until the watch shows its end."""
+        if child.record.uid in self._children:
+            record = replace(child.record, deleting=True)
+            self._children[child.record.uid] = HeldChild(
+                child.namespace, child.version, child.owner, child.fields, record
+            )
+
+    def _observe_object(self, resource: Resource, body: Mapping[str, Any]) -> frozenset[Key]:
+        metadata = body["metadata"]
+        key, version = Key(resource.kind, *_place(body)), _version(body)
+        old = self._objects.get(key)
+        if old is not None and old.version >= version:
+            return frozenset()
+        generation = int(metadata.get("generation") or 0)
+        same_spec = old is not None and (old.uid, old.generation) == (
+            metadata["uid"],
+            generation,
+        )
+        references = old.references if old is not None and same_spec else self._references(resource, body)
+        held = Held(
+            key=key,
+            uid=metadata["uid"],
+            version=version,
+            generation=generation,
+            created=moment(metadata.get("creationTimestamp")),
+            deleting=bool(metadata.get("deletionTimestamp")),
+            raw=_compact(body),
+            references=references,
+        )
+        self._objects[key] = held
+        if old is None or old.references != references:
+            self._refer(key, old.references if old else (), references)
+        return frozenset({key}) | self.dependents(key)
+
+    def _references(self, resource: Resource, body: Mapping[str, Any]) -> tuple[Reference, ...]:
+        controller = self.controllers[resource.kind]
+        try:
+            return controller.references(controller.model.model_validate(body))
+        except ValueError:
+            return ()  # the pass over this object says what is wrong with it
+
+    def _refer(self, key: Key, old: tuple[Reference, ...], new: tuple[Reference, ...]) -> None:
+        for reference in old:
+            _discard(
+                self._dependents,
+                Key(reference.kind, key.namespace, reference.name),
+                key,
+            )
+        for reference in new:
+            self._dependents.setdefault(Key(reference.kind, key.namespace, reference.name), set()).add(key)
+
+    def _observe_child(self, resource: Resource, body: Mapping[str, Any]) -> frozenset[Key]:
+        metadata = body["metadata"]
+        uid, version, (namespace, name) = metadata["uid"], _version(body), _place(body)
+        old = self._children.get(uid)
+        if old is not None and old.version >= version:
+            return frozenset()
+        owner_uid = _controller_uid(metadata)
+        record = ChildRecord(
+            resource=resource,
+            name=name,
+            uid=uid,
+            owner_uid=owner_uid,
+            digest=covers.applied_digest(body),
+            deleting=bool(metadata.get("deletionTimestamp")) or (old is not None and old.record.deleting),
+            created=moment(metadata.get("creationTimestamp")) or datetime.min,
+            seen=self._observe[resource](body),
+        )
+        owner = _controller_key(metadata) or _labelled(metadata)
+        child = HeldChild(namespace, version, owner, self._fieldset(covers.owned_fields(body)), record)
+        # What had this name before, or this child as it was before, is not any more.
+        before = self._names.get((resource, namespace, name), uid)
+        touched: frozenset[Key] = frozenset()
+        for past in {before, uid} & self._children.keys():
+            touched |= self._forget(resource, past, Key(resource.kind, namespace, name))
+        self._children[uid] = child
+        self._names[resource, namespace, name] = uid
+        if owner_uid is not None:
+            self._children_of.setdefault(owner_uid, set()).add(uid)
+        elif child.owner is not None:
+            self._orphans_of.setdefault(child.owner, set()).add(uid)
+        return touched | _one(child.owner)
+
+    def _observe_pod(self, body: Mapping[str, Any]) -> frozenset[Key]:
+        metadata = body["metadata"]
+        uid, version, old = (
+            metadata["uid"],
+            _version(body),
+            self._pods.get(metadata["uid"]),
+        )
+        if old is not None and old.version >= version:
+            return frozenset()
+        owner, record = _labelled(metadata), pod_record(body)
+        self._pods[uid] = HeldPod(
+            metadata["namespace"],
+            version,
+            owner,
+            moment(metadata.get("creationTimestamp")),
+            record,
+        )
+        if owner is not None:
+            self._pods_of.setdefault(owner, set()).add(uid)
+        return frozenset() if old is not None and old.record == record else _one(owner)
+
+    def _forget(self, resource: Resource, uid: str, key: Key) -> frozenset[Key]:
+        if resource == PODS:
+            pod = self._pods.pop(uid, None)
+            if pod is None or pod.owner is None:
+                return frozenset()
+            _discard(self._pods_of, pod.owner, uid)
+            return frozenset({pod.owner})
+        if resource.group == GROUP and resource.kind in self.controllers:
+            held = self._objects.get(key)
+            if held is None or held.uid != uid:
+                return frozenset()
+            del self._objects[key]
+            self._refer(key, held.references, ())
+            return frozenset({key}) | self.dependents(key)
+        child = self._children.pop(uid, None)
+        if child is None:
+            return frozenset()
+        place = (resource, child.namespace, child.record.name)
+        if self._names.get(place) == uid:
+            del self._names[place]
+        if child.record.owner_uid is not None:
+            _discard(self._children_of, child.record.owner_uid, uid)
+        if child.owner is not None:
+            _discard(self._orphans_of, child.owner, uid)
+        return _one(child.owner)
+
+    def _fieldset(self, fields: Mapping[str, Any]) -> Fieldset:
+        text = covers.canonical(fields)
+        found = self._fieldsets.get(text)
+        if found is None:
+            found = self._fieldsets[text] = Fieldset(text)
+        return found
+
+
+def _place(body: Mapping[str, Any]) -> tuple[str, str]:
+    return body["metadata"].get("namespace") or "", body["metadata"]["name"]
+
+
+def _version(body: Mapping[str, Any]) -> int:
+    """The resourceVersion as a number: versions of one kind can be compared (KEP-5504)."""
+    return int(body["metadata"]["resourceVersion"])
+
+
+def _compact(body: Mapping[str, Any]) -> bytes:
+    metadata = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
+    return json.dumps(dict(body) | {"metadata": metadata}, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _controller_uid(metadata: Mapping[str, Any]) -> str | None:
+    return next(
+        (owner["uid"] for owner in metadata.get("ownerReferences") or () if owner.get("controller")),
+        None,
+    )
+
+
+def _controller_key(metadata: Mapping[str, Any]) -> Key | None:
+    """The object of ours that controls this one, in the same namespace."""
+    for owner in metadata.get("ownerReferences") or ():
+        if owner.get("controller") and str(owner.get("apiVersion")).startswith(f"{GROUP}/"):
+            return Key(owner["kind"], metadata.get("namespace") or "", owner["name"])
+    return None
+
+
+def _labelled(metadata: Mapping[str, Any]) -> Key | None:
+    labels = metadata.get("labels") or {}
+    if labels.get(KIND) and labels.get(NAME):
+        return Key(labels[KIND], metadata.get("namespace") or "", labels[NAME])
+    return None
+
+
+def _one(key: Key | None) -> frozenset[Key]:
+    return frozenset() if key is None else frozenset({key})
+
+
+def _discard(index: dict[Any, set[Any]], at: Any, value: Any) -> None:
+    values = index.get(at)
+    if values is not None:
+        values.discard(value)
+        if not values:
+            del index[at]

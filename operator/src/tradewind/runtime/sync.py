@@ -1,0 +1,99 @@
+"""When the store is whole: each kind was listed to the end, and everything in the list was taken in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from tradewind.core.plan import Resource
+from tradewind.runtime.store import Key, Store
+
+logger = logging.getLogger(__name__)
+
+
+class Sync:
+    """Between the watches and the store. Keys that a change touches go to `touched`."""
+
+    def __init__(self, store: Store, touched: Callable[[Iterable[Key]], None]) -> None:
+        self._store, self._touched = store, touched
+        self._paths = {list_path(resource): resource for resource in store.resources}
+        self._served: frozenset[Resource] = frozenset()
+        self._listing: dict[Resource, set[str]] = {}  # uids of a list's pages so far
+        self._awaited: dict[Resource, set[str]] = {}  # uids that were listed but not yet taken in
+        self._listed: set[Resource] = set()
+        self._synced: set[Resource] = set()
+        self._complete = asyncio.Event()
+
+    @property
+    def synced(self) -> frozenset[Resource]:
+        """Kinds of which the store has all objects."""
+        return frozenset(self._synced)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the store has all objects of all kinds that are served."""
+        return self._complete.is_set()
+
+    async def wait(self) -> None:
+        """Wait until it is so."""
+        await self._complete.wait()
+
+    def serve(self, served: frozenset[Resource]) -> None:
+        """Only these kinds can be listed now; what is known of others is dropped."""
+        for resource in (self._served - served) | (self._synced - served):
+            self._synced.discard(resource)
+            self._listed.discard(resource)
+            self._touched(self._store.drop(resource))
+        self._served = served
+        self._check()
+
+    def page(self, path: str, first: bool, body: Mapping[str, Any]) -> None:
+        """Take in a page of a list, before its objects come one by one."""
+        resource = self._paths.get(path)
+        if resource is None:
+            return
+        uids = {item["metadata"]["uid"] for item in body["items"]}
+        if first:
+            self._listing[resource] = set()
+            self._awaited[resource] = set()
+        self._listing.setdefault(resource, set()).update(uids)
+        self._awaited.setdefault(resource, set()).update(uids)
+        metadata = body.get("metadata") or {}
+        if not metadata.get("continue"):
+            everything = frozenset(self._listing.pop(resource))
+            self._touched(self._store.listed(resource, everything, int(metadata["resourceVersion"])))
+            self._listed.add(resource)
+            self._check(resource)
+
+    def event(self, resource: Resource, kind: str | None, body: Mapping[str, Any]) -> None:
+        """Take in an event of a watch (ADDED, MODIFIED, DELETED) or an object of a list (None). It never fails."""
+        try:
+            self._touched(self._store.observe(resource, body, deleted=kind == "DELETED"))
+        except Exception:
+            logger.exception("a %s that can't be read was passed over", resource.kind)
+        awaited = self._awaited.get(resource)
+        if awaited is not None:
+            awaited.discard((body.get("metadata") or {}).get("uid"))
+            if not awaited:
+                self._check(resource)
+
+    def _check(self, resource: Resource | None = None) -> None:
+        if resource is not None and resource in self._listed and not self._awaited.get(resource):
+            self._awaited.pop(resource, None)
+            if resource not in self._synced and resource in self._served:
+                self._synced.add(resource)
+                # A kind that came later: whoever waited for it can go on.
+                if self.complete:
+                    self._touched(self._store)
+        if self._served <= self._synced:
+            self._complete.set()
+        else:
+            self._complete.clear()
+
+
+def list_path(resource: Resource) -> str:
+    """Path of the list of all objects of a kind."""
+    prefix = f"/apis/{resource.group}" if resource.group else "/api"
+    return f"{prefix}/{resource.version}/{resource.plural}"
