@@ -1,0 +1,80 @@
+# Tradewind. `make` lists what there is.
+# Environments and programs are kept in $TRADEWIND_CACHE, else in $XDG_CACHE_HOME/tradewind, else in ~/.cache/tradewind.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+
+export PYTHONPATH := $(CURDIR)/operator/src:$(CURDIR)
+# The Python of an environment, which is made first if the cache lacks it.
+PYTHON = "$$(python3 -m e2e.venv operator)"
+
+.PHONY: help
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
+
+.PHONY: demo
+demo: ## Digits from raw data to a service on a local Kubernetes (CONTEXT=name: on that cluster of yours).
+	@$(PYTHON) -m e2e.demo
+
+.PHONY: demo-clean
+demo-clean: ## Remove what the demo made; caches stay.
+	@$(PYTHON) -m e2e.demo clean
+
+.PHONY: test
+test: ## All checks and tests but those on a whole cluster.
+	@python3 -m tests.steps
+
+.PHONY: e2e
+e2e: ## The stories on a whole local cluster (KEEP=1 leaves it up, CONTEXT=name uses yours).
+	@$(PYTHON) -m e2e.stories $(STORIES)
+
+.PHONY: bench
+bench: ## All benchmarks, or BENCH="name name".
+	@$(PYTHON) -m e2e.bench $(BENCH)
+
+.PHONY: generate
+generate: ## Write definitions, manifests, the chart's templates and the reference anew.
+	@$(PYTHON) -m tradewind.generate
+
+.PHONY: lint
+lint: ## Style, types, layers, and whether what is generated is up to date.
+	@python3 -m tests.steps format types layers generated
+
+.PHONY: fmt
+fmt: ## Format the code, and mend what ruff can mend.
+	@python=$(PYTHON)
+	$$python -m ruff check --fix-only --quiet .
+	$$python -m ruff format .
+
+.PHONY: test-unit
+test-unit: ## Planners and what is pure: unit, golden and property tests.
+	@python3 -m tests.steps unit
+
+.PHONY: test-apiserver
+test-apiserver: ## Definitions, runtime, manifests and chart on a real API server.
+	@python3 -m tests.steps apiserver packaging
+
+.PHONY: test-workload
+test-workload: ## What runs in training and compression jobs.
+	@python3 -m tests.steps workload
+
+.PHONY: test-server
+test-server: ## The model server.
+	@python3 -m tests.steps server
+
+# Versions that are locked stay where they are; UPGRADE=1 takes the newest.
+COMPILE = uv pip compile --quiet --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
+.PHONY: lock
+lock: ## Write the lock files of images and tests anew (UPGRADE=1: with the newest versions).
+	@export UV_CUSTOM_COMPILE_COMMAND="make lock"
+	PATH="$$(dirname $$(python3 -m e2e.venv install)):$$PATH"
+	$(COMPILE) pyproject.toml -o images/operator/requirements.txt
+	$(COMPILE) --group workload -o images/workload/requirements.txt
+	$(COMPILE) --group server -o images/server/requirements.txt
+	$(COMPILE) --group server-gpu -o images/server/requirements-gpu.txt
+	$(COMPILE) pyproject.toml --group dev -c images/operator/requirements.txt -o tests/requirements.txt
+	$(COMPILE) --group test -c images/workload/requirements.txt -o tests/requirements-workload.txt
+	$(COMPILE) --group test -c images/server/requirements.txt -o tests/requirements-server.txt
+	$(COMPILE) --group install -o tests/requirements-install.txt

@@ -1,0 +1,166 @@
+"""Good objects of the three kinds, with and without what may be left out."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from tradewind.api import API_VERSION
+
+Manifest = dict[str, Any]
+
+_DATA = {
+    "train": {"storageUri": "pvc://claim/train", "format": "csv"},
+    "validation": {"storageUri": "pvc://claim/validation.csv", "format": "csv"},
+}
+_EVERY_STEP = [
+    {"dropNulls": {"columns": ["a", "b c"]}},
+    {"dropDuplicates": {}},
+    {"impute": {"strategy": "median"}},
+    {"standardize": {}},
+    {"augment": {"shiftPixels": 2, "rotateDegrees": 15}},
+]
+_RECIPE = {"task": "tabular-classification", "model": {"architecture": "mlp"}}
+_OUTPUT = {"storageUri": "pvc://claim/model"}
+
+SPECS: dict[str, tuple[str, Manifest]] = {
+    "a recipe": ("TrainingJob", {"recipe": _RECIPE, "data": _DATA, "output": _OUTPUT}),
+    "a whole recipe": (
+        "TrainingJob",
+        {
+            "recipe": {
+                "task": "image-classification",
+                "model": {"architecture": "cnn", "channels": [8, 16], "hiddenUnits": [32], "dropout": "0.25"},
+                "optimizer": {"name": "sgd", "lr": "0.1", "weightDecay": "0", "schedule": "constant"},
+                "epochs": 3,
+                "batchSize": 32,
+                "seed": 2147483647,
+            },
+            "data": {
+                "train": {"storageUri": "pvc://claim", "format": "npz"},
+                "validationFraction": "0.2",
+                "label": "digit",
+                "inputs": ["image"],
+                "imageShape": [8, 8, 1],
+                "prepare": _EVERY_STEP,
+            },
+            "resources": {
+                "pool": "gke-tpu-v5e",
+                "workers": 2,
+                "cpusPerWorker": 4,
+                "memoryPerWorker": "1.5Gi",
+                "acceleratorsPerWorker": 4,
+                "topology": "2x4",
+            },
+            "runPolicy": {"suspend": True, "activeDeadlineSeconds": 60, "retries": {"interruptions": 0, "errors": 3}},
+            "checkpoint": {"everyEpochs": 2, "keep": 1},
+            "output": {"storageUri": "pvc://claim/a_b/c-d/e.f=1+2"},
+        },
+    ),
+    "an entrypoint": ("TrainingJob", {"entrypoint": {"argv": ["python", "train.py"]}, "output": _OUTPUT}),
+    "a whole entrypoint": (
+        "TrainingJob",
+        {
+            "entrypoint": {
+                "argv": ["python", "-c", 'print("$HOME; `id`")'],
+                "image": "registry.example.com:5000/team/train@sha256:" + "0" * 64,
+                "workingDir": {"configMap": "my.program"},
+                "env": [
+                    {"name": "LEVEL", "value": ""},
+                    {"name": "KEY", "secretKeyRef": {"name": "keys", "key": "an.API_key"}},
+                ],
+            },
+            "data": {"train": {"storageUri": "pvc://claim/x", "format": "parquet"}, "validationFraction": "0.5"},
+            "output": _OUTPUT,
+        },
+    ),
+    "a compression": (
+        "CompressionJob",
+        {
+            "model": {"trainingJob": "digits"},
+            "candidates": [{"name": "int8", "methods": [{"quantize": {"scheme": "dynamic-int8"}}]}],
+            "output": _OUTPUT,
+        },
+    ),
+    "a whole compression": (
+        "CompressionJob",
+        {
+            "model": {"storageUri": "pvc://claim/model"},
+            "data": {**_DATA, "prepare": _EVERY_STEP[:4]},
+            "candidates": [
+                {
+                    "name": "half",
+                    "methods": [{"prune": {"sparsity": "0.5", "structure": "channels", "fineTuneEpochs": 0}}],
+                },
+                {
+                    "name": "half-int8",
+                    "methods": [
+                        {"prune": {"sparsity": "0.50"}},
+                        {"quantize": {"scheme": "static-int8", "calibrationRows": 8}},
+                    ],
+                },
+            ],
+            "goals": {
+                "maxAccuracyLossPercent": "0.5",
+                "maxLatencyMs": {"percentile": 50, "value": "12.5"},
+                "maxSizeBytes": 1000000,
+            },
+            "measure": {
+                "pool": "local",
+                "cpus": "500m",
+                "memory": "2Gi",
+                "threads": 2,
+                "batchSizes": [1],
+                "warmup": 1,
+                "repeats": 10,
+            },
+            "runPolicy": {"activeDeadlineSeconds": 3600},
+            "output": _OUTPUT,
+        },
+    ),
+    "a deployment": ("ModelDeployment", {"model": {"storageUri": "pvc://claim/model.onnx"}}),
+    "a whole deployment": (
+        "ModelDeployment",
+        {
+            "model": {"compressionJob": "digits"},
+            "select": {
+                "minimize": "size",
+                "where": {
+                    "minAccuracy": "1.0",
+                    "maxLatencyP50Ms": "5",
+                    "maxLatencyP95Ms": "10",
+                    "maxSizeBytes": 1,
+                },
+            },
+            "expectedRequestsPerSecond": "0.5",
+            "resources": {"pool": "local", "cpus": 2, "memory": "512Mi", "accelerators": 1},
+            "scaling": {"minReplicas": 2, "maxReplicas": 8, "metric": "memory", "target": 80},
+            "alerts": [
+                {"name": "errors", "type": "ErrorRate", "threshold": "0.01", "forSeconds": 0, "severity": "critical"},
+                {"name": "slow", "type": "Latency", "threshold": "250"},
+                {"name": "missing", "type": "ReplicasMissing"},
+            ],
+        },
+    ),
+}
+
+
+def good(which: str, name: str = "digits") -> Manifest:
+    """A fresh copy of one of the objects."""
+    kind, spec = SPECS[which]
+    manifest = {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
+    return copy.deepcopy(manifest)
+
+
+def changed(manifest: Manifest, path: str, value: Any) -> Manifest:
+    """The object with a field set, by its path (`spec.alerts.0.name`); None takes the field away."""
+    made = copy.deepcopy(manifest)
+    *way, last = (int(part) if part.isdigit() else part for part in path.split("."))
+    place: Any = made
+    for part in way:
+        place = place[part] if isinstance(part, int) else place.setdefault(part, {})
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    return made

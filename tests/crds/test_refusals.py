@@ -1,0 +1,205 @@
+"""What the API server refuses, and that it says which field is wrong and what to write instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tests.crds.conftest import Api, Refusal
+from tests.crds.objects import SPECS, changed, good
+from tradewind.generate.crd import KINDS
+
+MODELS = {kind.kind: kind for kind in KINDS}
+
+ELSEWHERE = "write pvc://<claim>/<path>"
+ONE_OF = "give exactly one of"
+DECIMAL = "write a decimal number as a string"
+FRACTION = "write a number from 0 to 1 as a string"
+FIXED = "can't be changed after creation"
+
+# The object, the field, its value (None: left out), where the API server sees the mistake, and a part of its sentence.
+BY_SCHEMA: list[tuple[str, str, Any, str, str]] = [
+    ("a recipe", "spec.output", None, "spec.output", "Required value"),
+    ("a recipe", "spec.output.storageUri", "s3://bucket/model", "spec.output.storageUri", ELSEWHERE),
+    ("a recipe", "spec.output.storageUri", "pvc://claim/../other", "spec.output.storageUri", ELSEWHERE),
+    ("a recipe", "spec.output.storageUri", "pvc://claim/.hidden", "spec.output.storageUri", ELSEWHERE),
+    ("a recipe", "spec.output.storageUri", "pvc://claim/a b", "spec.output.storageUri", ELSEWHERE),
+    ("a recipe", "spec.output.storageUri", "pvc://claim/$(id)", "spec.output.storageUri", ELSEWHERE),
+    ("a recipe", "spec.output.storageUri", "pvc://claim/a\n", "spec.output.storageUri", ELSEWHERE),
+    ("a recipe", "spec.output.storageUri", "pvc://Claim/a", "spec.output.storageUri", ELSEWHERE),
+    ("a recipe", "spec.output.storageUri", "pvc://claim/" + "a" * 512, "spec.output.storageUri", "Too long"),
+    ("a recipe", "spec.recipe.task", "translation", "spec.recipe.task", '"image-classification"'),
+    ("a recipe", "spec.recipe.model.architecture", "resnet", "spec.recipe.model.architecture", '"mlp"'),
+    ("a recipe", "spec.recipe.model.hiddenUnits", [0], "spec.recipe.model.hiddenUnits[0]", "greater than or equal to 1"),
+    ("a recipe", "spec.recipe.model.hiddenUnits", [8] * 9, "spec.recipe.model.hiddenUnits", "at most 8 items"),
+    ("a recipe", "spec.recipe.epochs", 0, "spec.recipe.epochs", "greater than or equal to 1"),
+    ("a recipe", "spec.recipe.epochs", "ten", "spec.recipe.epochs", "must be of type integer"),
+    ("a recipe", "spec.recipe.seed", 2147483648, "spec.recipe.seed", "less than or equal to 2147483647"),
+    ("a recipe", "spec.recipe.optimizer.lr", 0.001, "spec.recipe.optimizer.lr", "must be of type string"),
+    ("a recipe", "spec.recipe.optimizer.lr", "1e-3", "spec.recipe.optimizer.lr", DECIMAL),
+    ("a recipe", "spec.recipe.optimizer.weightDecay", "-1", "spec.recipe.optimizer.weightDecay", DECIMAL),
+    ("a recipe", "spec.recipe.model.dropout", "1.5", "spec.recipe.model.dropout", FRACTION),
+    ("a recipe", "spec.recipe.loss", "mse", "", 'unknown field "spec.recipe.loss"'),
+    ("a recipe", "spec.data.train.format", "xlsx", "spec.data.train.format", '"parquet"'),
+    ("a recipe", "spec.data.train", None, "spec.data.train", "Required value"),
+    ("a recipe", "spec.data.prepare", [{}], "spec.data.prepare[0]", ONE_OF),
+    ("a recipe", "spec.data.prepare", [{"impute": {}, "dropNulls": {}}], "spec.data.prepare[0]", ONE_OF),
+    ("a recipe", "spec.data.imageShape", [8], "spec.data.imageShape", "at least 2 items"),
+    ("a recipe", "spec.data.label", "", "spec.data.label", "at least 1 chars long"),
+    ("a recipe", "spec.resources.workers", 0, "spec.resources.workers", "greater than or equal to 1"),
+    ("a recipe", "spec.resources.cpusPerWorker", "2 cores", "spec.resources.cpusPerWorker", "for example 500m"),
+    ("a recipe", "spec.resources.cpusPerWorker", -1, "spec.resources.cpusPerWorker", "greater than or equal to 0"),
+    ("a recipe", "spec.resources.pool", "GPU pool", "spec.resources.pool", "lower-case letters"),
+    ("a recipe", "spec.resources.topology", "2by4", "spec.resources.topology", "for example 2x4"),
+    ("a recipe", "spec.runPolicy.suspend", "later", "spec.runPolicy.suspend", "must be of type boolean"),
+    ("an entrypoint", "spec.entrypoint.argv", [], "spec.entrypoint.argv", "at least 1 items"),
+    ("an entrypoint", "spec.entrypoint.argv", "python", "spec.entrypoint.argv", "must be of type array"),
+    ("an entrypoint", "spec.entrypoint.image", "a b", "spec.entrypoint.image", "an image's reference"),
+    ("an entrypoint", "spec.entrypoint.workingDir", {}, "spec.entrypoint.workingDir.configMap", "Required value"),
+    ("an entrypoint", "spec.entrypoint.workingDir.configMap", "../x", "spec.entrypoint.workingDir.configMap", "ConfigMap"),
+    ("a whole entrypoint", "spec.entrypoint.env.0.name", "A-B", "spec.entrypoint.env[0].name", "does not start with"),
+    ("a whole entrypoint", "spec.entrypoint.env.1.secretKeyRef.key", "a/b", "env[1].secretKeyRef.key", "letters, digits"),
+    ("a compression", "spec.model", {}, "spec.model", ONE_OF),
+    ("a compression", "spec.model.trainingJob", "a" * 41, "spec.model.trainingJob", "Too long"),
+    ("a compression", "spec.candidates", [], "spec.candidates", "at least 1 items"),
+    ("a compression", "spec.candidates.0.methods", [{}], "spec.candidates[0].methods[0]", ONE_OF),
+    ("a compression", "spec.candidates.0.methods.0.quantize.scheme", "int3", "quantize.scheme", '"static-int8"'),
+    ("a compression", "spec.goals.maxAccuracyLossPercent", "1%", "spec.goals.maxAccuracyLossPercent", DECIMAL),
+    ("a compression", "spec.goals.maxLatencyMs", {"value": "1", "percentile": 99}, "percentile", "95"),
+    ("a compression", "spec.measure.batchSizes", [], "spec.measure.batchSizes", "at least 1 items"),
+    ("a compression", "spec.measure.repeats", 3, "spec.measure.repeats", "greater than or equal to 10"),
+    ("a deployment", "spec.model", {"trainingJob": "a", "compressionJob": "b"}, "spec.model", ONE_OF),
+    ("a deployment", "spec.model.storageUri", "gs://b/m", "spec.model.storageUri", ELSEWHERE),
+    ("a deployment", "spec.scaling.minReplicas", 0, "spec.scaling.minReplicas", "greater than or equal to 1"),
+    ("a deployment", "spec.scaling.metric", "rps", "spec.scaling.metric", '"memory"'),
+    ("a whole deployment", "spec.alerts.0.type", "Burn", "spec.alerts[0].type", '"ErrorRate"'),
+    ("a whole deployment", "spec.alerts.0.name", 'x"}) or up{', "spec.alerts[0].name", "lower-case letters"),
+    ("a whole deployment", "spec.select.where.minAccuracy", "95", "spec.select.where.minAccuracy", FRACTION),
+    ("a whole deployment", "spec.replicas", 3, "", 'unknown field "spec.replicas"'),
+]
+
+# What several fields say together is checked by the API server alone.
+BY_RULE: list[tuple[str, str, Any, str, str]] = [
+    ("a recipe", "spec.entrypoint", {"argv": ["x"]}, "spec", "give either recipe (no code) or entrypoint"),
+    ("a recipe", "spec.recipe", None, "spec", "give either recipe (no code) or entrypoint"),
+    ("a recipe", "spec.data", None, "spec", "a recipe needs data: set spec.data.train"),
+    ("a recipe", "spec.data.validation", None, "spec.data", "give either validation"),
+    ("a recipe", "spec.data.validationFraction", "0.2", "spec.data", "give either validation"),
+    ("a whole recipe", "spec.data.validationFraction", "0.0", "spec.data", "above 0 and below 1"),
+    ("a whole recipe", "spec.data.validationFraction", "1", "spec.data", "above 0 and below 1"),
+    ("a recipe", "spec.data.prepare", [{"augment": {}}], "spec", "augment shifts and rotates images: remove it"),
+    ("a recipe", "spec.recipe.model.architecture", "cnn", "spec.recipe", "a cnn needs images: choose mlp or linear"),
+    ("a recipe", "spec.recipe.model.channels", [8], "spec.recipe.model", "channels belong to the cnn"),
+    ("a whole recipe", "spec.recipe.model", {"architecture": "linear", "hiddenUnits": [8]}, "model", "leave hiddenUnits"),
+    ("a recipe", "spec.recipe.model.dropout", "1", "spec.recipe.model", "dropout must be below 1"),
+    ("a recipe", "spec.recipe.optimizer.lr", "0.000", "spec.recipe.optimizer", "lr must be above 0"),
+    ("a recipe", "spec.resources.workers", 65, "spec", "spec.recipe.batchSize is shared by the workers"),
+    ("a recipe", "spec.resources.topology", "2x4", "spec.resources", "set acceleratorsPerWorker"),
+    ("a whole entrypoint", "spec.entrypoint.env.0.value", None, "env[0]", "give either value or secretKeyRef"),
+    ("a whole entrypoint", "spec.entrypoint.env.1.value", "x", "env[1]", "give either value or secretKeyRef"),
+    ("a whole entrypoint", "spec.entrypoint.env.0.name", "LD_PRELOAD", "env[0]", "belongs to the platform"),
+    ("a whole entrypoint", "spec.entrypoint.env.0.name", "RAY_ADDRESS", "env[0]", "belongs to the platform"),
+    ("a whole entrypoint", "spec.entrypoint.env.0.name", "KEY", "env[1]", "Duplicate value"),
+    ("a compression", "spec.model", {"storageUri": "pvc://a/b"}, "spec", "has no data of its own: set spec.data"),
+    ("a compression", "spec.candidates.0.name", "baseline", "spec.candidates[0]", "choose another name"),
+    ("a whole compression", "spec.candidates.0.name", "half-int8", "spec.candidates[1]", "Duplicate value"),
+    ("a whole compression", "spec.candidates.0.methods.0.prune.sparsity", "0", "prune", "above 0 and below 0.95"),
+    ("a whole compression", "spec.candidates.0.methods.0.prune.sparsity", "0.95", "prune", "above 0 and below 0.95"),
+    (
+        "a compression",
+        "spec.candidates.0.methods",
+        [{"quantize": {"scheme": "dynamic-int8"}}, {"prune": {"sparsity": "0.5"}}],
+        "spec.candidates[0]",
+        "quantize ends a candidate: put prune before it",
+    ),
+    (
+        "a compression",
+        "spec.candidates.0.methods",
+        [{"quantize": {"scheme": "dynamic-int8"}}, {"quantize": {"scheme": "static-int8"}}],
+        "spec.candidates[0]",
+        "a candidate is quantised once",
+    ),
+    ("a deployment", "spec.select", {"minimize": "cost"}, "spec", "set spec.model.compressionJob, or remove select"),
+    ("a deployment", "spec.scaling.minReplicas", 2, "spec.scaling", "minReplicas must not be above maxReplicas"),
+    ("a whole deployment", "spec.alerts.0.threshold", "1.5", "spec.alerts[0]", "is a share of the requests from 0 to 1"),
+    ("a whole deployment", "spec.alerts.0.name", "slow", "spec.alerts[1]", "Duplicate value"),
+    ("a recipe", "metadata.name", "a.b", "", "metadata.name: at most 40 lower-case letters"),
+    ("a recipe", "metadata.name", "a" * 41, "", "metadata.name: at most 40 lower-case letters"),
+]
+
+
+def _says(refusal: Refusal, field: str, sentence: str) -> bool:
+    """Whether one cause names the field and has the sentence."""
+    if not field:
+        return sentence in refusal.message
+    return any(at.endswith(field) and sentence in said for at, said in refusal.causes)
+
+
+@pytest.mark.parametrize("which", SPECS)
+def test_good_objects_are_accepted(api: Api, which: str) -> None:
+    accepted = api.verdict(good(which))
+    assert not isinstance(accepted, Refusal), accepted.message
+
+
+@pytest.mark.parametrize(("which", "path", "value", "field", "sentence"), BY_SCHEMA)
+def test_the_api_server_and_pydantic_refuse_a_bad_field(
+    api: Api, which: str, path: str, value: Any, field: str, sentence: str
+) -> None:
+    manifest = changed(good(which), path, value)
+    refusal = api.verdict(manifest)
+    assert isinstance(refusal, Refusal)
+    assert _says(refusal, field, sentence), refusal
+    with pytest.raises(ValidationError):
+        MODELS[manifest["kind"]].model_fields["spec"].annotation.model_validate(manifest["spec"])
+
+
+@pytest.mark.parametrize(("which", "path", "value", "field", "sentence"), BY_RULE)
+def test_the_api_server_refuses_fields_that_contradict_each_other(
+    api: Api, which: str, path: str, value: Any, field: str, sentence: str
+) -> None:
+    refusal = api.verdict(changed(good(which), path, value))
+    assert isinstance(refusal, Refusal)
+    assert _says(refusal, field, sentence), refusal
+
+
+@pytest.mark.parametrize(
+    ("which", "path", "value", "sentence"),
+    [
+        ("a recipe", "spec.recipe.epochs", 11, f"spec.recipe {FIXED}: make another TrainingJob"),
+        ("a recipe", "spec.data.train.storageUri", "pvc://claim/other", f"spec.data {FIXED}"),
+        ("a recipe", "spec.resources.workers", 2, f"spec.resources {FIXED}"),
+        ("a recipe", "spec.checkpoint.keep", 3, f"spec.checkpoint {FIXED}"),
+        ("a recipe", "spec.output.storageUri", "pvc://claim/other", f"spec.output {FIXED}"),
+        ("an entrypoint", "spec.entrypoint.argv.1", "other.py", f"spec.entrypoint {FIXED}"),
+        ("a whole entrypoint", "spec.data", None, f"spec.data {FIXED}"),
+        ("a compression", "spec.candidates.0.name", "other", f"spec.candidates {FIXED}: make another CompressionJob"),
+        ("a compression", "spec.model.trainingJob", "other", f"spec.model {FIXED}"),
+        ("a compression", "spec.measure.repeats", 100, f"spec.measure {FIXED}"),
+        ("a compression", "spec.goals.maxSizeBytes", 5, f"spec.goals {FIXED}"),
+        ("a compression", "spec.data", {"train": {}}, "spec.data"),
+    ],
+)
+def test_what_a_job_is_about_stays(api: Api, which: str, path: str, value: Any, sentence: str) -> None:
+    stored = api.create(good(which, name=f"job-{abs(hash((path, which))) % 10**9}"))
+    refusal = api.update(changed(stored, path, value))
+    assert isinstance(refusal, Refusal)
+    assert sentence in refusal.message
+
+
+@pytest.mark.parametrize(
+    ("which", "path", "value"),
+    [
+        ("a recipe", "spec.runPolicy.suspend", True),
+        ("a recipe", "spec.runPolicy.activeDeadlineSeconds", 5),
+        ("a compression", "spec.runPolicy.retries.errors", 5),
+        ("a deployment", "spec.model.storageUri", "pvc://claim/other.onnx"),
+        ("a deployment", "spec.scaling.maxReplicas", 5),
+        ("a recipe", "metadata.labels", {"team": "a"}),
+    ],
+)
+def test_how_it_runs_can_be_changed(api: Api, which: str, path: str, value: Any) -> None:
+    stored = api.create(good(which, name=f"run-{abs(hash((path, which))) % 10**9}"))
+    accepted = api.update(changed(stored, path, value))
+    assert not isinstance(accepted, Refusal), accepted

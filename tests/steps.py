@@ -1,0 +1,93 @@
+"""The steps of `make test`, one after the other with their durations: `python3 -m tests.steps [STEP...]`.
+
+What they need and the cache lacks is made meanwhile: programs by Go on the processor, environments over the network.
+Only the standard library is needed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from e2e import venv
+from e2e.cluster.binaries import binary
+from e2e.cluster.progress import Failed
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ("operator/src", "images/workload", "images/server", ".")
+
+
+@dataclass(frozen=True)
+class Step:
+    """Commands of one environment's Python; `-m` comes before each."""
+
+    environment: str
+    commands: tuple[str, ...]
+    programs: tuple[str, ...] = ()
+
+
+CONTROL_PLANE = ("kube-apiserver", "kubectl")
+
+STEPS = {
+    "format": Step("operator", ("ruff check .", "ruff format --check .")),
+    "types": Step("operator", ("mypy",)),
+    "layers": Step("operator", ("importlinter.cli lint",)),
+    "generated": Step("operator", ("tradewind.generate --check",)),
+    "unit": Step("operator", ("pytest tests/unit tests/golden tests/property",)),
+    "server": Step("server", ("pytest tests/server",)),
+    "apiserver": Step("operator", ("pytest tests/crds tests/apiserver",), CONTROL_PLANE),
+    "packaging": Step("operator", ("pytest tests/packaging",), (*CONTROL_PLANE, "helm")),
+    "workload": Step("workload", ("pytest tests/workload",)),
+}
+
+
+def main(names: list[str]) -> int:
+    """Run the steps (all without a name); 1 if one of them failed."""
+    if unknown := [name for name in names if name not in STEPS]:
+        sys.exit(f"there is no step {unknown[0]}; choose from {', '.join(STEPS)}")
+    steps = {name: STEPS[name] for name in names or STEPS}
+    start = time.monotonic()
+    results = []
+    with ThreadPoolExecutor(1) as network, ThreadPoolExecutor(1) as processor:
+        environments = _prepared(network, venv.python, [step.environment for step in steps.values()])
+        programs = _prepared(processor, binary, [program for step in steps.values() for program in step.programs])
+        for name, step in steps.items():
+            began = time.monotonic()
+            try:
+                python = environments[step.environment].result()
+                for program in step.programs:
+                    programs[program].result()
+            except Failed as failure:
+                print(f"== {name}: {failure}", flush=True)
+                results.append((name, False, time.monotonic() - began, 0.0))
+                continue
+            waited = time.monotonic() - began
+            passed = all(_run(name, python, command) for command in step.commands)
+            results.append((name, passed, time.monotonic() - began - waited, waited))
+    print("\n".join(["", *(_line(*result) for result in results), f"in {time.monotonic() - start:.0f} s"]), flush=True)
+    return 0 if all(passed for _, passed, _, _ in results) else 1
+
+
+def _prepared(pool: ThreadPoolExecutor, make: Callable[[str], Path], names: list[str]) -> dict[str, Future[Path]]:
+    return {name: pool.submit(make, name) for name in dict.fromkeys(names)}
+
+
+def _run(name: str, python: Path, command: str) -> bool:
+    print(f"== {name}: {command}", flush=True)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(str(ROOT / folder) for folder in SOURCES)}
+    return subprocess.run([python, "-m", *command.split()], cwd=ROOT, env=environment).returncode == 0
+
+
+def _line(name: str, passed: bool, seconds: float, waited: float) -> str:
+    wait = f", after waiting {waited:.0f} s for what it needs" if waited > 1 else ""
+    return f"{'passed' if passed else 'FAILED'}  {name:10} {seconds:6.1f} s{wait}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
