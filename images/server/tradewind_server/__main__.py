@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from tradewind_server import logs
-from tradewind_server.cpus import allowed_threads
+from tradewind_server.cgroup import allowed_threads, refuse_more_memory
 
 
 def arguments() -> argparse.Namespace:
@@ -65,6 +65,7 @@ def main() -> None:
     from tradewind_server.model import OnnxModel, expected_digest
     from tradewind_server.server import Server
 
+    refuse_more_memory()
     model = OnnxModel(args.model_name, args.model_dir, expected_digest(), threads, args.max_queue, args.max_rows)
     Server(args.http_port, args.max_body_bytes, args.drain_seconds, args.grace_seconds).start([model])
 

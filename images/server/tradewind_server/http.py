@@ -158,6 +158,9 @@ class Application:
             code, reply, reply_headers = _refused(refusal)
         except Disconnected:
             return
+        except MemoryError:
+            log.error("out of memory for a request of %d bytes", held)
+            code, reply, reply_headers = _refused(Failed("the server ran out of memory: send fewer rows"))
         except Exception:
             log.exception("a request failed")
             code, reply, reply_headers = _refused(Failed("the server failed: see its log"))

@@ -61,6 +61,8 @@ class OnnxModel(kserve.Model):  # type: ignore[misc]  # kserve carries no types
         self.providers = self._session.get_providers()
         self.inputs = {spec.name: spec for spec in _specs(self._session.get_inputs(), "input")}
         self.outputs = {spec.name: spec for spec in _specs(self._session.get_outputs(), "output")}
+        if not self.inputs:
+            raise Unservable(f"{artefact.path} takes no input: there would be nothing to ask it")
         if self.manifest:
             _check_manifest(self.manifest, self.inputs, self.outputs)
         self._warm_up()

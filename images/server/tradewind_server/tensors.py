@@ -106,7 +106,7 @@ def from_json(spec: TensorSpec, data: Any, max_rows: int, shape: Sequence[int] |
         and len(data) > max_rows
     ):
         spec.check_shape([len(data), *spec.shape[1:]], max_rows)
-    flat = shape is not None and bool(data) and not isinstance(data[0], list)
+    flat = shape is not None and not (data and isinstance(data[0], list))
     kinds: set[type] = set()
     _add_kinds(data, 1 if flat else len(spec.axes), kinds, spec)
     _check_kinds(spec, kinds)

@@ -1,0 +1,93 @@
+"""What this process may use: CPUs by affinity (a cpuset) and quota, and memory, by its control groups of either version."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+ROOT = Path("/sys/fs/cgroup")
+MEMBERSHIP = Path("/proc/self/cgroup")
+
+
+def allowed_threads(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int:
+    """Threads that can run at once: the CPUs of the affinity, or the smallest quota, to the nearest whole number."""
+    quotas = _limits("cpu", _cpus_v1, _cpus_v2, root, membership)
+    return max(1, int(min([float(len(os.sched_getaffinity(0))), *quotas]) + 0.5))
+
+
+def allowed_memory(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int:
+    """Bytes: the smallest limit of the groups, or the memory of the machine."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(min([machine, *_limits("memory", _memory_v1, _memory_v2, root, membership)]))
+
+
+def refuse_more_memory() -> None:
+    """From now on an allocation beyond the allowed memory fails, and with it one request or the loading of the model.
+
+    Without this the kernel grants it, and kills the process with all that it is answering when the memory is touched.
+    """
+    pages = [int(field) for field in Path("/proc/self/statm").read_text().split()]
+    resident, data = (number * os.sysconf("SC_PAGE_SIZE") for number in (pages[1], pages[5]))
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    soft = data + max(0, allowed_memory() - resident)
+    resource.setrlimit(resource.RLIMIT_DATA, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+
+
+Reader = Callable[[Path], float | None]
+
+
+def _limits(controller: str, v1: Reader, v2: Reader, root: Path, membership: Path) -> Iterator[float]:
+    """What each group grants, from this process's own up to the root.
+
+    In a container the path of the membership may be the host's, not mounted: then the mount's root is the group.
+    """
+    try:
+        lines = membership.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            yield from filter(None, map(v2, _groups(root, path)))
+        elif controller in controllers.split(","):
+            for mount in (root / controllers, root / controller):
+                yield from filter(None, map(v1, _groups(mount, path)))
+
+
+def _groups(mount: Path, path: str) -> Iterator[Path]:
+    group = mount / path.strip("/")
+    yield group
+    while group != mount and mount in group.parents:
+        group = group.parent
+        yield group
+
+
+def _numbers(file: Path) -> list[int]:
+    """The numbers in a file; none if it isn't there or says `max`."""
+    try:
+        return [int(word) for word in file.read_text().split()]
+    except (OSError, ValueError):
+        return []
+
+
+def _cpus_v2(group: Path) -> float | None:
+    """`cpu.max` has microseconds, and of how many."""
+    return _ratio(_numbers(group / "cpu.max"))
+
+
+def _cpus_v1(group: Path) -> float | None:
+    return _ratio(_numbers(group / "cpu.cfs_quota_us") + _numbers(group / "cpu.cfs_period_us"))
+
+
+def _ratio(numbers: list[int]) -> float | None:
+    return numbers[0] / numbers[1] if len(numbers) == 2 and min(numbers) > 0 else None
+
+
+def _memory_v2(group: Path) -> float | None:
+    return next(iter(_numbers(group / "memory.max")), None)
+
+
+def _memory_v1(group: Path) -> float | None:
+    return next(iter(_numbers(group / "memory.limit_in_bytes")), None)

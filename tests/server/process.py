@@ -1,0 +1,105 @@
+"""A server as a process of its own on a loopback port, as a pod would run it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = os.pathsep.join([str(ROOT / "operator" / "src"), str(ROOT / "images" / "server")])
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Process:
+    """The process, a client for it, and its log."""
+
+    def __init__(
+        self, model_dir: Path, log: Path, *flags: str, name: str = "m", env: dict[str, str] | None = None
+    ) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.name = name
+        self._log = log
+        command = [sys.executable, "-m", "tradewind_server", f"--model_name={name}", f"--model_dir={model_dir}"]
+        command += [f"--http_port={self.port}", "--drain_seconds=0.5", *flags]
+        with log.open("wb") as output:
+            self.popen = subprocess.Popen(
+                command, stdout=output, stderr=output, env={**os.environ, "PYTHONPATH": SOURCES, **(env or {})}
+            )
+        self.http = httpx.Client(base_url=self.url, timeout=30)
+
+    @property
+    def log(self) -> str:
+        """Everything that it has written."""
+        return self._log.read_text()
+
+    def listening(self) -> Process:
+        """Waits until it answers at all."""
+        return self._until("/v2/health/live")
+
+    def ready(self) -> Process:
+        """Waits until it is ready."""
+        return self._until("/v2/health/ready")
+
+    def _until(self, path: str) -> Process:
+        for _ in range(600):
+            if self.popen.poll() is not None:
+                break
+            try:
+                if self.http.get(path).status_code == 200:
+                    return self
+            except httpx.TransportError:
+                pass
+            time.sleep(0.05)
+        raise AssertionError(f"the server did not answer at {path}:\n{self.log}")
+
+    def infer(self, *inputs: dict[str, Any], **rest: Any) -> httpx.Response:
+        """Asks by v2 JSON."""
+        return self.http.post(f"/v2/models/{self.name}/infer", json={"inputs": list(inputs), **rest})
+
+    def predict(self, **document: Any) -> httpx.Response:
+        """Asks by v1."""
+        return self.http.post(f"/v1/models/{self.name}:predict", json=document)
+
+    def metrics(self) -> dict[str, float]:
+        """Samples by their name with labels."""
+        lines = self.http.get("/metrics").text.splitlines()
+        return {key: float(value) for key, value in (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))}
+
+    def terminate(self) -> int:
+        """SIGTERM, and the exit code."""
+        self.popen.send_signal(signal.SIGTERM)
+        return self.popen.wait(30)
+
+    def close(self) -> None:
+        """Ends it in any case."""
+        self.http.close()
+        self.popen.kill()
+        self.popen.wait()
+
+
+@contextmanager
+def running(model_dir: Path, log: Path, *flags: str, **rest: Any) -> Iterator[Process]:
+    """A server that is ready, and gone afterwards."""
+    process = Process(model_dir, log, *flags, **rest)
+    try:
+        yield process.ready()
+    finally:
+        process.close()
