@@ -81,7 +81,7 @@ def environment(job: JobDocument, spec: TrainingJobSpec, where: Path) -> dict[st
     if "TRADEWIND_JOB_FILE" in values:
         values["TRADEWIND_JOB_FILE"] = os.path.abspath(values["TRADEWIND_JOB_FILE"])  # the program runs elsewhere
     callbacks = [entry for entry in values.get("RAY_TRAIN_CALLBACKS", "").split(",") if entry]
-    values["RAY_TRAIN_CALLBACKS"] = ",".join([*callbacks, "tradewind_workload.report.TradewindCallback"])
+    values["RAY_TRAIN_CALLBACKS"] = ",".join([*callbacks, "tradewind_workload.report.Automatic"])
     # ray.init() of the program reads this: its workers in other pods find the program's files by it.
     config = json.loads(values.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}")
     runtime = dict(config.get("runtime_env") or {})

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ray.train import UserCallback
+from ray.train.v2._internal.callbacks.user_callback import UserCallbackHandler
 
 from tradewind.api.base import KeyValue
 from tradewind.api.report import JobDocument
@@ -74,6 +75,13 @@ class TradewindCallback(UserCallback):  # type: ignore[misc]
         return TrainerStatus(
             progress_percentage=math.floor(100 * share), estimated_remaining_seconds=left, metrics=values, last_updated_time=rfc3339()
         )
+
+
+class Automatic(UserCallbackHandler):  # type: ignore[misc]
+    """The callback in the form that $RAY_TRAIN_CALLBACKS takes: Ray calls user callbacks of a RunConfig only."""
+
+    def __init__(self) -> None:
+        super().__init__([TradewindCallback()], train_run_context=None)
 
 
 def key_values(metrics: dict[str, Any]) -> tuple[KeyValue, ...]:
