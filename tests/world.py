@@ -1,4 +1,4 @@
-"""A world for planners: an object, its children, pods and reports, and a reconciler that does what a plan says. No Kubernetes."""
+"""A world for planners: an object, its children, pods and reports, and a reconciler that does what a plan says."""
 
 from __future__ import annotations
 

@@ -120,6 +120,16 @@ def delete_ray_job(world: World) -> None:
         world.children[key] = replace(world.children[key], deleting=True)
 
 
+def bring_up(world: World) -> None:
+    """What usually happens: the old is gone, the pods of the present attempt come, and its program runs."""
+    world.bury()
+    world.execute()
+    for role in ("head", "worker", "worker"):
+        add_pods(world, role)
+    world.after(20)
+    ray(world, ("Running", "RUNNING"))
+
+
 EDGE, LOCAL = CONFIG["pools"][3], CONFIG["pools"][0]
 COMPLETE = {"conditions": [objects.condition("Complete")], "model": objects.model()}
 RETRAINED = {"conditions": [objects.condition("Complete")], "model": objects.model(digest="sha256:" + "b" * 64)}
@@ -129,7 +139,9 @@ def actions() -> st.SearchStrategy[Action]:
     """Anything that may happen."""
     seconds = st.sampled_from([1, 5, 31, 121, 301, 4000])
     step = st.fixed_dictionaries({"progressPercentage": st.integers(0, 100)})
+    usual = [bring_up, lambda w: refer(w, COMPLETE), lambda w: policy(w, suspend=False)]
     return st.one_of(
+        st.sampled_from(usual),
         seconds.map(lambda s: lambda w: w.after(s)),
         st.tuples(st.sampled_from(RAY_STATES), st.sampled_from(["", "exit code 1", "exit code 75"])).map(
             lambda state: lambda w: ray(w, *state)
@@ -166,6 +178,13 @@ def worlds() -> st.SearchStrategy[World]:
             (TRAINING, lambda: objects.training_job(resources={"pool": "edge"})),
             (TRAINING, lambda: objects.training_job(resources={"pool": "gke-l4", "acceleratorsPerWorker": 1})),
             (COMPRESSION, objects.compression_job),
+            (COMPRESSION, lambda: objects.compression_job(runPolicy={"retries": {"errors": 3}})),
         ]
     )
     return manifests.map(lambda made: World(made[0], made[1]()))
+
+
+def lives() -> st.SearchStrategy[list[Action]]:
+    """What happens to a job, one after the other; about half of them run before anything else happens."""
+    usual: list[Action] = [lambda w: refer(w, COMPLETE), bring_up]
+    return st.builds(lambda first, more: first + more, st.sampled_from([[], usual]), st.lists(actions(), max_size=25))

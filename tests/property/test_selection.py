@@ -67,7 +67,7 @@ def keeps(row: Variant, wanted: Select) -> bool:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(ROWS, SELECTS, LOADS, st.none() | st.sampled_from(["baseline", "a", "b"]))
 def test_the_chosen_one_was_allowed(rows: list[Variant], wanted: Select, load: Load, present: str | None) -> None:
     choice = select(rows, wanted, load, present)
@@ -84,11 +84,12 @@ def test_the_chosen_one_was_allowed(rows: list[Variant], wanted: Select, load: L
             assert row.name in choice.message
         return
     assert choice.variant in allowed
-    assert "Infinity" not in choice.reason and "None" not in choice.reason
+    assert "Infinity" not in choice.reason
+    assert "None" not in choice.reason
     assert "Infinity" not in (choice.runner_up or "")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(ROWS, SELECTS, LOADS)
 def test_the_order_of_the_rows_decides_nothing(rows: list[Variant], wanted: Select, load: Load) -> None:
     first, second = select(rows, wanted, load), select(list(reversed(rows)), wanted, load)
@@ -97,7 +98,7 @@ def test_the_order_of_the_rows_decides_nothing(rows: list[Variant], wanted: Sele
         assert first == second
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(ROWS, SELECTS, LOADS)
 def test_a_choice_stays_when_it_is_made_again(rows: list[Variant], wanted: Select, load: Load) -> None:
     choice = select(rows, wanted, load)
@@ -105,7 +106,7 @@ def test_a_choice_stays_when_it_is_made_again(rows: list[Variant], wanted: Selec
         assert select(rows, wanted, load, choice.variant.name) == choice
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(ROWS, LOADS, st.sampled_from(["baseline", "a"]))
 def test_nothing_moves_for_less_than_the_hysteresis(rows: list[Variant], load: Load, present: str) -> None:
     wanted = Select.model_validate({"minimize": "latency"})

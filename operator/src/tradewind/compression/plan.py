@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from tradewind.api.compressionjob import CompressionJob, CompressionResult
 from tradewind.api.report import Report
 from tradewind.api.trainingjob import PoolChoice, TrainingJob
 from tradewind.compression.program import program
-from tradewind.compression.source import find
+from tradewind.compression.source import Source, find
 from tradewind.core.conditions import Reason, Verdict
 from tradewind.core.controller import Surroundings
 from tradewind.core.plan import Observed, Plan
@@ -41,25 +42,30 @@ def _job(item: CompressionJob, observed: Observed, surroundings: Surroundings) -
     if (refusal := group.misfit(_FIELDS)) is not None:
         return _refused(item, refusal)
     reference = observed.reference if isinstance(observed.reference, TrainingJob) else None
-    source = find(item.spec, reference)
-    if isinstance(source, Refusal):
-        return _refused(item, source, (group,))
-    size = len(program(item, source, group, surroundings, 1).document.encode())
-    if size > LARGEST:
-        words = (
-            f"The spec has {size} bytes with the training job's data, and {LARGEST} can be handed to a pod: shorten it."
-        )
-        return _refused(item, Refusal(Reason.SPEC_TOO_LARGE, words))
-    # An attempt goes on with the model that it started from, also when another one has taken that one's place.
-    moved_on = item.status.ray_job_name is not None and item.status.source_digest != source.model.digest
     reason = "named by spec.measure.pool" if measure.pool else "the first row of the price table"
+    words = f"It measures on pool {pool.name}: {reason}."
+    started = item.status.ray_job_name is not None
+    source = find(item.spec, reference)
+    if isinstance(source, Refusal) and not started:
+        return _refused(item, source, (group,))
+    # An attempt goes on with the model that it started from, also when that is gone or another one has taken its place.
+    program_of = None
+    if isinstance(source, Source) and (not started or item.status.source_digest == source.model.digest):
+        size = len(program(item, source, group, surroundings, 1).document.encode())
+        if size > LARGEST:
+            much = (
+                f"The spec has {size} bytes with the training job's data, and {LARGEST} can be handed to a pod: "
+                "shorten it."
+            )
+            return _refused(item, Refusal(Reason.SPEC_TOO_LARGE, much))
+        program_of = partial(program, item, source, group, surroundings)
     return Job(
         item=item,
-        accepted=Verdict("Accepted", "True", Reason.ACCEPTED, f"It measures on pool {pool.name}: {reason}."),
+        accepted=Verdict("Accepted", "True", Reason.ACCEPTED, words),
         groups=(group,),
         choice=PoolChoice(name=pool.name, reason=reason),
-        program=None if moved_on else lambda attempt: program(item, source, group, surroundings, attempt),
-        started={"source_digest": source.model.digest},
+        program=program_of,
+        started={"source_digest": source.model.digest} if isinstance(source, Source) else None,
         result=_result,
     )
 

@@ -32,13 +32,15 @@ def find(spec: CompressionJobSpec, training_job: TrainingJob | None) -> Source |
     if training_job is None:
         return Refusal(
             Reason.TRAINING_JOB_NOT_FOUND,
-            f"TrainingJob {name} does not exist in this namespace. It is waited for: create it, or correct spec.model.trainingJob.",
+            f"TrainingJob {name} does not exist in this namespace. It is waited for: create it, "
+            "or correct spec.model.trainingJob.",
         )
     conditions = training_job.status.conditions
     if holds(conditions, "Failed"):
         return Refusal(
             Reason.TRAINING_JOB_FAILED,
-            f"TrainingJob {name} has failed (its condition Failed says why). Delete it and create it anew; this job then goes on.",
+            f"TrainingJob {name} has failed (its condition Failed says why). Delete it and create it anew; "
+            "this job then goes on.",
         )
     if not holds(conditions, "Complete"):
         return Refusal(Reason.TRAINING_JOB_NOT_COMPLETE, f"It waits until TrainingJob {name} is Complete.")

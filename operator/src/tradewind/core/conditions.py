@@ -1,4 +1,4 @@
-"""Conditions: the words that all controllers use, how they change without flapping, and the phase that follows from them."""
+"""Conditions: the words that all controllers use, how they change without flapping, and the phase that follows."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Reason(StrEnum):
     sentence: str
 
     def __new__(cls, value: str, sentence: str) -> Reason:
+        """A member with its value and its sentence."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.sentence = sentence

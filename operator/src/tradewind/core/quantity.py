@@ -14,9 +14,9 @@ _FORM = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)([nu
 
 @lru_cache(maxsize=4096)
 def parse(quantity: str) -> Decimal:
-    """The number of units (cores, bytes, devices) that a resource.Quantity stands for.
+    """The number of units (cores, bytes, devices) that a quantity stands for.
 
-    Raises ValueError where it isn't one. Our dependency `kubernetes` has the same function, but core is free of clients.
+    Raises ValueError where it isn't one. Our dependency `kubernetes` has such a function, but core is free of clients.
     """
     match = _FORM.fullmatch(quantity)
     if match is None:

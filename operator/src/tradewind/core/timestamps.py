@@ -11,7 +11,7 @@ def stamp(moment: datetime) -> str:
 
 
 def moment(text: str | None) -> datetime | None:
-    """The time that the API's form stands for; None for none, and for what isn't a time (another program may have written it)."""
+    """The time that the API's form stands for; None for none, and for what isn't a time."""
     if not text:
         return None
     try:

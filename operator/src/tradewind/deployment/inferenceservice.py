@@ -1,4 +1,4 @@
-"""The InferenceService of a ModelDeployment, and what is read of it (KServe 0.16, serving.kserve.io/v1beta1, Standard mode)."""
+"""The InferenceService of a ModelDeployment, and what is read of it (KServe 0.16, Standard mode)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INFERENCE_SERVICE = Resource("serving.kserve.io", "v1beta1", "InferenceService",
 RUNTIME = "tradewind-onnx"  # the ClusterServingRuntime that is installed with the operator
 MODEL_LABEL = "tradewind.dev/model"  # on pods: the fingerprint of what they serve
 
-# The annotation's older value RawDeployment makes KServe's webhook check the scaling as if Knative did it, and refuse cpu and memory.
+# With the older value RawDeployment, KServe's webhook checks the scaling as if Knative did it, and refuses cpu.
 MODE = {"serving.kserve.io/deploymentMode": "Standard"}
 AUTOSCALER = "serving.kserve.io/autoscalerClass"
 
@@ -84,7 +84,7 @@ def inference_service(
     }
     if not fixed:
         predictor |= {"scaleMetric": scaling.metric, "scaleTarget": scaling.target}
-    # With `none` KServe sets the Deployment's replicas to minReplicas itself; with `hpa` it leaves them to the autoscaler.
+    # With `none` KServe itself keeps the Deployment at minReplicas; with `hpa` it leaves that to the autoscaler.
     annotations = {**MODE, AUTOSCALER: "none" if fixed else "hpa"}
     metadata = {"labels": dict(labels), "annotations": annotations}
     return Child(INFERENCE_SERVICE, name, {"metadata": metadata, "spec": {"predictor": predictor}})
@@ -108,7 +108,7 @@ def _model(spec: ModelDeploymentSpec, pool: Pool, variant: ChosenVariant) -> dic
 def _resources(spec: ModelDeploymentSpec, pool: Pool) -> dict[str, Any]:
     asked = spec.resources
     cpu, memory = canonical(asked.cpus), canonical(asked.memory)
-    # KServe's webhook would set a limit of one CPU; whole cores give the server a whole number of threads and room for a burst.
+    # Left out, KServe's webhook would set one CPU. Whole cores give the server whole threads and room for a burst.
     cores = str(int(parse(asked.cpus).to_integral_value(ROUND_CEILING)) or 1)
     requests, limits = {"cpu": cpu, "memory": memory}, {"cpu": canonical(cores), "memory": memory}
     if asked.accelerators and pool.accelerator:

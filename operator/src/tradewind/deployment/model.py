@@ -1,4 +1,4 @@
-"""The model that a ModelDeployment serves: found where the spec says, chosen among the variants of a compression job."""
+"""The model that a ModelDeployment serves: found where the spec says, or chosen among a compression job's variants."""
 
 from __future__ import annotations
 
@@ -27,10 +27,16 @@ def find(item: ModelDeployment, reference: object, pool: Pool, config: Config) -
 
 def _trained(name: str, job: TrainingJob | None) -> ChosenVariant | Refusal:
     if job is None:
-        words = f"TrainingJob {name} does not exist in this namespace. It is waited for: create it, or correct spec.model.trainingJob."
+        words = (
+            f"TrainingJob {name} does not exist in this namespace. It is waited for: create it, or correct "
+            "spec.model.trainingJob."
+        )
         return Refusal(Reason.TRAINING_JOB_NOT_FOUND, words)
     if holds(job.status.conditions, "Failed"):
-        words = f"TrainingJob {name} has failed (its condition Failed says why). Delete it and create it anew; this service then goes on."
+        words = (
+            f"TrainingJob {name} has failed (its condition Failed says why). Delete it and create it anew; "
+            "this service then goes on."
+        )
         return Refusal(Reason.TRAINING_JOB_FAILED, words)
     if not holds(job.status.conditions, "Complete"):
         return Refusal(Reason.TRAINING_JOB_NOT_COMPLETE, f"It waits until TrainingJob {name} is Complete.")
@@ -52,10 +58,16 @@ def _compressed(
 ) -> ChosenVariant | Refusal:
     name = item.spec.model.compression_job
     if job is None:
-        words = f"CompressionJob {name} does not exist in this namespace. It is waited for: create it, or correct spec.model.compressionJob."
+        words = (
+            f"CompressionJob {name} does not exist in this namespace. It is waited for: create it, or correct "
+            "spec.model.compressionJob."
+        )
         return Refusal(Reason.COMPRESSION_JOB_NOT_FOUND, words)
     if holds(job.status.conditions, "Failed"):
-        words = f"CompressionJob {name} has failed (its condition Failed says why). Delete it and create it anew; this service then goes on."
+        words = (
+            f"CompressionJob {name} has failed (its condition Failed says why). Delete it and create it anew; "
+            "this service then goes on."
+        )
         return Refusal(Reason.COMPRESSION_JOB_FAILED, words)
     if not holds(job.status.conditions, "Complete"):
         return Refusal(Reason.COMPRESSION_JOB_NOT_COMPLETE, f"It waits until CompressionJob {name} is Complete.")

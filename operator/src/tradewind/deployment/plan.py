@@ -60,7 +60,10 @@ def plan(item: ModelDeployment, observed: Observed, surroundings: Surroundings, 
 
 def _decide(item: ModelDeployment, observed: Observed, surroundings: Surroundings) -> _Decision:
     if INFERENCE_SERVICE in observed.missing:
-        words = "The API server does not serve InferenceService (serving.kserve.io/v1beta1). Install KServe 0.16 or later; the service then starts by itself."
+        words = (
+            "The API server does not serve InferenceService (serving.kserve.io/v1beta1). Install KServe 0.16 "
+            "or later; the service then starts by itself."
+        )
         return _refused(Refusal(Reason.DEPENDENCY_MISSING, words))
     pool = choose(surroundings.config, item.spec.resources.pool, "spec.resources.pool")
     if isinstance(pool, Refusal):
@@ -88,7 +91,10 @@ def _alerts(item: ModelDeployment, observed: Observed, name: str, variant: Chose
     if not item.spec.alerts:
         return Verdict(kind, "True", Reason.NO_ALERTS, "The spec asks for no alerts.")
     if PROMETHEUS_RULE in observed.missing:
-        words = "The API server does not serve PrometheusRule: install the Prometheus operator, and the alerts are made by themselves."
+        words = (
+            "The API server does not serve PrometheusRule: install the Prometheus operator, and the alerts "
+            "are made by themselves."
+        )
         return Verdict(kind, "False", Reason.PROMETHEUS_OPERATOR_MISSING, words)
     if variant is None and (PROMETHEUS_RULE.kind, name) not in observed.children:
         return Verdict(kind, "False", Reason.ALERTS_WAITING, "The alerts are made together with the service.")

@@ -1,4 +1,4 @@
-"""Whether the service answers: told from the InferenceService and from the pods, which are ready once the model has answered."""
+"""Whether the service answers: KServe says so, and pods are ready, which they are once the model has answered."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def judge(
     scaling = item.spec.scaling
     desired = min(scaling.max_replicas, max(scaling.min_replicas, len(present)))
     up = seen is not None and seen.ready
-    # Replicas count once the service as a whole answers: the two facts come at almost the same time, and make one write.
+    # Replicas count once the service as a whole answers: the two facts come almost together, and make one write.
     ready = sum(pod.ready for pod in alive) if up else 0
     renewed = sum(pod.ready for pod in present) if up else 0
     ready_verdict, look_again = _ready(item, observed, name, record, seen, alive, ready, address, now)

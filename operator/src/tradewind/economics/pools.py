@@ -44,7 +44,8 @@ def choose(config: Config, name: str | None, field: str) -> Pool | Refusal:
     known = ", ".join(row.name for row in config.pools)
     return Refusal(
         Reason.POOL_NOT_FOUND,
-        f"{field}: the price table has no pool {name}. Choose one of {known}, or add a row to the operator's configuration.",
+        f"{field}: the price table has no pool {name}. Choose one of {known}, "
+        "or add a row to the operator's configuration.",
     )
 
 
@@ -74,6 +75,7 @@ def misfit(pool: Pool, cpu: str, memory: str, accelerators: int, fields: Mapping
         if parse(asked) > parse(has):
             return Refusal(
                 Reason.NODE_TOO_SMALL,
-                f"{fields[what]} is {asked}, and a node of pool {pool.name} has {has}. Ask for less, or name a larger pool.",
+                f"{fields[what]} is {asked}, and a node of pool {pool.name} has {has}. "
+                "Ask for less, or name a larger pool.",
             )
     return None

@@ -13,7 +13,7 @@ _CENTS = Decimal("0.01")
 
 
 def share(pool: Pool, cpu: str, memory: str, accelerators: int = 0) -> Decimal:
-    """The largest of the pod's shares of a node's CPU, memory and accelerators: what nobody else can use then; at most 1."""
+    """The largest of the pod's shares of a node's CPU, memory and accelerators, at most 1."""
     shares = [parse(cpu) / parse(pool.node.cpu), parse(memory) / parse(pool.node.memory)]
     if accelerators and pool.accelerator:
         shares.append(Decimal(accelerators) / pool.accelerator.count)

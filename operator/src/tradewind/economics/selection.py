@@ -63,16 +63,16 @@ def number(text: str | None) -> Decimal | None:
 
 
 def replicas(load: Load, throughput: Decimal | None) -> int:
-    """Replicas for the expected load: max(min, ceil(load / (throughput x headroom))), at most scaling.maxReplicas."""
+    """Replicas for the expected load: max(scaling.minReplicas, ceil(load / (throughput x headroom)))."""
     least = load.scaling.min_replicas
     if load.requests_per_second is None or not throughput:
         return least
     needed = int((load.requests_per_second / (throughput * HEADROOM)).to_integral_value(ROUND_CEILING))
-    return min(max(least, needed), load.scaling.max_replicas)
+    return max(least, needed)
 
 
 def per_million(per_hour: Decimal | None, requests_per_second: Decimal | None) -> Decimal | None:
-    """Price of a million requests of a service that costs so much an hour under that load; None where one is unknown."""
+    """Price of a million requests of a service that costs so much an hour under that load; None for unknown."""
     if per_hour is None or not requests_per_second:
         return None
     return per_hour / (requests_per_second * 3600) * 1_000_000
@@ -103,7 +103,8 @@ def select(variants: Sequence[Variant], wanted: Select, load: Load, present: str
     staying = kept is not None and kept is not best and best.value > kept.value * (1 - HYSTERESIS)
     chosen = kept if kept is not None and staying else best
     others = [candidate for candidate in candidates if candidate is not chosen]
-    return Choice(chosen.variant, _reason(chosen, best, staying, len(candidates), wanted), _runner_up(chosen, others))
+    reason = _staying(chosen, best) if staying else _reason(chosen, others, wanted)
+    return Choice(chosen.variant, f"{reason}{_numbers(chosen.variant)}.", _runner_up(chosen, others))
 
 
 def _excluded(variant: Variant, wanted: Select) -> str | None:
@@ -117,13 +118,7 @@ def _excluded(variant: Variant, wanted: Select) -> str | None:
     bounds = (
         ("minAccuracy", where.min_accuracy, "accuracy", number(variant.accuracy), ""),
         ("maxLatencyP50Ms", where.max_latency_p50_ms, "median latency", number(variant.latency_p50_ms), " ms"),
-        (
-            "maxLatencyP95Ms",
-            where.max_latency_p95_ms,
-            "95th percentile of latency",
-            number(variant.latency_p95_ms),
-            " ms",
-        ),
+        ("maxLatencyP95Ms", where.max_latency_p95_ms, "95th percentile", number(variant.latency_p95_ms), " ms"),
         ("maxSizeBytes", where.max_size_bytes, "size", variant.size_bytes, " bytes"),
     )
     for field, bound, what, value, unit in bounds:
@@ -150,42 +145,55 @@ def _candidate(variant: Variant, wanted: Select, load: Load) -> _Candidate | str
         if variant.size_bytes is None:
             return "its size was not measured"
         return _Candidate(variant, size, f"{variant.size_bytes} bytes", order)
-    if not throughput or throughput < 0:
+    if throughput is None or throughput <= 0:
         return "its throughput was not measured"
-    count = replicas(load, throughput)
+    return _Candidate(variant, *_cost(throughput, load), order)
+
+
+def _cost(throughput: Decimal, load: Load) -> tuple[Decimal, str]:
+    """What is to be minimised, and its words. Without a price, what is bought decides: replicas, or their time."""
     if load.requests_per_second is None:
         seconds = 1_000_000 / throughput
         if load.per_hour is None:
-            return _Candidate(
-                variant, seconds, f"{seconds:.2f} replica-seconds for a million rows (the pool has no price)", order
-            )
-        price = load.per_hour * seconds / 3600
-        return _Candidate(variant, price, f"{money(price)} {load.currency} for a million rows at full use", order)
-    plural = "replica" if count == 1 else "replicas"
-    at = f"with {count} {plural} at {load.requests_per_second.normalize():f} requests a second"
-    # The price is the same for each replica: where it is unknown, the number of replicas decides.
-    price = per_million(
-        (load.per_hour if load.per_hour is not None else Decimal(1)) * count, load.requests_per_second
-    ) or Decimal(0)
-    words = (
-        f"{money(price)} {load.currency} for a million requests {at}"
-        if load.per_hour is not None
-        else f"{count} {plural} {at[at.index(' at ') + 1 :]}"
+            return seconds, f"{seconds:.2f} seconds of a replica for a million rows (the pool has no price)"
+        full = load.per_hour * seconds / 3600
+        return full, f"{money(full)} {load.currency} for a million rows at full use"
+    count = replicas(load, throughput)
+    with_count = (
+        f"{count} replica{'' if count == 1 else 's'} at {load.requests_per_second.normalize():f} requests a second"
     )
-    return _Candidate(variant, price, words, order)
+    if count > load.scaling.max_replicas:
+        with_count += f" (scaling.maxReplicas is {load.scaling.max_replicas})"
+    price = per_million(None if load.per_hour is None else load.per_hour * count, load.requests_per_second)
+    if price is None:
+        return Decimal(count), with_count
+    return price, f"{money(price)} {load.currency} for a million requests with {with_count}"
 
 
-def _reason(chosen: _Candidate, best: _Candidate, staying: bool, count: int, wanted: Select) -> str:
+def _reason(chosen: _Candidate, others: Sequence[_Candidate], wanted: Select) -> str:
+    if not others:
+        return f"The only one that keeps the bounds: {chosen.words}"
     what = {"cost": "cheapest", "latency": "fastest", "size": "smallest"}[wanted.minimize]
-    numbers = [f"accuracy {chosen.variant.accuracy}"] if chosen.variant.accuracy else []
-    numbers += [f"95th percentile {chosen.variant.latency_p95_ms} ms"] if chosen.variant.latency_p95_ms else []
-    numbers += [f"{chosen.variant.throughput_per_second} rows a second"] if chosen.variant.throughput_per_second else []
-    tail = f"; {', '.join(numbers)}" if numbers else ""
-    if staying:
-        return f"It stays: {chosen.words}, and {best.variant.name} ({best.words}) isn't better by {HYSTERESIS * 100:.0f} %{tail}."
-    if count == 1:
-        return f"The only one that keeps the bounds: {chosen.words}{tail}."
-    return f"The {what} of {count} that keep the bounds: {chosen.words}{tail}."
+    first = f"The {what} of the {len(others) + 1} that keep the bounds"
+    if equals := [other for other in others if other.value == chosen.value]:
+        most = all(chosen.order[0] < other.order[0] for other in equals)
+        first += f" (like {', '.join(other.variant.name for other in equals)}{', and it manages more' if most else ''})"
+    return f"{first}: {chosen.words}"
+
+
+def _staying(chosen: _Candidate, best: _Candidate) -> str:
+    least = f"{HYSTERESIS * 100:.0f} %"
+    return f"It stays: {chosen.words}, and {best.variant.name} ({best.words}) isn't better by {least}"
+
+
+def _numbers(variant: Variant) -> str:
+    measured = (
+        ("accuracy {}", variant.accuracy),
+        ("95th percentile {} ms", variant.latency_p95_ms),
+        ("{} rows a second", variant.throughput_per_second),
+    )
+    numbers = [words.format(value) for words, value in measured if value]
+    return f"; {', '.join(numbers)}" if numbers else ""
 
 
 def _runner_up(chosen: _Candidate, others: Sequence[_Candidate]) -> str | None:
@@ -194,4 +202,6 @@ def _runner_up(chosen: _Candidate, others: Sequence[_Candidate]) -> str | None:
     second = others[0]
     if chosen.value and second.value != chosen.value:
         return f"{second.variant.name}: {second.words} ({(second.value / chosen.value - 1) * 100:+.0f} %)"
-    return f"{second.variant.name}: {second.words} (the same; it manages {second.variant.throughput_per_second or 'unmeasured'} rows a second)"
+    manages = second.variant.throughput_per_second
+    more = f"; it manages {manages} rows a second" if manages else ""
+    return f"{second.variant.name}: {second.words} (the same{more})"

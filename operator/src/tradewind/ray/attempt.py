@@ -1,4 +1,4 @@
-"""What became of an attempt: told from KubeRay's word and from its pods, because KubeRay can't tell a lost node from an error."""
+"""What became of an attempt: KubeRay can't tell a lost node from an error, so its pods are asked too."""
 
 from __future__ import annotations
 
@@ -38,10 +38,8 @@ class Outcome:
     message: str = ""
 
 
-def judge(
-    seen: RayJobSeen, pods: Sequence[PodRecord], has_workers: bool, reports_result: bool, now: datetime
-) -> Outcome:
-    """Judge the attempt whose RayJob and pods are seen. `reports_result`: success needs a report, which comes another way."""
+def judge(seen: RayJobSeen, pods: Sequence[PodRecord], reports_result: bool, now: datetime) -> Outcome:
+    """Judge the attempt whose RayJob and pods are seen. With `reports_result`, success needs a report besides."""
     if seen.deployment == "ValidationFailed":
         return Outcome(End.INVALID, seen.message)
     if seen.deployment in ("Complete", "Failed"):
@@ -88,7 +86,7 @@ def _ended(seen: RayJobSeen, pods: Sequence[PodRecord], reports_result: bool, no
 
 
 def _lost(seen: RayJobSeen, pods: Sequence[PodRecord]) -> str | None:
-    """Why the failure was an interruption. All pods are placed before the program starts: a later one replaces a lost one."""
+    """Why the failure was an interruption. Pods are placed before the program starts; a later one is a replacement."""
     for pod in pods:
         # After the end KubeRay deletes all pods: only what was deleted before it counts.
         if pod.interrupted or (_taken(pod) and pod.deleted is not None and seen.ended and pod.deleted < seen.ended):

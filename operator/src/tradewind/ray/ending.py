@@ -14,6 +14,7 @@ from tradewind.ray.view import View
 
 
 def interrupted(this: View, message: str) -> Plan:
+    """The attempt was interrupted: another one follows, unless that happened too often."""
     count = (this.status.interruptions or 0) + 1
     update = {**progress(this.report), "interruptions": count}
     allowed = this.job.item.spec.run_policy.retries.interruptions
@@ -21,7 +22,10 @@ def interrupted(this: View, message: str) -> Plan:
         words = f"{message} It was interrupted {count} times, and runPolicy.retries.interruptions is {allowed}."
         return failed(this, Reason.TOO_MANY_INTERRUPTIONS, words, update=update, lost=True)
     verdict = Verdict(
-        "Running", "False", Reason.INTERRUPTED, f"{message} Interruption {count} of {allowed} that are borne."
+        "Running",
+        "False",
+        Reason.INTERRUPTED,
+        f"{message} The next attempt follows (interruption {count} of {allowed} allowed).",
     )
     events = (Event("Warning", "Interrupted", verdict.message),)
     update["ray_job_name"] = None
@@ -29,19 +33,23 @@ def interrupted(this: View, message: str) -> Plan:
 
 
 def errored(this: View, message: str) -> Plan:
+    """The program failed: another attempt follows where the user allows it."""
     count = (this.status.errors or 0) + 1
     update = {**progress(this.report), "errors": count}
     allowed = this.job.item.spec.run_policy.retries.errors
     if count > allowed:
         hint = "" if allowed else " (runPolicy.retries.errors is 0: it is not tried again)"
         return failed(this, Reason.PROGRAM_FAILED, f"The program failed{hint}: {message}", update=update)
-    verdict = Verdict("Running", "False", Reason.RETRYING, f"Error {count} of {allowed} that are borne: {message}")
+    verdict = Verdict(
+        "Running", "False", Reason.RETRYING, f"The next attempt follows (error {count} of {allowed} allowed): {message}"
+    )
     events = (Event("Warning", "Retrying", verdict.message[:1024]),)
     update["ray_job_name"] = None
     return settle(this, update, unfinished(this, verdict), children=(this.policy,), events=events)
 
 
 def complete(this: View, update: Mapping[str, Any], message: str) -> Plan:
+    """The job has ended well; its RayJob stays, so that its log can be read."""
     verdicts = (
         _still_accepted(this),
         Verdict("Running", "False", Reason.FINISHED, "It has ended."),
@@ -64,6 +72,7 @@ def failed(
     keep: bool = True,
     lost: bool = False,
 ) -> Plan:
+    """The job has ended badly. Without `keep` its RayJob is deleted, because the program still runs."""
     verdicts = (
         _still_accepted(this),
         Verdict("Running", "False", Reason.FINISHED, "It has ended."),

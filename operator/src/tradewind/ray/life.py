@@ -1,4 +1,4 @@
-"""The life of a job on Ray: accepted, attempt by attempt, suspended and resumed, to its end. One pass decides the next step."""
+"""The life of a job on Ray: accepted, attempt by attempt, suspended, resumed, to its end. A pass decides one step."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ def plan(job: Job, observed: Observed, surroundings: Surroundings, now: datetime
         return _suspended(this)
     if (until := deadline(this)) is not None and this.now >= until:
         seconds = job.item.spec.run_policy.active_deadline_seconds
-        words = f"The job has run for the {seconds} s that runPolicy.activeDeadlineSeconds allows. Create it anew with more time."
+        words = (
+            f"The job has run for the {seconds} s that runPolicy.activeDeadlineSeconds allows. Create it anew "
+            "with more time."
+        )
         return failed(this, Reason.DEADLINE_EXCEEDED, words, keep=False)
     if this.status.ray_job_name is not None:
         return _in_attempt(this)
@@ -53,7 +56,7 @@ def without_kuberay() -> Refusal:
     """Why nothing can start where the kind RayJob isn't served."""
     return Refusal(
         Reason.DEPENDENCY_MISSING,
-        "The API server does not serve RayJob (ray.io/v1). Install KubeRay 1.5 or later; the job then starts by itself.",
+        "The API server does not serve RayJob (ray.io/v1). Install KubeRay 1.5; the job then starts by itself.",
     )
 
 
@@ -146,7 +149,7 @@ def _in_attempt(this: View) -> Plan:
     """Look at the present attempt: over, lost, running, or still starting."""
     record, seen = this.record, this.seen
     if seen is not None and record is not None and not record.deleting:
-        outcome = attempt.judge(seen, this.pods, len(this.job.groups) > 1, this.job.reports_result, this.now)
+        outcome = attempt.judge(seen, this.pods, this.job.reports_result, this.now)
         if outcome.kind == attempt.End.INVALID:
             return failed(this, Reason.RAY_JOB_INVALID, f"KubeRay refused the RayJob: {outcome.message}")
         if outcome.kind == attempt.End.SUCCEEDED:

@@ -1,4 +1,4 @@
-"""The NetworkPolicy of a job: Ray's dashboard runs what it is sent, so only KubeRay and the job's own pods reach them."""
+"""The NetworkPolicy of a job: Ray's dashboard runs what it is sent, so only KubeRay and the job's pods reach it."""
 
 from __future__ import annotations
 

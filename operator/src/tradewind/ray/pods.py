@@ -53,7 +53,7 @@ def template(program: Program, group: Group) -> dict[str, Any]:
             "annotations": {CA_ANNOTATION: program.ca, JOB_ANNOTATION: program.document},
         },
         "spec": {
-            # A container that ends must end its pod: Ray started anew in place would run the program a second time, unnoticed.
+            # A container that ends must end its pod: Ray, started anew in place, would run the program again unnoticed.
             "restartPolicy": "Never",
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,

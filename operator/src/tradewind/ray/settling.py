@@ -14,14 +14,17 @@ from tradewind.ray.view import View, alarm
 
 
 def unfinished(this: View, running: Verdict) -> tuple[Verdict, ...]:
+    """The conditions of a job that has not ended."""
     return (this.job.accepted, running, Verdict("Suspended", "False", Reason.NOT_SUSPENDED), *not_ended())
 
 
 def not_ended() -> tuple[Verdict, ...]:
+    """The two conditions of an end that has not come."""
     return Verdict("Complete", "False", Reason.NOT_FINISHED), Verdict("Failed", "False", Reason.NOT_FAILED)
 
 
 def progress(report: Report | None) -> dict[str, Any]:
+    """The status fields that a report brings, whatever else it says."""
     if report is None:
         return {}
     said = {"trainer_status": report.trainer_status, "last_checkpoint": report.last_checkpoint}
@@ -42,7 +45,7 @@ def settle(
     over: bool = False,
     new_attempt: bool = False,
 ) -> Plan:
-    """The plan with the whole status; what changes by itself (cost, dashboard) is only written along with something else."""
+    """The plan with the whole status; cost and dashboard move by themselves and are written along with others."""
     old, generation = this.status, this.job.item.metadata.generation
     steady: dict[str, Any] = {
         **update,
@@ -57,7 +60,7 @@ def settle(
         moving: dict[str, Any] = {}
         if isinstance(old, TrainingJobStatus):
             moving["dashboard_url"] = this.seen.dashboard_url if this.seen and not over else None
-        if this.job.groups or old.cost is not None:
+        if this.job.groups:
             moving["cost"] = spending(
                 old,
                 this.job.groups,

@@ -31,8 +31,9 @@ def spending(
 ) -> Cost:
     """The cost up to now.
 
-    The present attempt is counted anew from its pods' own times, so a restart loses nothing; attempts before it are a sum
-    in the status, because their pods are gone. `lost` adds what ran since the last checkpoint; `new_attempt` closes the sum.
+    The present attempt is counted anew from its pods' own times, so a restart loses nothing; attempts before it are
+    a sum in the status, because their pods are gone. `lost` adds what ran since the last checkpoint; `new_attempt`
+    adds the attempt before to that sum.
     """
     old = status.cost
     before = amount(old.accrued) if old else Decimal(0)

@@ -56,22 +56,27 @@ class View:
 
     @property
     def status(self) -> JobStatus:
+        """What was written last."""
         return self.job.item.status
 
     @property
     def name(self) -> str:
+        """The object's name."""
         return self.job.item.metadata.name
 
     @property
     def kind(self) -> str:
+        """The object's kind."""
         return self.job.item.kind
 
     @property
     def finished(self) -> bool:
+        """Whether the job has ended."""
         return holds(self.status.conditions, "Complete") or holds(self.status.conditions, "Failed")
 
     @property
     def ran(self) -> bool:
+        """Whether the present attempt is known to run."""
         return holds(self.status.conditions, "Running")
 
     @property
@@ -81,6 +86,7 @@ class View:
 
     @property
     def seen(self) -> RayJobSeen | None:
+        """The RayJob's own status."""
         record = self.record
         return record.seen if record is not None and isinstance(record.seen, RayJobSeen) else None
 
@@ -100,6 +106,7 @@ class View:
 
     @property
     def policy(self) -> Child:
+        """The NetworkPolicy of the job."""
         settings = self.surroundings.config.network_policy
         return network_policy(
             child_name(self.kind, self.name), labels(self.kind, self.name), settings.kuberay_namespace
@@ -113,6 +120,7 @@ class View:
 
 
 def deadline(this: View) -> datetime | None:
+    """When the job has run for as long as it may; None without a limit or a start."""
     seconds, start = this.job.item.spec.run_policy.active_deadline_seconds, moment(this.status.start_time)
     return start + timedelta(seconds=seconds) if seconds is not None and start is not None else None
 

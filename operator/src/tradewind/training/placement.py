@@ -64,7 +64,7 @@ def _misshapen(resources: Resources, pool: Pool) -> Refusal | None:
     if resources.workers % accelerator.hosts:
         return Refusal(
             Reason.TOPOLOGY_MISMATCH,
-            f"spec.resources.workers is {resources.workers}, and a slice of pool {pool.name} has {accelerator.hosts} hosts, "
-            f"each with one worker: set workers to a multiple of {accelerator.hosts}.",
+            f"spec.resources.workers is {resources.workers}, and a slice of pool {pool.name} has {accelerator.hosts} "
+            f"hosts, each with one worker: set workers to a multiple of {accelerator.hosts}.",
         )
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from tradewind.api.report import Report
@@ -34,14 +35,17 @@ def _job(item: TrainingJob, observed: Observed, surroundings: Surroundings) -> J
     groups, choice = placed
     size = len(program(item, surroundings, 1).document.encode())
     if size > LARGEST:
-        words = f"The spec has {size} bytes, and {LARGEST} can be handed to a pod: put long arguments into a file of workingDir."
+        words = (
+            f"The spec has {size} bytes, and {LARGEST} can be handed to a pod: put long arguments into a file "
+            "of workingDir."
+        )
         return _refused(item, Refusal(Reason.SPEC_TOO_LARGE, words))
     return Job(
         item=item,
         accepted=Verdict("Accepted", "True", Reason.ACCEPTED, f"It runs on pool {choice.name}: {choice.reason}."),
         groups=groups,
         choice=choice,
-        program=lambda attempt: program(item, surroundings, attempt),
+        program=partial(program, item, surroundings),
         reports_result=item.spec.recipe is not None,
         result=_result,
     )
