@@ -76,5 +76,5 @@ lock: ## Write the lock files of images and tests anew (UPGRADE=1: with the newe
 	$(COMPILE) --group server-gpu -o images/server/requirements-gpu.txt
 	$(COMPILE) pyproject.toml --group dev -c images/operator/requirements.txt -o tests/requirements.txt
 	$(COMPILE) --group test -c images/workload/requirements.txt -o tests/requirements-workload.txt
-	$(COMPILE) --group test -c images/server/requirements.txt -o tests/requirements-server.txt
+	$(COMPILE) --group test-server -c images/server/requirements.txt -o tests/requirements-server.txt
 	$(COMPILE) --group install -o tests/requirements-install.txt
