@@ -25,7 +25,7 @@ SOURCES = ("operator/src", "images/workload", "images/server", ".")
 
 @dataclass(frozen=True)
 class Step:
-    """Commands of one environment's Python; `-m` comes before each."""
+    """Commands of programs that an environment has."""
 
     environment: str
     commands: tuple[str, ...]
@@ -37,8 +37,8 @@ CONTROL_PLANE = ("kube-apiserver", "kubectl")
 STEPS = {
     "format": Step("operator", ("ruff check .", "ruff format --check .")),
     "types": Step("operator", ("mypy",)),
-    "layers": Step("operator", ("importlinter.cli lint",)),
-    "generated": Step("operator", ("tradewind.generate --check",)),
+    "layers": Step("operator", ("lint-imports",)),
+    "generated": Step("operator", ("python -m tradewind.generate --check",)),
     "unit": Step("operator", ("pytest tests/unit tests/golden tests/property",)),
     "server": Step("server", ("pytest tests/server",)),
     "apiserver": Step("operator", ("pytest tests/crds tests/apiserver",), CONTROL_PLANE),
@@ -81,7 +81,8 @@ def _prepared(pool: ThreadPoolExecutor, make: Callable[[str], Path], names: list
 def _run(name: str, python: Path, command: str) -> bool:
     print(f"== {name}: {command}", flush=True)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(str(ROOT / folder) for folder in SOURCES)}
-    return subprocess.run([python, "-m", *command.split()], cwd=ROOT, env=environment).returncode == 0
+    program, *arguments = command.split()
+    return subprocess.run([python.parent / program, *arguments], cwd=ROOT, env=environment).returncode == 0
 
 
 def _line(name: str, passed: bool, seconds: float, waited: float) -> str:

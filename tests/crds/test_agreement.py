@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from tests.crds.conftest import Api, Refusal
 from tests.crds.objects import SPECS, Manifest, changed, good
-from tradewind.generate.crd import KINDS, definition
+from tradewind.generate.crd import KINDS, definition, parts
 from tradewind.generate.schema import INT_OR_STRING, RULES, Schema
 
 MODELS = {kind.kind: kind for kind in KINDS}
@@ -20,8 +20,22 @@ DEFINITIONS = {kind.kind: definition(kind)["spec"]["versions"][0]["schema"]["ope
 
 # Values that some field or other takes for good, and that most must not.
 VALUES: list[Any] = [
-    *("", "a", "A", "0", "1", "0.5", "1.0", "-1", "1e3", " 1", "1 ", "NaN", "Infinity", ".5", "5.", "0x10", "1_000", "٣"),
-    *("true", "cpu", "sgd", "csv", "2x4", "500m", "1Gi", "1.5Gi", "pvc://a", "pvc://a/b", "pvc://a//b", "s3://a/b", "a.b"),
+    *("", "a", "A", "0", "1", "0.5", "1.0", "-1", "1e3", " 1", "1 ", "NaN", "Infinity", ".5", "5.", "0x10", "1_000"),
+    *(
+        "٣",
+        "true",
+        "cpu",
+        "sgd",
+        "csv",
+        "2x4",
+        "500m",
+        "1Gi",
+        "1.5Gi",
+        "pvc://a",
+        "pvc://a/b",
+        "pvc://a//b",
+        "s3://a/b",
+    ),
     *("a" * 41, "a" * 64, "a" * 600, "é", "a\n", "a\x00b", "-a", "a-", "_", "$(id)", "'; drop"),
     *(-1, 0, 1, 2, 50, 95, 64, 10**6, 2**31, 2**53, -(2**31)),
     *(0.5, True, False),
@@ -39,16 +53,15 @@ def _spec_paths(which: str) -> list[str]:
 
 
 def _spec_model(kind: str) -> type[BaseModel]:
-    model = MODELS[kind].model_fields["spec"].annotation
-    assert model is not None
-    return model
+    return parts(MODELS[kind])[0]
 
 
 def _sentences(schema: Schema) -> set[str]:
     """What the rules on several fields say; pydantic does not know them. The one of a OneOf, it does."""
     found: set[str] = set()
     if schema.get("type") == "object":
-        found |= {rule["message"] for rule in schema.get(RULES, []) if not rule["message"].startswith("give exactly one")}
+        said = {rule["message"] for rule in schema.get(RULES, [])}
+        found |= {message for message in said if not message.startswith("give exactly one")}
     for field in (*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else [])):
         found |= _sentences(field)
     return found
@@ -86,8 +99,9 @@ def test_the_api_server_fills_in_what_pydantic_does(api: Api, which: str) -> Non
     stored = api.verdict(manifest)
     assert not isinstance(stored, Refusal)
     model = _spec_model(manifest["kind"])
-    assert model.model_validate(stored["spec"]) == model.model_validate(manifest["spec"])
-    assert _filled(stored["spec"]) == _filled(model.model_validate(manifest["spec"]).model_dump(mode="json", by_alias=True))
+    spec = model.model_validate(manifest["spec"])
+    assert model.model_validate(stored["spec"]) == spec
+    assert _filled(stored["spec"]) == _filled(spec.model_dump(mode="json", by_alias=True))
 
 
 def _filled(value: Any) -> Any:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from tests.crds.conftest import Api, Refusal
 from tests.crds.objects import SPECS, changed, good
-from tradewind.generate.crd import KINDS
+from tradewind.generate.crd import KINDS, parts
 
 MODELS = {kind.kind: kind for kind in KINDS}
 
@@ -32,7 +32,7 @@ BY_SCHEMA: list[tuple[str, str, Any, str, str]] = [
     ("a recipe", "spec.output.storageUri", "pvc://claim/" + "a" * 512, "spec.output.storageUri", "Too long"),
     ("a recipe", "spec.recipe.task", "translation", "spec.recipe.task", '"image-classification"'),
     ("a recipe", "spec.recipe.model.architecture", "resnet", "spec.recipe.model.architecture", '"mlp"'),
-    ("a recipe", "spec.recipe.model.hiddenUnits", [0], "spec.recipe.model.hiddenUnits[0]", "greater than or equal to 1"),
+    ("a recipe", "spec.recipe.model.hiddenUnits", [0], "recipe.model.hiddenUnits[0]", "greater than or equal to 1"),
     ("a recipe", "spec.recipe.model.hiddenUnits", [8] * 9, "spec.recipe.model.hiddenUnits", "at most 8 items"),
     ("a recipe", "spec.recipe.epochs", 0, "spec.recipe.epochs", "greater than or equal to 1"),
     ("a recipe", "spec.recipe.epochs", "ten", "spec.recipe.epochs", "must be of type integer"),
@@ -58,9 +58,9 @@ BY_SCHEMA: list[tuple[str, str, Any, str, str]] = [
     ("an entrypoint", "spec.entrypoint.argv", "python", "spec.entrypoint.argv", "must be of type array"),
     ("an entrypoint", "spec.entrypoint.image", "a b", "spec.entrypoint.image", "an image's reference"),
     ("an entrypoint", "spec.entrypoint.workingDir", {}, "spec.entrypoint.workingDir.configMap", "Required value"),
-    ("an entrypoint", "spec.entrypoint.workingDir.configMap", "../x", "spec.entrypoint.workingDir.configMap", "ConfigMap"),
+    ("an entrypoint", "spec.entrypoint.workingDir.configMap", "../x", "workingDir.configMap", "name of a ConfigMap"),
     ("a whole entrypoint", "spec.entrypoint.env.0.name", "A-B", "spec.entrypoint.env[0].name", "does not start with"),
-    ("a whole entrypoint", "spec.entrypoint.env.1.secretKeyRef.key", "a/b", "env[1].secretKeyRef.key", "letters, digits"),
+    ("a whole entrypoint", "spec.entrypoint.env.1.secretKeyRef.key", "a/b", "secretKeyRef.key", "letters, digits"),
     ("a compression", "spec.model", {}, "spec.model", ONE_OF),
     ("a compression", "spec.model.trainingJob", "a" * 41, "spec.model.trainingJob", "Too long"),
     ("a compression", "spec.candidates", [], "spec.candidates", "at least 1 items"),
@@ -92,7 +92,7 @@ BY_RULE: list[tuple[str, str, Any, str, str]] = [
     ("a recipe", "spec.data.prepare", [{"augment": {}}], "spec", "augment shifts and rotates images: remove it"),
     ("a recipe", "spec.recipe.model.architecture", "cnn", "spec.recipe", "a cnn needs images: choose mlp or linear"),
     ("a recipe", "spec.recipe.model.channels", [8], "spec.recipe.model", "channels belong to the cnn"),
-    ("a whole recipe", "spec.recipe.model", {"architecture": "linear", "hiddenUnits": [8]}, "model", "leave hiddenUnits"),
+    ("a whole recipe", "spec.recipe.model", {"architecture": "linear", "hiddenUnits": [8]}, "model", "no hidden layer"),
     ("a recipe", "spec.recipe.model.dropout", "1", "spec.recipe.model", "dropout must be below 1"),
     ("a recipe", "spec.recipe.optimizer.lr", "0.000", "spec.recipe.optimizer", "lr must be above 0"),
     ("a recipe", "spec.resources.workers", 65, "spec", "spec.recipe.batchSize is shared by the workers"),
@@ -123,7 +123,7 @@ BY_RULE: list[tuple[str, str, Any, str, str]] = [
     ),
     ("a deployment", "spec.select", {"minimize": "cost"}, "spec", "set spec.model.compressionJob, or remove select"),
     ("a deployment", "spec.scaling.minReplicas", 2, "spec.scaling", "minReplicas must not be above maxReplicas"),
-    ("a whole deployment", "spec.alerts.0.threshold", "1.5", "spec.alerts[0]", "is a share of the requests from 0 to 1"),
+    ("a whole deployment", "spec.alerts.0.threshold", "1.5", "spec.alerts[0]", "is a share of the requests"),
     ("a whole deployment", "spec.alerts.0.name", "slow", "spec.alerts[1]", "Duplicate value"),
     ("a recipe", "metadata.name", "a.b", "", "metadata.name: at most 40 lower-case letters"),
     ("a recipe", "metadata.name", "a" * 41, "", "metadata.name: at most 40 lower-case letters"),
@@ -152,7 +152,7 @@ def test_the_api_server_and_pydantic_refuse_a_bad_field(
     assert isinstance(refusal, Refusal)
     assert _says(refusal, field, sentence), refusal
     with pytest.raises(ValidationError):
-        MODELS[manifest["kind"]].model_fields["spec"].annotation.model_validate(manifest["spec"])
+        parts(MODELS[manifest["kind"]])[0].model_validate(manifest["spec"])
 
 
 @pytest.mark.parametrize(("which", "path", "value", "field", "sentence"), BY_RULE)

@@ -62,12 +62,13 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="write nothing; fail where a file is not up to date")
     check = parser.parse_args().check
     root = Path.cwd()
-    old = [path for path, text in files(root).items() if not (root / path).exists() or (root / path).read_text() != text]
+    made = files(root)
+    old = [path for path in made if not (root / path).exists() or (root / path).read_text() != made[path]]
     if check and old:
         sys.exit(f"not up to date: {', '.join(map(str, old))}. Run `make generate` and commit what it changes.")
     for path in old:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(files(root)[path])
+        (root / path).write_text(made[path])
         print(f"wrote {path}")
 
 

@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 from tradewind.api import GROUP, VERSION
+from tradewind.api.base import Model
 from tradewind.api.compressionjob import CompressionJob
 from tradewind.api.modeldeployment import ModelDeployment
 from tradewind.api.trainingjob import TrainingJob
@@ -14,6 +15,14 @@ from tradewind.generate.schema import RULES, structural
 Kind = type[TrainingJob] | type[CompressionJob] | type[ModelDeployment]
 
 KINDS: tuple[Kind, ...] = (TrainingJob, CompressionJob, ModelDeployment)
+
+
+def parts(kind: Kind) -> tuple[type[Model], type[Model]]:
+    """The models of the kind's spec and status."""
+    spec, status = (kind.model_fields[name].annotation for name in ("spec", "status"))
+    assert isinstance(spec, type) and issubclass(spec, Model)
+    assert isinstance(status, type) and issubclass(status, Model)
+    return spec, status
 
 
 def definition(kind: Kind) -> dict[str, Any]:
@@ -65,9 +74,7 @@ def _columns(kind: Kind) -> list[dict[str, Any]]:
 
 
 def _schema(kind: Kind) -> dict[str, Any]:
-    fields = kind.model_fields
-    spec, status = fields["spec"].annotation, fields["status"].annotation
-    assert spec is not None and status is not None
+    spec, status = parts(kind)
     return {
         "type": "object",
         "description": inspect.cleandoc(kind.__doc__ or ""),

@@ -136,8 +136,13 @@ def certificates(given: Settings) -> list[Manifest]:
         "name": component,
         "image": given.operator_image,
         "imagePullPolicy": given.pull_policy,
-        "args": ["certificates"],
-        "env": [_own_namespace()],
+        "args": [
+            "certificates",
+            "--namespace=$(POD_NAMESPACE)",
+            f"--service={NAME}",
+            f"--secret={rbac.TLS_SECRET}",
+        ],
+        "env": [_own("namespace")],
         "resources": {"requests": {"cpu": "50m", "memory": "96Mi"}, "limits": {"memory": "256Mi"}},
         "securityContext": CONTAINER_SECURITY,
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 -- an emptyDir of the pod's own
@@ -164,9 +169,9 @@ def operator(given: Settings) -> list[Manifest]:
         "image": given.operator_image,
         "imagePullPolicy": given.pull_policy,
         "args": ["run", "--config=/etc/tradewind/config.yaml", "--tls-dir=/etc/tradewind/tls", given.log_format],
-        "env": [_own_namespace()],
+        "env": [_own("namespace"), _own("name")],
         "ports": [{"name": name, "containerPort": port} for name, port in {**ports, "health": HEALTH_PORT}.items()],
-        "livenessProbe": _probe("/livez", periodSeconds=10, timeoutSeconds=5, failureThreshold=6),
+        "livenessProbe": _probe("/healthz", periodSeconds=10, timeoutSeconds=5, failureThreshold=6),
         # Only the active replica is ready, so that reports reach it.
         "readinessProbe": _probe("/readyz", periodSeconds=2, timeoutSeconds=2, failureThreshold=2),
         "resources": given.resources,
@@ -201,6 +206,7 @@ def operator(given: Settings) -> list[Manifest]:
 
 def serving_runtime(given: Settings) -> list[Manifest]:
     """How KServe runs our server."""
+    live, ready = "/v2/health/live", "/v2/health/ready"
     container = {
         "name": "kserve-container",
         "image": given.server_image,
@@ -208,9 +214,9 @@ def serving_runtime(given: Settings) -> list[Manifest]:
         # KServe fills in the name of the InferenceService.
         "args": ["--model_name={{.Name}}", "--model_dir=/mnt/models", f"--http_port={METRICS_PORT}"],
         "ports": [{"containerPort": METRICS_PORT, "protocol": "TCP"}],
-        "startupProbe": _probe("/v2/health/live", METRICS_PORT, periodSeconds=2, timeoutSeconds=5, failureThreshold=60),
-        "livenessProbe": _probe("/v2/health/live", METRICS_PORT, periodSeconds=10, timeoutSeconds=5, failureThreshold=6),
-        "readinessProbe": _probe("/v2/health/ready", METRICS_PORT, periodSeconds=2, timeoutSeconds=2, failureThreshold=2),
+        "startupProbe": _probe(live, METRICS_PORT, periodSeconds=2, timeoutSeconds=5, failureThreshold=60),
+        "livenessProbe": _probe(live, METRICS_PORT, periodSeconds=10, timeoutSeconds=5, failureThreshold=6),
+        "readinessProbe": _probe(ready, METRICS_PORT, periodSeconds=2, timeoutSeconds=2, failureThreshold=2),
         "resources": {"requests": {"cpu": "200m", "memory": "512Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}},
         "securityContext": CONTAINER_SECURITY,
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 -- an emptyDir of the pod's own
@@ -253,8 +259,8 @@ def _given(manifest: Manifest) -> Manifest:
     return {key: value for key, value in manifest.items() if value is not None}
 
 
-def _own_namespace() -> Manifest:
-    return {"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}
+def _own(field: str) -> Manifest:
+    return {"name": f"POD_{field.upper()}", "valueFrom": {"fieldRef": {"fieldPath": f"metadata.{field}"}}}
 
 
 def _probe(path: str, port: int | str = "health", **periods: int) -> Manifest:

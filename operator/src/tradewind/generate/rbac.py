@@ -9,12 +9,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from tradewind.api import GROUP
-from tradewind.compression.controller import CONTROLLER as COMPRESSION
 from tradewind.core.controller import Controller
-from tradewind.deployment.controller import CONTROLLER as DEPLOYMENT
-from tradewind.training.controller import CONTROLLER as TRAINING
+from tradewind.runtime.controllers import CONTROLLERS
 
-CONTROLLERS: tuple[Controller, ...] = (TRAINING, COMPRESSION, DEPLOYMENT)
 Rule = dict[str, list[str]]
 
 WATCH = ["list", "watch"]
@@ -56,11 +53,8 @@ def lease_rules() -> list[Rule]:
 
 
 def certificate_rules() -> list[Rule]:
-    """Rules of the one-shot Job that makes the report endpoint's certificate."""
-    return [
-        _rule("", ["secrets"], ["create"]),
-        _rule("", ["secrets"], ["get"], [TLS_SECRET]),
-    ]
+    """Rules of the one-shot Job that makes the report endpoint's certificate: it never reads or changes a Secret."""
+    return [_rule("", ["secrets"], ["create"])]
 
 
 def user_rules(verbs: list[str]) -> list[Rule]:

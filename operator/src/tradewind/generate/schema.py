@@ -67,9 +67,9 @@ class _Structure:
             raise TypeError(f"a field of a custom resource needs one type: {schema}")
         if merged.get("type") == "integer":
             made["format"] = "int64"
-        keys = ("enum", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems")
+        keys = ["enum", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems"]
         if not self.by_user:
-            keys = (*keys, "pattern")
+            keys.append("pattern")
         made |= {key: merged[key] for key in keys if key in merged}
         if "const" in merged:
             made["enum"] = [merged["const"]]
@@ -87,7 +87,8 @@ class _Structure:
         rules = [*_pattern_rule(merged), *merged.get(RULES, [])]
         if rules and self.by_user:
             # pydantic sorts the keys of what it passes on; a rule reads better before its message.
-            made[RULES] = [{key: rule[key] for key in ("rule", "message", "fieldPath") if key in rule} for rule in rules]
+            order = ("rule", "message", "fieldPath")
+            made[RULES] = [{key: rule[key] for key in order if key in rule} for rule in rules]
         return made
 
     def _merged(self, schema: Schema) -> Schema:
