@@ -48,23 +48,23 @@ def _job(item: CompressionJob, observed: Observed, surroundings: Surroundings) -
     source = find(item.spec, reference)
     if isinstance(source, Refusal) and not started:
         return _refused(item, source, (group,))
-    # An attempt goes on with the model that it started from, also when that is gone or another one has taken its place.
-    program_of = None
-    if isinstance(source, Source) and (not started or item.status.source_digest == source.model.digest):
+    further = None
+    if isinstance(source, Source):
         size = len(program(item, source, group, surroundings, 1).document.encode())
         if size > LARGEST:
-            much = (
-                f"The spec has {size} bytes with the training job's data, and {LARGEST} can be handed to a pod: "
-                "shorten it."
-            )
-            return _refused(item, Refusal(Reason.SPEC_TOO_LARGE, much))
-        program_of = partial(program, item, source, group, surroundings)
+            much = f"The spec has {size} bytes with the training job's data, and {LARGEST} can be handed to a pod."
+            return _refused(item, Refusal(Reason.SPEC_TOO_LARGE, f"{much} Shorten it."))
+        further = partial(program, item, source, group, surroundings)
+    # An attempt goes on with the model that it started from, also when that is gone or another one has taken its place.
+    same = isinstance(source, Source) and (not started or item.status.source_digest == source.model.digest)
     return Job(
         item=item,
         accepted=Verdict("Accepted", "True", Reason.ACCEPTED, words),
+        afterwards=Verdict("Accepted", "False", source.reason, source.message) if isinstance(source, Refusal) else None,
         groups=(group,),
         choice=PoolChoice(name=pool.name, reason=reason),
-        program=program_of,
+        program=further if same else None,
+        further=further,
         started={"source_digest": source.model.digest} if isinstance(source, Source) else None,
         result=_result,
     )

@@ -29,7 +29,7 @@ def interrupted(this: View, message: str) -> Plan:
     )
     events = (Event("Warning", "Interrupted", verdict.message),)
     update["ray_job_name"] = None
-    return settle(this, update, unfinished(this, verdict), children=(this.policy,), events=events, lost=True)
+    return settle(this, update, unfinished(this.over, verdict), children=(this.policy,), events=events, lost=True)
 
 
 def errored(this: View, message: str) -> Plan:
@@ -45,7 +45,7 @@ def errored(this: View, message: str) -> Plan:
     )
     events = (Event("Warning", "Retrying", verdict.message[:1024]),)
     update["ray_job_name"] = None
-    return settle(this, update, unfinished(this, verdict), children=(this.policy,), events=events)
+    return settle(this, update, unfinished(this.over, verdict), children=(this.policy,), events=events)
 
 
 def complete(this: View, update: Mapping[str, Any], message: str) -> Plan:

@@ -26,6 +26,8 @@ ENDING_GRACE = timedelta(seconds=120)
 # A program that has given its result ends by itself; if it hasn't by then, its RayJob is deleted.
 LINGER_GRACE = timedelta(seconds=300)
 
+_WHY_IT_ENDED = (Reason.INTERRUPTED, Reason.RETRYING, Reason.SOURCE_CHANGED)
+
 
 def plan(job: Job, observed: Observed, surroundings: Surroundings, now: datetime) -> Plan:
     """Decide the next step of the job."""
@@ -45,11 +47,11 @@ def plan(job: Job, observed: Observed, surroundings: Surroundings, now: datetime
         return failed(this, Reason.DEADLINE_EXCEEDED, words, keep=False)
     if this.status.ray_job_name is not None:
         return _in_attempt(this)
-    if job.accepted.status != "True" or job.program is None:
+    if job.accepted.status != "True" or job.further is None:
         policy = frozenset(key for key in this.kept if key[0] == NETWORK_POLICY.kind)
         idle = Verdict("Running", "False", Reason.WAITING, "Nothing runs: the condition Accepted says what is missing.")
         return settle(this, {}, unfinished(this, _idle(this, idle)), keep=policy)
-    return _between_attempts(this, job.program)
+    return _between_attempts(this, job.further)
 
 
 def without_kuberay() -> Refusal:
@@ -96,7 +98,7 @@ def _reported_end(this: View, report: Report) -> Plan | None:
 def _suspended(this: View) -> Plan:
     words = "The pods are released; set runPolicy.suspend to false to go on from the last checkpoint."
     verdicts = (
-        this.job.accepted,
+        this.over.job.accepted,
         Verdict("Running", "False", Reason.SUSPENDED, "It is suspended."),
         Verdict("Suspended", "True", Reason.SUSPENDED, words),
         *not_ended(),
@@ -140,7 +142,7 @@ def _between_attempts(this: View, program: Callable[[int], Program]) -> Plan:
 def _idle(this: View, otherwise: Verdict) -> Verdict:
     """Why nothing runs: what ended the last attempt stays in sight until the next one starts."""
     before = this.status.condition("Running")
-    if before is not None and before.status == "False" and before.reason in (Reason.INTERRUPTED, Reason.RETRYING):
+    if before is not None and before.status == "False" and before.reason in _WHY_IT_ENDED:
         return Verdict("Running", "False", Reason.of(before.reason), before.message)
     return otherwise
 
@@ -158,19 +160,24 @@ def _in_attempt(this: View) -> Plan:
             return interrupted(this, outcome.message)
         if outcome.kind == attempt.End.ERROR:
             return errored(this, outcome.message)
-    program = this.job.program
-    if program is None or this.job.accepted.status != "True":
-        if record is None and program is None and this.job.accepted.status == "True":
-            return settle(this, {"ray_job_name": None}, unfinished(this, _running(this)), children=(this.policy,))
-        return settle(this, progress(this.report), unfinished(this, _running(this)), keep=this.kept)
-    children: tuple[Child, ...] = (this.policy,)
-    # A RayJob that was deleted by hand is made again, but not beside pods of the deleted one that still end.
-    if record is not None or not any(pod.finished is None and not pod.interrupted for pod in this.pods):
-        number = this.status.attempt or 1
-        children = (this.policy, ray_job(this.status.ray_job_name or "", program(number), this.job.groups))
+    program, number = this.job.program, this.status.attempt or 1
+    if record is None and program is None and this.job.accepted.status == "True":
+        if this.job.further is not None:
+            return _between_attempts(this, this.job.further)
+        words = "The model that the attempt started from is gone, and so is the RayJob."
+        verdict = Verdict("Running", "False", Reason.SOURCE_CHANGED, words)
+        return settle(this, {"ray_job_name": None}, unfinished(this.over, verdict), children=(this.policy,))
     verdict = _running(this)
     events = (Event("Normal", "Running", verdict.message),) if verdict.status == "True" and not this.ran else ()
-    return settle(this, progress(this.report), unfinished(this, verdict), children=children, events=events)
+    children: tuple[Child, ...] = (this.policy,)
+    keep: frozenset[tuple[str, str]] = frozenset()
+    if program is None or this.job.accepted.status != "True":
+        children, keep = (), this.kept
+    # A RayJob that was deleted by hand is made again, but not beside pods of the deleted one that still end.
+    elif record is not None or not any(pod.finished is None and not pod.interrupted for pod in this.pods):
+        children += (ray_job(this.status.ray_job_name or "", program(number), this.job.groups),)
+    update = progress(this.report)
+    return settle(this, update, unfinished(this, verdict), children=children, keep=keep, events=events)
 
 
 def _running(this: View) -> Verdict:

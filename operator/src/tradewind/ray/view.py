@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -36,10 +36,13 @@ class Job:
 
     item: TrainingJob | CompressionJob
     accepted: Verdict
+    afterwards: Verdict | None = None  # Accepted as it is to be once the present attempt is over, where that differs
     groups: tuple[Group, ...] = ()  # the head first
     choice: PoolChoice | None = None
-    # Makes what an attempt runs; None where it can't be made (any more): an attempt that runs is then left as it is.
+    # What the present attempt runs; None where that can't be made any more: it is then left as it is.
     program: Callable[[int], Program] | None = None
+    # What a further attempt would run; None where nothing can be started.
+    further: Callable[[int], Program] | None = None
     started: Mapping[str, Any] | None = None  # status fields that a new attempt sets
     reports_result: bool = True  # False: the program's exit code decides
     result: Callable[[Report], tuple[Mapping[str, Any], str] | None] = lambda report: None  # status fields, message
@@ -103,6 +106,11 @@ class View:
         if report is None or self.status.ray_job_name is None:
             return None
         return report if report.attempt in (None, self.status.attempt) else None
+
+    @property
+    def over(self) -> View:
+        """The same, as the job stands once the present attempt is over."""
+        return replace(self, job=replace(self.job, accepted=self.job.afterwards or self.job.accepted))
 
     @property
     def policy(self) -> Child:

@@ -46,6 +46,7 @@ def _job(item: TrainingJob, observed: Observed, surroundings: Surroundings) -> J
         groups=groups,
         choice=choice,
         program=partial(program, item, surroundings),
+        further=partial(program, item, surroundings),
         reports_result=item.spec.recipe is not None,
         result=_result,
     )
