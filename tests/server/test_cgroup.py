@@ -1,4 +1,4 @@
-"""Threads and memory from the control group of both versions, and a real one where this machine lets the test make it."""
+"""Threads and memory from control groups of both versions, and a real one where this machine lets the test make it."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""Models that can't be served, by mistake or on purpose: refused at start with what to do, and no code of theirs runs."""
+"""Models that can't be served, by mistake or on purpose: refused with what to do, and no code of theirs runs."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import pickle
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from process import Process
 
 from tradewind_server.folder import Unservable
 from tradewind_server.model import OnnxModel
+
+# What a model would leave behind if any code of its own ran.
+OWNED = Path(tempfile.gettempdir()) / "tradewind-owned"
 
 
 def load(model_dir: Path, digest: str | None = None) -> OnnxModel:
@@ -41,7 +45,7 @@ def outside(location: str, **more: str) -> ModelProto:
 
 def custom_operator() -> ModelProto:
     model = graphs.model(
-        [helper.make_node("RunShell", ["x"], ["y"], domain="com.evil", command="touch /tmp/owned")],
+        [helper.make_node("RunShell", ["x"], ["y"], domain="com.evil", command=f"touch {OWNED}")],
         [("x", graphs.FLOAT, [1])],
         [("y", graphs.FLOAT, [1])],
     )
@@ -124,7 +128,7 @@ MODELS: dict[str, tuple[Callable[[], ModelProto | bytes], str]] = {
     "zeros": (lambda: bytes(4096), "can't be loaded"),
     "cut off": (lambda: graphs.classifier().SerializeToString()[:-40], "can't be loaded"),
     "a pickle": (lambda: pickle.dumps({"model": 1}), "can't be loaded"),
-    "a shell script": (lambda: b"#!/bin/sh\ntouch /tmp/owned\n", "can't be loaded"),
+    "a shell script": (lambda: b"#!/bin/sh\ntouch %s\n" % bytes(OWNED), "can't be loaded"),
     "a zip": (lambda: b"PK\x03\x04" + bytes(100), "can't be loaded"),
     "an endless field": (lambda: b"\x3a\xff\xff\xff\xff\x0f" + bytes(50), "can't be loaded"),
     "weights above the folder": (lambda: outside("../secret"), "must lie in the same folder"),
@@ -166,7 +170,7 @@ def test_models(tmp_path: Path, case: str) -> None:
     assert sentence in str(refusal.value)
     assert "Traceback" not in str(refusal.value)
     assert len(str(refusal.value)) < 1000
-    assert not Path("/tmp/owned").exists()
+    assert not OWNED.exists()
 
 
 def test_weights_in_the_same_folder_are_read(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What this process may use: CPUs by affinity (a cpuset) and quota, and memory, by its control groups of either version."""
+"""What this process may use: CPUs by affinity (a cpuset) and quota, and memory, by control groups of either version."""
 
 from __future__ import annotations
 

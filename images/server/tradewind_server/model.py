@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import kserve
 import onnxruntime
+from kserve.model import BaseKServeModel
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 
 from tradewind.api.artefact import Manifest
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 _FREE_SIZES = (1, 16, 64, 224)
 
 
-class OnnxModel(kserve.Model):  # type: ignore[misc]  # kserve carries no types
+class OnnxModel(BaseKServeModel):  # type: ignore[misc]  # kserve carries no types
     """One ONNX model. Ready only after it was read, checked, loaded, and has answered once."""
 
     def __init__(
@@ -130,7 +130,7 @@ class OnnxModel(kserve.Model):  # type: ignore[misc]  # kserve carries no types
                 log.error("out of memory: %s", sentence)
                 raise Failed("the model ran out of memory: send fewer rows") from None
             raise BadRequest(f"the model can't take these values: {sentence}") from None
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 -- ONNX Runtime's errors have no base of their own
             log.error("inference failed: %s", _sentence(error))
             raise Failed("the model failed: see the server's log") from None
         seconds = time.perf_counter() - started
@@ -145,7 +145,7 @@ class OnnxModel(kserve.Model):  # type: ignore[misc]  # kserve carries no types
             try:
                 outputs = self._session.run(None, {spec.name: spec.zeros(free) for spec in self.inputs.values()})
                 break
-            except Exception as failure:
+            except Exception as failure:  # noqa: BLE001 -- as in _run
                 error = failure
         else:
             raise Unservable(
@@ -160,7 +160,7 @@ class OnnxModel(kserve.Model):  # type: ignore[misc]  # kserve carries no types
         if all(spec.axes and isinstance(spec.axes[0], str) for spec in self.inputs.values()):
             try:
                 self._session.run(None, {spec.name: spec.zeros(free, rows=2) for spec in self.inputs.values()})
-            except Exception as failure:
+            except Exception as failure:  # noqa: BLE001 -- as in _run
                 log.warning(
                     "the model answers one row, but not two, though it declares any number: %s", _sentence(failure)
                 )
