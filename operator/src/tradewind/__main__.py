@@ -25,17 +25,9 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True)
 
     run = commands.add_parser("run", help="run the operator")
+    run.add_argument("--config", type=Path, default=Path("/etc/tradewind/config.yaml"), help="configuration file")
     run.add_argument(
-        "--config",
-        type=Path,
-        default=Path("/etc/tradewind/config.yaml"),
-        help="configuration file",
-    )
-    run.add_argument(
-        "--tls-dir",
-        type=Path,
-        default=Path("/etc/tradewind/tls"),
-        help="folder with tls.crt, tls.key and ca.crt",
+        "--tls-dir", type=Path, default=Path("/etc/tradewind/tls"), help="folder with tls.crt, tls.key and ca.crt"
     )
     run.add_argument(
         "--namespace-of-lease",
@@ -44,23 +36,14 @@ def parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--report-port", type=int, default=8443, help="HTTPS port for reports")
     run.add_argument("--metrics-port", type=int, default=8080, help="HTTP port of /metrics")
+    run.add_argument("--health-port", type=int, default=8081, help="HTTP port of /healthz and /readyz")
     run.add_argument(
-        "--health-port",
-        type=int,
-        default=8081,
-        help="HTTP port of /healthz and /readyz",
-    )
-    run.add_argument(
-        "--resync-seconds",
-        type=float,
-        default=3600.0,
-        help="list everything afresh after so many seconds",
+        "--resync-seconds", type=float, default=3600.0, help="list everything afresh after so many seconds"
     )
     _log_options(run)
 
     certificates = commands.add_parser(
-        "certificates",
-        help="make the report endpoint's certificate, unless its Secret is there",
+        "certificates", help="make the report endpoint's certificate, unless its Secret is there"
     )
     certificates.add_argument("--namespace", required=True, help="namespace of the Service and the Secret")
     certificates.add_argument("--service", required=True, help="name of the Service")
@@ -70,12 +53,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _log_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--log-format",
-        choices=("json", "text"),
-        default="json",
-        help="form of the log lines",
-    )
+    command.add_argument("--log-format", choices=("json", "text"), default="json", help="form of the log lines")
     command.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
 
 

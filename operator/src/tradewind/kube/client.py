@@ -26,12 +26,7 @@ METADATA_ONLY = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1,
 class Client:
     """A client of the API server."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        count: Counter,
-        may_write: Callable[[str], None] | None = None,
-    ) -> None:
+    def __init__(self, connection: Connection, count: Counter, may_write: Callable[[str], None] | None = None) -> None:
         configuration = connection.configuration
         configuration.client_session_kwargs = session_options(count, may_write)
         self._api = ApiClient(configuration)
@@ -44,12 +39,7 @@ class Client:
         await self._api.close()  # type: ignore[no-untyped-call]
 
     async def apply(
-        self,
-        resource: Resource,
-        namespace: str,
-        manifest: Mapping[str, Any],
-        *,
-        force: bool,
+        self, resource: Resource, namespace: str, manifest: Mapping[str, Any], *, force: bool
     ) -> dict[str, Any]:
         """Server-side apply as field manager `tradewind`; the object as it is now.
 
@@ -65,12 +55,7 @@ class Client:
         )
 
     async def replace_status(
-        self,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        version: str,
-        status: Mapping[str, Any],
+        self, resource: Resource, namespace: str, name: str, version: str, status: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Replace the whole status if the object still has that resourceVersion; the object as it is now.
 
@@ -81,11 +66,7 @@ class Client:
             "patch",
             self._path(resource, namespace, name) + "/status",
             body=[
-                {
-                    "op": "replace",
-                    "path": "/metadata/resourceVersion",
-                    "value": version,
-                },
+                {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
                 {"op": "add", "path": "/status", "value": status},
             ],
             content_type="application/json-patch+json",
@@ -100,13 +81,7 @@ class Client:
             body={"preconditions": {"uid": uid}, "propagationPolicy": "Background"},
         )
 
-    async def create(
-        self,
-        api_version: str,
-        plural: str,
-        namespace: str | None,
-        body: Mapping[str, Any],
-    ) -> Any:
+    async def create(self, api_version: str, plural: str, namespace: str | None, body: Mapping[str, Any]) -> Any:
         """Create an object; the API server's answer."""
         prefix = "/apis" if "/" in api_version else "/api"
         where = f"/namespaces/{namespace}" if namespace else ""
@@ -118,12 +93,7 @@ class Client:
         return await self._request("get", f"{prefix}/{api_version}/namespaces/{namespace}/{plural}/{name}")
 
     async def update(
-        self,
-        api_version: str,
-        plural: str,
-        namespace: str,
-        body: Mapping[str, Any],
-        seconds: float = TIMEOUT,
+        self, api_version: str, plural: str, namespace: str, body: Mapping[str, Any], seconds: float = TIMEOUT
     ) -> dict[str, Any]:
         """Replace an object, under the resourceVersion in its metadata."""
         prefix = "/apis" if "/" in api_version else "/api"
@@ -161,11 +131,7 @@ class Client:
         token = ""
         while True:
             page = await self._request(
-                "get",
-                CRDS,
-                limit=500,
-                _continue=token or None,
-                header_params={"Accept": METADATA_ONLY.format("List")},
+                "get", CRDS, limit=500, _continue=token or None, header_params={"Accept": METADATA_ONLY.format("List")}
             )
             names.update(item["metadata"]["name"] for item in page.get("items") or ())
             token = page["metadata"].get("continue") or ""
@@ -218,11 +184,7 @@ class Client:
     async def _answer(self, method: str, path: str, seconds: float, **options: Any) -> AsyncIterator[Any]:
         try:
             answer = await self._dynamic.request(
-                method,
-                path,
-                serialize=False,
-                _request_timeout=aiohttp.ClientTimeout(total=seconds),
-                **options,
+                method, path, serialize=False, _request_timeout=aiohttp.ClientTimeout(total=seconds), **options
             )
         except ApiException as error:
             raise from_answer(error.status, error.body, error.headers) from None

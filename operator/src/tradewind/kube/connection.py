@@ -12,11 +12,7 @@ from typing import Any
 
 import aiohttp
 from kubernetes.aio.client.configuration import Configuration
-from kubernetes.aio.config import (
-    ConfigException,
-    load_incluster_config,
-    load_kube_config,
-)
+from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
 from tradewind.kube.errors import KubeError
 
@@ -110,8 +106,7 @@ def session_options(count: Counter, may_write: Callable[[str], None] | None) -> 
     """
 
     async def counted(
-        request: aiohttp.ClientRequest,
-        handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]],
+        request: aiohttp.ClientRequest, handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
     ) -> aiohttp.ClientResponse:
         verb, resource = describe(request.method, request.url.path, "watch" in request.url.query)
         try:
@@ -150,17 +145,14 @@ class ListedResponse(aiohttp.ClientResponse):
 
 
 async def watching_session(
-    connection: Connection,
-    count: Counter,
-    listed: Callable[[str, bool, dict[str, Any]], None],
+    connection: Connection, count: Counter, listed: Callable[[str, bool, dict[str, Any]], None]
 ) -> aiohttp.ClientSession:
     """A session for lists and watches; `listed(path, first, body)` sees each page of each list."""
     response_class = type("Listed", (ListedResponse,), {"listed": staticmethod(listed)})
     options = session_options(count, may_write=None)
 
     async def authorized(
-        request: aiohttp.ClientRequest,
-        handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]],
+        request: aiohttp.ClientRequest, handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
     ) -> aiohttp.ClientResponse:
         if value := await connection.authorization():
             request.headers["Authorization"] = value

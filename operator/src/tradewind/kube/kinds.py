@@ -20,11 +20,7 @@ ESTABLISHED_SECONDS = 1.0  # a definition is served a moment after it was accept
 class Kinds:
     """The kinds in use, and which of them are served."""
 
-    def __init__(
-        self,
-        resources: Iterable[Resource],
-        changed: Callable[[frozenset[Resource]], None],
-    ) -> None:
+    def __init__(self, resources: Iterable[Resource], changed: Callable[[frozenset[Resource]], None]) -> None:
         self._resources = frozenset(resources)
         self._changed = changed  # told the kinds that came or went
         self.served: frozenset[Resource] = frozenset()

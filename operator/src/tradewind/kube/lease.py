@@ -13,14 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tradewind.kube.client import Client
-from tradewind.kube.errors import (
-    AlreadyExists,
-    Conflict,
-    KubeError,
-    NotFound,
-    NotLeader,
-    Unavailable,
-)
+from tradewind.kube.errors import AlreadyExists, Conflict, KubeError, NotFound, NotLeader, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -74,19 +67,10 @@ class Lease:
                 seen = (lease["metadata"]["resourceVersion"], _clock())
             if lease is not None and not told:
                 holder = (lease.get("spec") or {}).get("holderIdentity")
-                logger.info(
-                    "standing by: the lease %s/%s is held by %s",
-                    self.namespace,
-                    self.name,
-                    holder,
-                )
+                logger.info("standing by: the lease %s/%s is held by %s", self.namespace, self.name, holder)
                 told = True
             await asyncio.sleep(POLL)
-        logger.info(
-            "this replica is active: it holds the lease %s/%s",
-            self.namespace,
-            self.name,
-        )
+        logger.info("this replica is active: it holds the lease %s/%s", self.namespace, self.name)
 
     async def _try(self, client: Client, seen: tuple[str, float] | None) -> bool:
         self._observed: dict[str, Any] | None = None
@@ -131,10 +115,7 @@ class Lease:
         assert self._held is not None
         start = _clock()
         try:
-            body = self._manifest(
-                self._held["metadata"],
-                int(self._held["spec"].get("leaseTransitions") or 0),
-            )
+            body = self._manifest(self._held["metadata"], int(self._held["spec"].get("leaseTransitions") or 0))
             await self._write(client, body, start)
         except (Conflict, NotFound):
             return await self._look(client)

@@ -42,10 +42,7 @@ LEASE = "tradewind-operator"
 WORKERS = 16
 CONFIG_SECONDS = 3.0  # between looks at the configuration file
 STUCK_SECONDS = 300.0  # without a finished pass while keys wait: the process is to be restarted
-RESTART_SECONDS = (
-    0.2,
-    15.0,
-)  # before the watches of a group are started again after they failed: first, longest
+RESTART_SECONDS = (0.2, 15.0)  # before the watches of a group are started again after they failed: first, longest
 
 
 @dataclass(frozen=True)
@@ -113,30 +110,15 @@ def watch_settings(resources: Iterable[Resource], controllers: Iterable[Controll
 class Watches:
     """kopf's watches of one API group's kinds, started again when they end."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        sync: Sync,
-        metrics: Metrics,
-        controllers: Sequence[Controller],
-    ) -> None:
-        self._connection, self._sync, self._metrics, self._controllers = (
-            connection,
-            sync,
-            metrics,
-            controllers,
-        )
+    def __init__(self, connection: Connection, sync: Sync, metrics: Metrics, controllers: Sequence[Controller]) -> None:
+        self._connection, self._sync, self._metrics, self._controllers = (connection, sync, metrics, controllers)
 
     def _registry(self, resources: Iterable[Resource]) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
 
         async def login(**_: Any) -> kopf.AiohttpSession:
             session = await watching_session(self._connection, self._metrics.request, self._sync.page)
-            return kopf.AiohttpSession(
-                server=self._connection.server,
-                default_namespace=None,
-                aiohttp_session=session,
-            )
+            return kopf.AiohttpSession(server=self._connection.server, default_namespace=None, aiohttp_session=session)
 
         kopf.on.login(registry=registry, id="login")(login)
         for resource in resources:
@@ -170,9 +152,7 @@ class Watches:
             on_signal()  # kopf set its own signal handlers
             try:
                 done, _ = await asyncio.wait(
-                    tasks,
-                    timeout=resync_seconds * random.uniform(0.8, 1.0),
-                    return_when=asyncio.FIRST_COMPLETED,
+                    tasks, timeout=resync_seconds * random.uniform(0.8, 1.0), return_when=asyncio.FIRST_COMPLETED
                 )
             finally:
                 for task in tasks:
@@ -180,17 +160,9 @@ class Watches:
                 await asyncio.gather(*tasks, return_exceptions=True)
             if not done:
                 continue  # time to list everything afresh
-            failure = next(
-                (task.exception() for task in done if not task.cancelled() and task.exception()),
-                None,
-            )
+            failure = next((task.exception() for task in done if not task.cancelled() and task.exception()), None)
             delay = RESTART_SECONDS[0] if time.monotonic() - start > longest else min(longest, delay * 2)
-            logger.warning(
-                "the watches of %s ended (%r); listing again in %.1f s",
-                names,
-                failure,
-                delay,
-            )
+            logger.warning("the watches of %s ended (%r); listing again in %.1f s", names, failure, delay)
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
 
 
@@ -212,17 +184,8 @@ class Operator:
         metrics: Metrics,
         lease: Lease,
     ) -> None:
-        self._options, self._config, self._metrics, self._lease = (
-            options,
-            config,
-            metrics,
-            lease,
-        )
-        self._connection, self._client, self._controllers = (
-            connection,
-            client,
-            controllers,
-        )
+        self._options, self._config, self._metrics, self._lease = (options, config, metrics, lease)
+        self._connection, self._client, self._controllers = (connection, client, controllers)
         self.queue: Queue[Key] = Queue()
         self.store = Store(controllers)
         self.sync = Sync(self.store, self._touched)
@@ -282,10 +245,7 @@ class Operator:
                 logger.warning("asking which kinds are served: %s", error)
                 await asyncio.sleep(1.0)
         for resource in sorted(self.kinds.missing):
-            logger.info(
-                "%s is not served by the API server",
-                resource.api_version + " " + resource.kind,
-            )
+            logger.info("%s is not served by the API server", resource.api_version + " " + resource.kind)
         self.sync.serve(self.kinds.served)
 
     def _surroundings(self) -> Surroundings:
@@ -298,12 +258,7 @@ class Operator:
     def _kinds_changed(self, changed: frozenset[Resource]) -> None:
         for resource in sorted(changed):
             served = resource in self.kinds.served
-            logger.info(
-                "%s %s is %s",
-                resource.api_version,
-                resource.kind,
-                "served" if served else "not served",
-            )
+            logger.info("%s %s is %s", resource.api_version, resource.kind, "served" if served else "not served")
         self.sync.serve(self.kinds.served)
         self._regroup.set()
         self._touched(self.store)
@@ -341,13 +296,7 @@ class Operator:
 
     async def _listen(self) -> None:
         callers = Callers(self._client)
-        endpoint = Endpoint(
-            self.store,
-            self.reports,
-            callers,
-            self._metrics,
-            lambda: self.amiss() is None,
-        )
+        endpoint = Endpoint(self.store, self.reports, callers, self._metrics, lambda: self.amiss() is None)
         runner = await endpoint.start(self._options.report_port, self._options.tls_dir)
         self.listening = True
         logger.info("ready: reports are taken on port %d", self._options.report_port)

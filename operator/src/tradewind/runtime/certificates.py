@@ -9,11 +9,7 @@ from datetime import UTC, datetime, timedelta
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tradewind.core.labels import MANAGED_BY, MANAGER
@@ -30,10 +26,7 @@ def make(names: list[str], now: datetime) -> dict[str, bytes]:
 
     The authority's key is thrown away: it can't sign anything else.
     """
-    authority_key, server_key = (
-        ec.generate_private_key(ec.SECP256R1()),
-        ec.generate_private_key(ec.SECP256R1()),
-    )
+    authority_key, server_key = (ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1()))
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tradewind report endpoint")])
     start, end = now - timedelta(hours=1), now + timedelta(days=365 * YEARS)
 
@@ -48,8 +41,7 @@ def make(names: list[str], now: datetime) -> dict[str, bytes]:
             .not_valid_after(end)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
             .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()),
-                critical=False,
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False
             )
         )
 
@@ -73,17 +65,11 @@ def make(names: list[str], now: datetime) -> dict[str, bytes]:
         .sign(authority_key, hashes.SHA256())
     )
     server = (
-        builder(
-            x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])]),
-            server_key.public_key(),
-        )
+        builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])]), server_key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage(authority=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(
-            x509.SubjectAlternativeName([x509.DNSName(name) for name in names]),
-            critical=False,
-        )
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
         .sign(authority_key, hashes.SHA256())
     )
     return {
@@ -95,12 +81,7 @@ def make(names: list[str], now: datetime) -> dict[str, bytes]:
 
 def service_names(service: str, namespace: str) -> list[str]:
     """The DNS names of a Service inside a cluster."""
-    return [
-        f"{service}.{namespace}.svc",
-        f"{service}.{namespace}.svc.cluster.local",
-        f"{service}.{namespace}",
-        service,
-    ]
+    return [f"{service}.{namespace}.svc", f"{service}.{namespace}.svc.cluster.local", f"{service}.{namespace}", service]
 
 
 async def ensure(client: Client, namespace: str, service: str, secret: str) -> bool:
@@ -110,11 +91,7 @@ async def ensure(client: Client, namespace: str, service: str, secret: str) -> b
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "kubernetes.io/tls",
-        "metadata": {
-            "name": secret,
-            "namespace": namespace,
-            "labels": {MANAGED_BY: MANAGER},
-        },
+        "metadata": {"name": secret, "namespace": namespace, "labels": {MANAGED_BY: MANAGER}},
         "data": {name: base64.b64encode(content).decode() for name, content in files.items()},
     }
     try:
@@ -122,10 +99,5 @@ async def ensure(client: Client, namespace: str, service: str, secret: str) -> b
     except AlreadyExists:
         logger.info("Secret %s/%s is there already", namespace, secret)
         return False
-    logger.info(
-        "Secret %s/%s was made; its certificate is good for %d years",
-        namespace,
-        secret,
-        YEARS,
-    )
+    logger.info("Secret %s/%s was made; its certificate is good for %d years", namespace, secret, YEARS)
     return True

@@ -33,12 +33,7 @@ class Children:
     """The executor of the children in plans."""
 
     def __init__(self, store: Store, client: Client, kinds: Kinds, monotonic: Callable[[], float]) -> None:
-        self._store, self._client, self._kinds, self._monotonic = (
-            store,
-            client,
-            kinds,
-            monotonic,
-        )
+        self._store, self._client, self._kinds, self._monotonic = (store, client, kinds, monotonic)
         self._refused: dict[Key, dict[tuple[str, str], _Refusal]] = {}
         # Plans of which the API server drops a field, with the fields that it keeps: applying again would not help.
         self._dropped: set[tuple[str, str]] = set()
@@ -88,13 +83,7 @@ class Children:
             body = await self._client.apply(
                 child.resource,
                 held.key.namespace,
-                manifest(
-                    child,
-                    digest,
-                    held,
-                    self._store.controllers[held.key.kind].resource,
-                    present,
-                ),
+                manifest(child, digest, held, self._store.controllers[held.key.kind].resource, present),
                 # A child that we have not seen must not exist: taking over a stranger's object of that name is
                 # refused. What others changed on a child of ours is put right.
                 force=present is not None,
@@ -121,36 +110,17 @@ class Children:
         fields = covers.owned_fields(body)
         path = covers.unowned(fields, child.body)
         if path is not None:
-            logger.warning(
-                "%s %s: the API server does not keep %s as applied",
-                child.resource.kind,
-                child.name,
-                path,
-            )
+            logger.warning("%s %s: the API server does not keep %s as applied", child.resource.kind, child.name, path)
             self._dropped.add((digest, covers.canonical(fields)))
 
-    def _taken(
-        self,
-        held: Held,
-        child: Child,
-        digest: str,
-        other: HeldChild,
-        refusal: _Refusal | None,
-    ) -> bool:
+    def _taken(self, held: Held, child: Child, digest: str, other: HeldChild, refusal: _Refusal | None) -> bool:
         if other.owner == held.key:
             return False  # of an earlier object of this name: it is being deleted, its end brings us here again
         owner = other.owner or "nobody"
         message = f"{child.resource.kind} {child.name} is there already and belongs to {owner}: remove or rename one"
         return self._refuse(held, child, digest, message, refusal)
 
-    def _refuse(
-        self,
-        held: Held,
-        child: Child,
-        digest: str,
-        message: str,
-        before: _Refusal | None,
-    ) -> bool:
+    def _refuse(self, held: Held, child: Child, digest: str, message: str, before: _Refusal | None) -> bool:
         same = before is not None and before.rejection.digest == digest
         wait = min(LONGEST_RETRY, before.wait * 2) if before is not None and same else FIRST_RETRY
         rejection = Rejection(child.resource, child.name, digest, message[:LONGEST_MESSAGE])
@@ -159,13 +129,7 @@ class Children:
         )
         if before is not None and before.rejection == rejection:
             return False
-        logger.warning(
-            "%s: %s %s was refused: %s",
-            held.key,
-            child.resource.kind,
-            child.name,
-            message,
-        )
+        logger.warning("%s: %s %s was refused: %s", held.key, child.resource.kind, child.name, message)
         return True
 
     def _withdraw(self, key: Key, wanted: Mapping[tuple[str, str], Child]) -> None:
@@ -180,14 +144,7 @@ class Children:
         try:
             await self._client.delete(record.resource, present.namespace, record.name, record.uid)
         except (NotFound, Conflict):
-            body = {
-                "metadata": {
-                    "uid": record.uid,
-                    "namespace": present.namespace,
-                    "name": record.name,
-                }
-            }
-            self._store.observe(record.resource, body, deleted=True)  # gone before us
+            self._store.lost(present)  # gone before us
             return True
         except KindMissing:
             await self._kinds.discover(self._client, {record.resource})
@@ -198,18 +155,11 @@ class Children:
 
 
 def manifest(
-    child: Child,
-    digest: str,
-    held: Held,
-    owner: Resource,
-    present: HeldChild | None = None,
+    child: Child, digest: str, held: Held, owner: Resource, present: HeldChild | None = None
 ) -> dict[str, Any]:
     """The body to apply: the plan's, with its name, its owner, its digest, and the uid of what is to be changed."""
     metadata = dict(child.body.get("metadata") or {})
-    metadata["annotations"] = {
-        **(metadata.get("annotations") or {}),
-        covers.ANNOTATION: digest,
-    }
+    metadata["annotations"] = {**(metadata.get("annotations") or {}), covers.ANNOTATION: digest}
     metadata |= {"name": child.name, "namespace": held.key.namespace}
     metadata["ownerReferences"] = [
         {

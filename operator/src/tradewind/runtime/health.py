@@ -29,10 +29,7 @@ async def start_metrics(port: int, metrics: Metrics) -> web.AppRunner:
     """Serve /metrics in Prometheus' text format."""
 
     async def answer(_request: web.Request) -> web.Response:
-        return web.Response(
-            body=metrics.text(),
-            headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
-        )
+        return web.Response(body=metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     app = web.Application()
     app.router.add_get("/metrics", answer)

@@ -42,8 +42,4 @@ def invalid_status(body: Mapping[str, Any], error: ValidationError, now: datetim
         "lastTransitionTime": since,
         "observedGeneration": generation,
     }
-    return status | {
-        "observedGeneration": generation,
-        "phase": "Invalid",
-        "conditions": [accepted, *conditions],
-    }
+    return status | {"observedGeneration": generation, "phase": "Invalid", "conditions": [accepted, *conditions]}

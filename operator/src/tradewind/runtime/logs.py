@@ -42,12 +42,7 @@ def set_up(form: str, level: str = "info") -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     kopf = logging.getLogger("kopf")
     kopf.setLevel(logging.WARNING)
-    for name in (
-        "kopf",
-        "kopf._cogs.aiokits.aiotasks",
-        "kopf._core.reactor.running",
-        "kopf._cogs.clients.api",
-    ):
+    for name in ("kopf", "kopf._cogs.aiokits.aiotasks", "kopf._core.reactor.running", "kopf._cogs.clients.api"):
         logging.getLogger(name).addFilter(_calm)
     handler.addFilter(lambda record: _calm(record) if record.name.startswith("kopf") else True)
     logging.getLogger("asyncio").setLevel(logging.WARNING)

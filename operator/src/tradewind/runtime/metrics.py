@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    generate_latest,
-)
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
 from tradewind.runtime.store import Key
@@ -36,10 +30,7 @@ class Metrics:
             registry=self.registry,
         )
         self._objects = Gauge(
-            "tradewind_objects",
-            "Objects by kind and phase.",
-            ["kind", "phase"],
-            registry=self.registry,
+            "tradewind_objects", "Objects by kind and phase.", ["kind", "phase"], registry=self.registry
         )
         self._reports = Counter(
             "tradewind_reports",
@@ -48,30 +39,17 @@ class Metrics:
             registry=self.registry,
         )
         self._reloads = Counter(
-            "tradewind_config_reloads",
-            "Readings of a changed configuration file.",
-            ["result"],
-            registry=self.registry,
+            "tradewind_config_reloads", "Readings of a changed configuration file.", ["result"], registry=self.registry
         )
-        self.active = Gauge(
-            "tradewind_active",
-            "1 on the replica that holds the lease.",
-            registry=self.registry,
-        )
+        self.active = Gauge("tradewind_active", "1 on the replica that holds the lease.", registry=self.registry)
         self._phases: dict[Key, str] = {}
 
     def watch_queue(self, depth: Callable[[], float], age: Callable[[], float]) -> None:
         """Show how many keys wait, and for how long the oldest does."""
-        Gauge(
-            "tradewind_queue_depth",
-            "Keys that wait for a worker.",
-            registry=self.registry,
-        ).set_function(depth)
-        Gauge(
-            "tradewind_queue_age_seconds",
-            "How long the oldest of them waits.",
-            registry=self.registry,
-        ).set_function(age)
+        Gauge("tradewind_queue_depth", "Keys that wait for a worker.", registry=self.registry).set_function(depth)
+        Gauge("tradewind_queue_age_seconds", "How long the oldest of them waits.", registry=self.registry).set_function(
+            age
+        )
 
     def request(self, verb: str, resource: str, code: int) -> None:
         """Count a request to the API server."""

@@ -13,27 +13,13 @@ from tradewind.core.timestamps import moment
 
 ACCELERATORS = ("nvidia.com/gpu", "google.com/tpu")
 # Reasons of a pod's status for an end that its program had no part in.
-LOST = frozenset(
-    {
-        "Evicted",
-        "NodeLost",
-        "NodeShutdown",
-        "Terminated",
-        "Preempting",
-        "Shutdown",
-        "NodeAffinity",
-    }
-)
+LOST = frozenset({"Evicted", "NodeLost", "NodeShutdown", "Terminated", "Preempting", "Shutdown", "NodeAffinity"})
 WAITING_IS_USUAL = frozenset({"ContainerCreating", "PodInitializing"})
 
 
 def pod_record(body: Mapping[str, Any]) -> PodRecord:
     """The record of a live pod. It does not fail on any body that the API server accepts."""
-    metadata, spec, status = (
-        body["metadata"],
-        body.get("spec") or {},
-        body.get("status") or {},
-    )
+    metadata, spec, status = (body["metadata"], body.get("spec") or {}, body.get("status") or {})
     conditions = {condition.get("type"): condition for condition in status.get("conditions") or ()}
     return PodRecord(
         name=metadata["name"],

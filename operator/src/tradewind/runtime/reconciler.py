@@ -16,15 +16,7 @@ from tradewind.core.controller import Controller, Surroundings
 from tradewind.core.covers import canonical
 from tradewind.core.plan import Observed, Plan, Resource
 from tradewind.kube.client import Client
-from tradewind.kube.errors import (
-    AlreadyExists,
-    KubeError,
-    NotFound,
-    NotLeader,
-    Rejected,
-    Retriable,
-    Unavailable,
-)
+from tradewind.kube.errors import AlreadyExists, KubeError, NotFound, NotLeader, Rejected, Retriable, Unavailable
 from tradewind.runtime import events
 from tradewind.runtime.children import Children
 from tradewind.runtime.invalid import invalid_status
@@ -197,11 +189,7 @@ class Reconciler:
         ]
         try:
             body = await world.client.replace_status(
-                resource,
-                held.key.namespace,
-                held.key.name,
-                str(held.version),
-                plan.status,
+                resource, held.key.namespace, held.key.name, str(held.version), plan.status
             )
         except Unavailable:
             memory.unsure = (wanted, about)
@@ -223,11 +211,7 @@ class Reconciler:
             except AlreadyExists:
                 pass
             except (Rejected, NotFound) as error:
-                logger.warning(
-                    "an Event about %s was refused: %s",
-                    event["regarding"]["name"],
-                    error,
-                )
+                logger.warning("an Event about %s was refused: %s", event["regarding"]["name"], error)
             memory.outbox.pop(0)
 
     def _resource(self, key: Key) -> Resource:

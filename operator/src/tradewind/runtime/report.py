@@ -36,19 +36,9 @@ class Endpoint:
     """The HTTPS server."""
 
     def __init__(
-        self,
-        store: Store,
-        reports: Reports,
-        callers: Callers,
-        metrics: Metrics,
-        ready: Callable[[], bool],
+        self, store: Store, reports: Reports, callers: Callers, metrics: Metrics, ready: Callable[[], bool]
     ) -> None:
-        self._store, self._reports, self._callers, self._ready = (
-            store,
-            reports,
-            callers,
-            ready,
-        )
+        self._store, self._reports, self._callers, self._ready = (store, reports, callers, ready)
         self._metrics = metrics
         self._plurals = {controller.model.plural: kind for kind, controller in store.controllers.items()}
         self._tls: Tls | None = None
@@ -89,10 +79,7 @@ class Endpoint:
             return _later(f"the API server could not check the token: {error}")
         pod = await self._known(sender)
         if pod is None or pod.owner != key or pod.namespace != key.namespace:
-            return _refuse(
-                403,
-                f"pod {sender.namespace}/{sender.name} does not work for {request.path}",
-            )
+            return _refuse(403, f"pod {sender.namespace}/{sender.name} does not work for {request.path}")
         held = self._store.get(key)
         if held is None:
             return _refuse(404, f"there is no {key}")
@@ -183,10 +170,7 @@ def _untimely(held: Held, pod: HeldPod, report: Report) -> web.Response | None:
         return _refuse(409, f"{held.key} is being deleted")
     own = pod.record.labels.get(ATTEMPT, "")
     if own.isdecimal() and report.attempt != int(own):
-        return _refuse(
-            409,
-            f"the pod is of attempt {own}, and the report speaks of attempt {report.attempt}",
-        )
+        return _refuse(409, f"the pod is of attempt {own}, and the report speaks of attempt {report.attempt}")
     status = held.body().get("status") or {}
     present = status.get("attempt")
     if isinstance(present, int) and report.attempt is not None and report.attempt < present:
@@ -205,10 +189,7 @@ def _untimely(held: Held, pod: HeldPod, report: Report) -> web.Response | None:
         return web.json_response({"written": True})  # our answer to this report was lost
     if report.compression is not None and ended == "Complete":
         told = report.compression.dump()["variants"]
-        if _same(
-            [row.get("digest") for row in told],
-            [row.get("digest") for row in status.get("variants") or ()],
-        ):
+        if _same([row.get("digest") for row in told], [row.get("digest") for row in status.get("variants") or ()]):
             return web.json_response({"written": True})
     return _refuse(409, f"{held.key} has ended: {ended}")
 

@@ -11,7 +11,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -26,7 +26,7 @@ from tradewind.runtime.pods import pod_record
 logger = logging.getLogger(__name__)
 
 PODS = Resource("", "v1", "Pod", "pods")
-REMEMBERED = 10_000  # uids of deleted objects, so that a late answer does not bring one back
+REMEMBERED = 10_000  # deleted objects, so that a late answer does not bring one back
 
 
 class Key(NamedTuple):
@@ -106,7 +106,9 @@ class Store:
         self._orphans_of: dict[Key, set[str]] = {}  # of children that lost their owner reference
         self._pods_of: dict[Key, set[str]] = {}
         self._dependents: dict[Key, set[Key]] = {}  # objects that name this one
-        self._gone: OrderedDict[str, None] = OrderedDict()
+        # Version at which an object was deleted. Later it can be there again: to the watch, one that lost our label is
+        # deleted, until our next apply.
+        self._gone: OrderedDict[str, int] = OrderedDict()
         self._fieldsets: WeakValueDictionary[str, Fieldset] = WeakValueDictionary()
 
     @property
@@ -158,11 +160,9 @@ class Store:
         """
         uid = body["metadata"]["uid"]
         if deleted:
-            self._gone[uid] = None
-            if len(self._gone) > REMEMBERED:
-                self._gone.popitem(last=False)
+            self._bury(uid, _version(body))
             return self._forget(resource, uid, Key(resource.kind, *_place(body)))
-        if uid in self._gone:
+        if _version(body) <= self._gone.get(uid, -1):
             return frozenset()
         if resource.group == GROUP and resource.kind in self.controllers:
             return self._observe_object(resource, body)
@@ -173,26 +173,40 @@ class Store:
     def listed(self, resource: Resource, uids: frozenset[str], version: int) -> frozenset[Key]:
         """Take in that a list at a version had exactly these uids: what is older and not in it was deleted."""
         touched: set[Key] = set()
-        if resource.group == GROUP and resource.kind in self.controllers:
-            for key, held in list(self._objects.items()):
-                if key.kind == resource.kind and held.uid not in uids and held.version <= version:
-                    touched |= self._forget(resource, held.uid, key)
-            return frozenset(touched)
-        things: Mapping[str, HeldPod | HeldChild] = self._pods if resource == PODS else self._children
-        for uid, thing in list(things.items()):
-            if uid in uids or thing.version > version:
-                continue
-            if isinstance(thing, HeldPod) or thing.record.resource == resource:
-                touched |= self._forget(
-                    resource,
-                    uid,
-                    Key(resource.kind, thing.namespace, thing.record.name),
-                )
+        for uid, held_version, key in self._all(resource):
+            if uid not in uids and held_version <= version:
+                self._bury(uid, version)
+                touched |= self._forget(resource, uid, key)
         return frozenset(touched)
 
     def drop(self, resource: Resource) -> frozenset[Key]:
-        """Forget a kind that is not served any more."""
-        return self.listed(resource, frozenset(), 1 << 127)
+        """Forget a kind that is not served any more; if it is served again, its objects may be there again."""
+        touched: set[Key] = set()
+        for uid, _, key in self._all(resource):
+            touched |= self._forget(resource, uid, key)
+        return frozenset(touched)
+
+    def lost(self, child: HeldChild) -> None:
+        """Note that there is no such child any more, though no watch showed it yet."""
+        self._bury(child.record.uid, child.version)
+        resource = child.record.resource
+        self._forget(resource, child.record.uid, Key(resource.kind, child.namespace, child.record.name))
+
+    def _bury(self, uid: str, version: int) -> None:
+        self._gone[uid] = version
+        if len(self._gone) > REMEMBERED:
+            self._gone.popitem(last=False)
+
+    def _all(self, resource: Resource) -> list[tuple[str, int, Key]]:
+        """Everything of a kind: uid, version, place."""
+        if resource.group == GROUP and resource.kind in self.controllers:
+            return [(held.uid, held.version, key) for key, held in self._objects.items() if key.kind == resource.kind]
+        things: Mapping[str, HeldPod | HeldChild] = self._pods if resource == PODS else self._children
+        return [
+            (uid, thing.version, Key(resource.kind, thing.namespace, thing.record.name))
+            for uid, thing in things.items()
+            if isinstance(thing, HeldPod) or thing.record.resource == resource
+        ]
 
     def deleting(self, child: HeldChild) -> None:
         """Note that a child's deletion was accepted, until the watch shows its end."""
@@ -209,10 +223,7 @@ class Store:
         if old is not None and old.version >= version:
             return frozenset()
         generation = int(metadata.get("generation") or 0)
-        same_spec = old is not None and (old.uid, old.generation) == (
-            metadata["uid"],
-            generation,
-        )
+        same_spec = old is not None and (old.uid, old.generation) == (metadata["uid"], generation)
         references = old.references if old is not None and same_spec else self._references(resource, body)
         held = Held(
             key=key,
@@ -238,11 +249,7 @@ class Store:
 
     def _refer(self, key: Key, old: tuple[Reference, ...], new: tuple[Reference, ...]) -> None:
         for reference in old:
-            _discard(
-                self._dependents,
-                Key(reference.kind, key.namespace, reference.name),
-                key,
-            )
+            _discard(self._dependents, Key(reference.kind, key.namespace, reference.name), key)
         for reference in new:
             self._dependents.setdefault(Key(reference.kind, key.namespace, reference.name), set()).add(key)
 
@@ -260,7 +267,7 @@ class Store:
             owner_uid=owner_uid,
             digest=covers.applied_digest(body),
             deleting=bool(metadata.get("deletionTimestamp")) or (old is not None and old.record.deleting),
-            created=moment(metadata.get("creationTimestamp")) or datetime.min,
+            created=moment(metadata.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
             seen=self._observe[resource](body),
         )
         owner = _controller_key(metadata) or _labelled(metadata)
@@ -280,20 +287,12 @@ class Store:
 
     def _observe_pod(self, body: Mapping[str, Any]) -> frozenset[Key]:
         metadata = body["metadata"]
-        uid, version, old = (
-            metadata["uid"],
-            _version(body),
-            self._pods.get(metadata["uid"]),
-        )
+        uid, version, old = (metadata["uid"], _version(body), self._pods.get(metadata["uid"]))
         if old is not None and old.version >= version:
             return frozenset()
         owner, record = _labelled(metadata), pod_record(body)
         self._pods[uid] = HeldPod(
-            metadata["namespace"],
-            version,
-            owner,
-            moment(metadata.get("creationTimestamp")),
-            record,
+            metadata["namespace"], version, owner, moment(metadata.get("creationTimestamp")), record
         )
         if owner is not None:
             self._pods_of.setdefault(owner, set()).add(uid)
@@ -348,10 +347,7 @@ def _compact(body: Mapping[str, Any]) -> bytes:
 
 
 def _controller_uid(metadata: Mapping[str, Any]) -> str | None:
-    return next(
-        (owner["uid"] for owner in metadata.get("ownerReferences") or () if owner.get("controller")),
-        None,
-    )
+    return next((owner["uid"] for owner in metadata.get("ownerReferences") or () if owner.get("controller")), None)
 
 
 def _controller_key(metadata: Mapping[str, Any]) -> Key | None:
