@@ -10,15 +10,27 @@ from e2e.cluster import packages
 from e2e.cluster.places import cache
 
 
-def buildah() -> list[str | Path]:
-    """The beginning of a command line."""
-    packages.require(*packages.IMAGES)
+def _folders() -> tuple[Path, Path]:
     root = cache() / "buildah"
     # What is mounted now must not outlive a boot, so it lies under /run.
     run = Path("/run/tradewind-buildah") / hashlib.sha256(str(root).encode()).hexdigest()[:12]
     root.mkdir(parents=True, exist_ok=True)
     run.mkdir(parents=True, exist_ok=True)
+    return root, run
+
+
+def buildah() -> list[str | Path]:
+    """The beginning of a command line."""
+    packages.require(*packages.IMAGES)
+    root, run = _folders()
     return [packages.program("buildah") or "buildah", "--root", root, "--runroot", run, "--storage-driver", "overlay"]
+
+
+def storage(name: str) -> str:
+    """An image of the storage as skopeo calls it."""
+    packages.require(*packages.IMAGES)
+    root, run = _folders()
+    return f"containers-storage:[overlay@{root}+{run}]{name}"
 
 
 def image_id(name: str) -> str | None:

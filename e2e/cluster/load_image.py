@@ -7,15 +7,15 @@ import json
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
 from e2e.cluster.binaries import binary
-from e2e.cluster.buildah import buildah
+from e2e.cluster.buildah import storage
 from e2e.cluster.oci import blob_path, manifest_of, reference, slug
-from e2e.cluster.places import RUN, cache, locked, logs
+from e2e.cluster.places import RUN, cache, logs
 from e2e.cluster.progress import Failed, run, run_long, say
+from e2e.cluster.record import Record
 
 SOCKET = RUN / "containerd" / "containerd.sock"
 NAMESPACE = "k8s.io"
@@ -39,12 +39,9 @@ def load_layout(name: str, layout: Path) -> None:
     if digests().get(target) == manifest["digest"]:
         say(f"image {name}: already in the cluster")
         return
-    there = set(ctr("content", "ls", "--quiet").split())
+    there = _content()
     parts = json.loads(blob_path(layout, manifest["digest"]).read_text())
     blobs = [manifest, parts["config"], *(layer for layer in parts["layers"] if layer["digest"] not in there)]
-    hollow = [blob["digest"] for blob in blobs if not _is_whole(layout, blob)]
-    if hollow:
-        raise Incomplete(f"{layout} lacks {', '.join(hollow)}")
     megabytes = sum(blob["size"] for blob in blobs) / 1e6
     say(f"image {name}: loading {len(blobs) - 2} of {len(parts['layers'])} layers, {megabytes:.0f} MB")
     index = {**manifest, "annotations": {"io.containerd.image.name": target, "org.opencontainers.image.ref.name": target.rpartition(":")[2]}}
@@ -60,10 +57,6 @@ def load_layout(name: str, layout: Path) -> None:
         raise Failed(f"importing {name} failed:\n{output.decode(errors='replace')[-3000:]}")
     if digests().get(target) != manifest["digest"]:
         raise Failed(f"containerd imported {name}, but not as {target}:\n{output.decode(errors='replace')[-3000:]}")
-
-
-class Incomplete(Exception):
-    """A layout no longer has a layer that containerd lacks; it must be written again."""
 
 
 def _write_archive(pipe: IO[bytes], descriptor: dict[str, Any], layout: Path, digests: set[str]) -> None:
@@ -101,55 +94,22 @@ def load_image(name: str, source: Path | None = None) -> None:
 
 def load_built(name: str) -> None:
     """Import the image of that name from buildah's storage."""
-    layout = cache() / "images" / "layouts" / slug(name)
-    with locked(layout.with_suffix(".lock")):
-        _export(name, layout)
-        try:
-            load_layout(name, layout)
-        except Incomplete:
-            # containerd's store is a new one: what was emptied here is needed again.
-            for path in _hollow_blobs(layout):
-                path.unlink()
-            _export(name, layout)
-            load_layout(name, layout)
-        _empty(layout)
+    store = Record().get("image-store", "containerd")
+    if not store:
+        raise Failed("the cluster is not up: run `python3 -m e2e.cluster up`")
+    have = Path(store.about["path"]) / "io.containerd.content.v1.content" / "blobs"
+    with tempfile.TemporaryDirectory(dir=cache(), prefix=".layout-") as folder:
+        layout = Path(folder)
+        (layout / "blobs" / "sha256").mkdir(parents=True)
+        # A layer that is in the layout is not written again, and what containerd has may as well lie there.
+        for digest in _content():
+            blob_path(layout, digest).symlink_to(have / digest.replace(":", "/"))
+        # Without compression: that would take longer than all the rest, and buildah itself can't leave it out here.
+        command = ["skopeo", "copy", "--dest-oci-accept-uncompressed-layers", storage(reference(name)), f"oci:{layout}:latest"]
+        run_long(f"image {name}: reading new layers", command, logs() / f"export-{slug(name)}.log")
+        load_layout(name, layout)
 
 
-def _export(name: str, layout: Path) -> None:
-    layout.mkdir(parents=True, exist_ok=True)
-    # Else the layout would collect every image that ever had this name.
-    (layout / "index.json").unlink(missing_ok=True)
-    # Compression would take longer than all the rest, and nothing leaves this machine.
-    command = [*buildah(), "push", "--disable-compression", reference(name), f"oci:{layout}:latest"]
-    run_long(f"image {name}: writing new layers", command, logs() / f"push-{slug(name)}.log")
-
-
-def _is_whole(layout: Path, blob: dict[str, Any]) -> bool:
-    path = blob_path(layout, blob["digest"])
-    return path.exists() and not _is_hollow(path)
-
-
-def _is_hollow(path: Path) -> bool:
-    status = path.stat()
-    return status.st_size > 0 and status.st_blocks == 0
-
-
-def _hollow_blobs(layout: Path) -> Iterator[Path]:
-    yield from (path for path in (layout / "blobs" / "sha256").iterdir() if _is_hollow(path))
-
-
-def _empty(layout: Path) -> None:
-    """Give back the disk space of layers that containerd has now: a hole of the same size tells buildah not to write it again."""
-    manifest = json.loads(blob_path(layout, manifest_of(layout)["digest"]).read_text())
-    wanted = {layer["digest"].partition(":")[2] for layer in manifest["layers"]}
-    kept = {manifest["config"]["digest"].partition(":")[2], manifest_of(layout)["digest"].partition(":")[2]}
-    for path in (layout / "blobs" / "sha256").iterdir():
-        if path.name in wanted:
-            size = path.stat().st_size
-            if size > 4096:  # a smaller one may be kept within its inode and look like a hole
-                hole = path.with_suffix(".hole")
-                with hole.open("wb") as file:
-                    file.truncate(size)
-                hole.rename(path)
-        elif path.name not in kept:
-            path.unlink()
+def _content() -> set[str]:
+    """The digests of all blobs in containerd."""
+    return set(ctr("content", "ls", "--quiet").split())

@@ -15,6 +15,7 @@ PROGRAMS = {
     "runc": "runc",
     "containernetworking-plugins": "/usr/lib/cni/ptp",
     "buildah": "buildah",
+    "skopeo": "skopeo",
     "debootstrap": "debootstrap",
     "busybox-static": "/bin/busybox",
     "iproute2": "ip",
@@ -26,7 +27,7 @@ PROGRAMS = {
 }
 CONTROL_PLANE = ("etcd-server", "openssl")
 NODE = ("runc", "containernetworking-plugins", "busybox-static", "iproute2", "nftables", "conntrack", "socat")
-IMAGES = ("buildah", "debootstrap")
+IMAGES = ("buildah", "skopeo", "debootstrap")
 _PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 
 
