@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from tradewind.api.report import Report
 from tradewind.core.conditions import Reason, Verdict, holds
@@ -30,8 +32,48 @@ _WHY_IT_ENDED = (Reason.INTERRUPTED, Reason.RETRYING, Reason.SOURCE_CHANGED)
 
 
 def plan(job: Job, observed: Observed, surroundings: Surroundings, now: datetime) -> Plan:
-    """Decide the next step of the job."""
-    this = View(job, observed, surroundings, whole(now))
+    """Decide the next step of the job.
+
+    A job that waited for another is told of again when it runs, not also when its pods are made: one write less for
+    every pipeline. Pods that don't start within the grace are told of.
+    """
+    begun = _begun(job, observed)
+    decided = _decide(View(begun or job, observed, surroundings, whole(now)))
+    waited, age = job.item.status.phase == "Waiting", timedelta(0)
+    if begun is not None and begun.item.status.start_time is not None:
+        age = whole(now) - (moment(begun.item.status.start_time) or whole(now))
+    if waited and decided.status.get("phase") == "Starting" and age < PENDING_GRACE:
+        rest = (PENDING_GRACE - age).total_seconds()
+        return replace(decided, status=job.item.status.dump(), events=(), requeue_after=rest)
+    return decided
+
+
+def _begun(job: Job, observed: Observed) -> Job | None:
+    """The job as its first attempt's RayJob shows it, where that was made and the status does not say so yet."""
+    status, item = job.item.status, job.item
+    if status.attempt is not None or job.further is None:
+        return None
+    name = attempt_name(item.kind, item.metadata.name, 1)
+    record = observed.children.get((RAY_JOB.kind, name))
+    if record is None or record.deleting:
+        return None
+    started = _started(job, name, 1, record.created)
+    return replace(job, item=item.model_copy(update={"status": status.model_copy(update=started)}), program=job.further)
+
+
+def _started(job: Job, name: str, number: int, now: datetime) -> dict[str, Any]:
+    """The status fields of an attempt that starts."""
+    return {
+        "attempt": number,
+        "ray_job_name": name,
+        "start_time": job.item.status.start_time or stamp(now),
+        "pool": job.choice,
+        **(job.started or {}),
+    }
+
+
+def _decide(this: View) -> Plan:
+    job = this.job
     if this.finished:
         return _finished(this)
     if this.report is not None and this.report.final and (end := _reported_end(this, this.report)) is not None:
@@ -125,13 +167,7 @@ def _between_attempts(this: View, program: Callable[[int], Program]) -> Plan:
         )
         verdict = _idle(this, verdict)
         return settle(this, {}, unfinished(this, verdict), children=(this.policy,), requeue=_seconds(patience))
-    started = {
-        "attempt": number,
-        "ray_job_name": name,
-        "start_time": this.status.start_time or stamp(this.now),
-        "pool": this.job.choice,
-        **(this.job.started or {}),
-    }
+    started = _started(this.job, name, number, this.now)
     checkpoint = this.status.last_checkpoint
     since = f" from the checkpoint at step {checkpoint.step}" if checkpoint and number > 1 else ""
     verdict = Verdict("Running", "False", Reason.STARTING, f"Attempt {number} starts{since}.")

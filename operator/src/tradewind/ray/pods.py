@@ -81,7 +81,9 @@ def _container(program: Program, group: Group) -> dict[str, Any]:
         {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108 -- Ray's object store
     ]
     for index, claim in enumerate(program.claims):
-        mounts.append({"name": f"pvc-{index}", "mountPath": f"{PVC_ROOT}/{claim.name}", "readOnly": claim.read_only})
+        # KubeRay writes the RayJob back without zero values, which takes them from us: none is said.
+        access = {"readOnly": True} if claim.read_only else {}
+        mounts.append({"name": f"pvc-{index}", "mountPath": f"{PVC_ROOT}/{claim.name}", **access})
     if program.working_dir:
         mounts.append({"name": "workingdir", "mountPath": WORKING_DIR, "readOnly": True})
     return {
