@@ -1,0 +1,130 @@
+"""The rights that the manifests grant are those that an operator uses on a real API server: none missing, none left."""
+
+from __future__ import annotations
+
+import datetime
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import yaml
+
+from e2e.audit import OPERATOR, requests
+from e2e.cluster.apiserver import ApiServer
+from tests.apiserver.process import OperatorProcess, until
+from tests.packaging.conftest import NAMESPACE, ROOT, Manifest, find, kustomization
+from tradewind.core.labels import labels
+from tradewind.runtime.certificates import make
+
+USER = "users"
+ENTRYPOINT = """
+apiVersion: tradewind.dev/v1alpha1
+kind: TrainingJob
+metadata: {name: digits}
+spec:
+  entrypoint: {argv: [python, train.py]}
+  output: {storageUri: pvc://claim/model}
+"""
+SERVICE = """
+apiVersion: tradewind.dev/v1alpha1
+kind: ModelDeployment
+metadata: {name: digits}
+spec:
+  model: {storageUri: pvc://claim/model.onnx}
+  alerts: [{name: missing, type: ReplicasMissing}]
+"""
+# Made by someone who gave them our labels and our object as their owner: not planned, so they are deleted.
+UNPLANNED = {
+    "RayJob": ("ray.io/v1", {"rayClusterSpec": {"headGroupSpec": {"template": {"spec": {"containers": []}}}}}),
+    "NetworkPolicy": ("networking.k8s.io/v1", {"podSelector": {}}),
+    "InferenceService": ("serving.kserve.io/v1beta1", {"predictor": {}}),
+    "PrometheusRule": ("monitoring.coreos.com/v1", {"groups": []}),
+}
+
+
+@pytest.fixture
+def operator(server: ApiServer, tmp_path: Path) -> Iterator[OperatorProcess]:
+    """An operator with the rights and the configuration of manifests/base."""
+    server.kubectl("apply", "--server-side", "-k", str(ROOT / "manifests" / "base"))
+    (tmp_path / "tls").mkdir()
+    for name, content in make(["localhost"], datetime.datetime.now(datetime.UTC)).items():
+        (tmp_path / "tls" / name).write_bytes(content)
+    config = find(kustomization("manifests/base"), "ConfigMap", "tradewind")["data"]["config.yaml"]
+    (tmp_path / "config.yaml").write_text(config)
+    kubeconfig = server.kubeconfig_for(NAMESPACE, "tradewind-operator")
+    process = OperatorProcess(kubeconfig, tmp_path / "config.yaml", tmp_path / "tls", tmp_path / "operator.log")
+    yield process.start().wait_ready()
+    process.stop()
+
+
+def _granted() -> set[tuple[str, str]]:
+    rights = set()
+    for document in kustomization("manifests/base"):
+        if document["kind"] in ("Role", "ClusterRole") and document["metadata"]["name"] == "tradewind-operator":
+            for rule in document["rules"]:
+                rights |= {(resource, verb) for resource in rule["resources"] for verb in rule["verbs"]}
+    return rights
+
+
+def _used(log: Path) -> set[tuple[str, str]]:
+    rights = set()
+    for request in requests(log, OPERATOR):
+        assert request.code != 403, request
+        if not request.resource:
+            continue  # discovery, which everyone may
+        rights.add((request.resource, request.verb))
+        if request.verb == "patch" and request.code == 201:
+            # An apply of what was not there: both rights were asked for.
+            rights.add((request.resource, "create"))
+    return rights
+
+
+def _unplanned(kind: str, owner: Manifest) -> Manifest:
+    version, spec = UNPLANNED[kind]
+    reference = {key: owner[key] for key in ("apiVersion", "kind")}
+    reference |= {key: owner["metadata"][key] for key in ("name", "uid")} | {"controller": True}
+    metadata = {"name": "unplanned", "labels": labels(owner["kind"], "digits"), "ownerReferences": [reference]}
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def test_the_rights_are_those_that_are_used(server: ApiServer, operator: OperatorProcess, tmp_path: Path) -> None:
+    server.kubectl("create", "namespace", USER)
+    for manifest, plural in ((ENTRYPOINT, "trainingjobs"), (SERVICE, "modeldeployments")):
+        server.kubectl("apply", "-n", USER, "-f", "-", stdin=manifest)
+        until(partial(_phase, server, plural), f"{plural} get no status")
+        owner = yaml.safe_load(server.kubectl("get", plural, "digits", "-n", USER, "-o", "yaml"))
+        kinds = ("RayJob", "NetworkPolicy") if plural == "trainingjobs" else ("InferenceService", "PrometheusRule")
+        for kind in kinds:
+            server.kubectl("create", "-n", USER, "-f", "-", stdin=yaml.safe_dump(_unplanned(kind, owner)))
+            until(partial(_gone, server, kind), f"the {kind} that nobody planned is still there")
+    compression = (ROOT / "manifests" / "examples" / "digits.yaml").read_text().split("---")
+    (example,) = (text for text in compression if "kind: CompressionJob" in text)
+    server.kubectl("apply", "-n", USER, "-f", "-", stdin=example.replace("namespace: digits", f"namespace: {USER}"))
+    until(partial(_phase, server, "compressionjobs"), "the compression gets no status")
+    _report(operator.report_port, tmp_path / "tls" / "ca.crt")
+    operator.stop()  # a watch is written down at its end
+    until(lambda: ("trainingjobs", "watch") in _used(server.audit_log), "the audit log lacks the watches")
+    assert _used(server.audit_log) == _granted()
+
+
+def _phase(server: ApiServer, plural: str) -> str:
+    return server.kubectl("get", plural, "digits", "-n", USER, "-o", "jsonpath={.status.phase}")
+
+
+def _gone(server: ApiServer, kind: str) -> bool:
+    return not server.kubectl("get", kind, "unplanned", "-n", USER, "--ignore-not-found")
+
+
+def _report(port: int, ca: Path) -> None:
+    """A report with a token of nobody's, which the operator asks the API server about."""
+    url = f"https://localhost:{port}/apis/tradewind.dev/v1alpha1/namespaces/{USER}/trainingjobs/digits/status"
+    # Three parts, as a token has.
+    headers = {"Authorization": "Bearer " + ".".join(["e30"] * 3), "Content-Type": "application/json"}
+    call = urllib.request.Request(url, data=b'{"attempt": 1}', headers=headers, method="POST")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(call, timeout=20, context=ssl.create_default_context(cafile=ca))
+    assert refused.value.code == 401
