@@ -24,14 +24,14 @@ def allowed_memory(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int:
 
 
 def refuse_more_memory() -> None:
-    """From now on an allocation beyond the allowed memory fails, and with it one request or the loading of the model.
+    """From now on a model or a request that asks for more than all the allowed memory fails, and nothing else does.
 
-    Without this the kernel grants it, and kills the process with all that it is answering when the memory is touched.
+    Without this the kernel may grant it, and when it is touched kill the process with all that it is answering. What it
+    has reserved so far is left out, so that the kernel's limit is always met before this one by what is really used.
     """
-    pages = [int(field) for field in Path("/proc/self/statm").read_text().split()]
-    resident, data = (number * os.sysconf("SC_PAGE_SIZE") for number in (pages[1], pages[5]))
+    data = int(Path("/proc/self/statm").read_text().split()[5]) * os.sysconf("SC_PAGE_SIZE")
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    soft = data + max(0, allowed_memory() - resident)
+    soft = data + allowed_memory()
     resource.setrlimit(resource.RLIMIT_DATA, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
 

@@ -16,7 +16,6 @@ import orjson
 from tradewind_server import __version__, metrics, v1, v2
 from tradewind_server.model import OnnxModel
 from tradewind_server.refusal import (
-    BadRequest,
     Encoded,
     Failed,
     MethodNotAllowed,
@@ -33,14 +32,14 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
-Answer = Callable[[OnnxModel, Mapping[bytes, bytes], bytes], Awaitable[tuple[bytes, Headers]]]
+Answer = Callable[[OnnxModel, Mapping[bytes, bytes], bytes, int], Awaitable[tuple[bytes, Headers]]]
 
 JSON: Headers = [(b"content-type", b"application/json")]
 METRICS: Headers = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
 # Bodies of requests that are not answered yet may take this many times the limit of one.
 _PENDING_BODIES = 4
-# An object or list takes 60 bytes or more of memory for two in the text.
-_MAX_BRACKETS = 1_000_000
+# A value takes 2 bytes of JSON or more, but about a hundred of memory: as many are allowed as fill a body in 16 each.
+_BYTES_OF_A_VALUE = 16
 
 
 class Disconnected(Exception):
@@ -148,11 +147,7 @@ class Application:
                 raise Unavailable(f"model {shown(model)} is not ready: {self.model.reason}")
             headers = dict(scope["headers"])
             body = await _read(headers, receive, self.max_body_bytes, hold)
-            if body.count(b"[") + body.count(b"{") > _MAX_BRACKETS and v2.JSON_LENGTH not in headers:
-                raise BadRequest(
-                    f"more than {_MAX_BRACKETS} lists in a body: send v2 with a flat list or binary tensors"
-                )
-            reply, reply_headers = await answer(self.model, headers, body)
+            reply, reply_headers = await answer(self.model, headers, body, self.max_body_bytes // _BYTES_OF_A_VALUE)
             code = 200
         except Refusal as refusal:
             code, reply, reply_headers = _refused(refusal)

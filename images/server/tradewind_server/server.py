@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import time
@@ -97,6 +98,9 @@ class Server(kserve.ModelServer):  # type: ignore[misc]  # kserve carries no typ
 async def _load(model: OnnxModel, rest: RestServer) -> int:
     try:
         await asyncio.to_thread(model.load)
+        # What there is now stays: the collector need not look at it again while requests are answered.
+        gc.collect()
+        gc.freeze()
         return 0
     except Unservable as error:
         reason = f"model {model.name} can't be served: {error}"

@@ -22,10 +22,10 @@ LABEL, PROBABILITIES = "label", "probabilities"
 
 
 async def answer(
-    model: OnnxModel, headers: Mapping[bytes, bytes], body: bytes
+    model: OnnxModel, headers: Mapping[bytes, bytes], body: bytes, max_values: int
 ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     """The response's body, and its headers besides content-length."""
-    columns = _columns(model, parse(body))
+    columns = _columns(model, parse(memoryview(body), max_values))
     feeds = {name: from_json(spec, columns[name], model.max_rows) for name, spec in model.inputs.items()}
     outputs = dict(zip(model.outputs, await model.infer(feeds, list(model.outputs)), strict=True))
     document = _classes(model, outputs) if _is_classifier(model) else {"predictions": _rows(outputs)}

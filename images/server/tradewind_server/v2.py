@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import orjson
 
 from tradewind_server.model import OnnxModel
@@ -39,19 +40,22 @@ def _described(spec: TensorSpec) -> dict[str, Any]:
 
 
 async def answer(
-    model: OnnxModel, headers: Mapping[bytes, bytes], body: bytes
+    model: OnnxModel, headers: Mapping[bytes, bytes], body: bytes, max_values: int
 ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     """The response's body, and its headers besides content-length."""
     json_length = _json_length(headers.get(JSON_LENGTH), len(body))
-    request = parse(body if json_length == len(body) else memoryview(body)[:json_length])
+    request = parse(memoryview(body)[:json_length], max_values)
     feeds = _feeds(model, request.get("inputs"), memoryview(body)[json_length:])
     wanted = _wanted(model, request)
     outputs = await model.infer(feeds, list(wanted))
     return _response(model, request.get("id"), wanted, outputs)
 
 
-def parse(text: bytes | memoryview) -> dict[str, Any]:
-    """A JSON object."""
+def parse(text: memoryview, max_values: int) -> dict[str, Any]:
+    """A JSON object of no more values than that: their memory is a multiple of their text."""
+    # A value takes at least a character and a comma.
+    if len(text) > 2 * max_values and _values(text) > max_values:
+        raise BadRequest(f"more than {max_values} values as JSON: use binary tensors, or raise --max_body_bytes")
     try:
         document = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -60,6 +64,12 @@ def parse(text: bytes | memoryview) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise BadRequest(f"the body must be a JSON object, got {shown(document)}")
     return document
+
+
+def _values(text: memoryview) -> int:
+    """At most so many values are in the text."""
+    characters = np.frombuffer(text, dtype=np.uint8)
+    return sum(int(np.count_nonzero(characters == character)) for character in b",:{") + 1
 
 
 def _json_length(header: bytes | None, length: int) -> int:
