@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import sys
 from pathlib import Path
@@ -15,14 +16,23 @@ from e2e.cluster.progress import Failed, say
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python3 -m e2e.cluster", description="A whole Kubernetes on this Linux machine, without Docker.")
+    parser = argparse.ArgumentParser(
+        prog="python3 -m e2e.cluster", description="A whole Kubernetes on this Linux machine, without Docker."
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     build = commands.add_parser("build", help="build the programs that the cache lacks (all, or by name)")
     build.add_argument("targets", nargs="*", metavar="TARGET")
 
     up = commands.add_parser("up", help="start the cluster, or say that it is up")
-    up.add_argument("--with", dest="extras", action="append", default=[], choices=cluster.EXTRAS, help="also run this; may be repeated")
+    up.add_argument(
+        "--with",
+        dest="extras",
+        action="append",
+        default=[],
+        choices=cluster.EXTRAS,
+        help="also run this; may be repeated",
+    )
 
     down = commands.add_parser("down", help="stop the cluster and remove its state; caches stay")
     down.add_argument("--all", action="store_true", help="also remove the store of the cluster's images")
@@ -43,11 +53,15 @@ def _parser() -> argparse.ArgumentParser:
 
     load = commands.add_parser("load-image", help="load an image into the cluster")
     load.add_argument("name")
-    load.add_argument("source", type=Path, nargs="?", help="an OCI layout or archive; default: what build-image made under that name")
+    load.add_argument(
+        "source", type=Path, nargs="?", help="an OCI layout or archive; default: what build-image made under that name"
+    )
 
     server = commands.add_parser("apiserver", help="run only etcd and an API server in the foreground, for tests")
     server.add_argument("--controller-manager", action="store_true")
-    server.add_argument("--install", action="append", default=[], metavar="NAME", help="definitions: kuberay, kserve, prometheus")
+    server.add_argument(
+        "--install", action="append", default=[], metavar="NAME", help="definitions: kuberay, kserve, prometheus"
+    )
     return parser
 
 
@@ -58,10 +72,8 @@ def _apiserver(controller_manager: bool, definitions: list[str]) -> None:
         server.install(*definitions)
         print(server.kubeconfig, flush=True)
         say(f"API server at {server.url}; Ctrl-C ends it")
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             signal.pause()
-        except KeyboardInterrupt:
-            pass
 
 
 def _answer(options: argparse.Namespace) -> None:

@@ -29,6 +29,7 @@ from e2e.cluster.progress import Failed
 from e2e.cluster.record import start_time
 
 _PREFIX = "tradewind-apiserver-"
+_SHARED = Path("/dev/shm")  # noqa: S108 - what is made there is made by mkdtemp
 _ATTEMPTS = 3  # another process may take a port between our looking and our using
 
 
@@ -93,7 +94,7 @@ class ApiServer:
     def apply(self, manifest: str | Path) -> None:
         """Server-side apply of a file, a folder or the text of a manifest."""
         options = ("apply", "--server-side", "--force-conflicts", "-f")
-        if isinstance(manifest, Path) or "\n" not in manifest and Path(manifest).exists():
+        if isinstance(manifest, Path) or ("\n" not in manifest and Path(manifest).exists()):
             self.kubectl(*options, str(manifest))
             return
         self.kubectl(*options, "-", stdin=manifest)
@@ -128,8 +129,8 @@ class ApiServer:
     def _start(self) -> None:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_memory()))
         (folder / "owner").write_text(json.dumps([os.getpid(), start_time(os.getpid())]))
-        ports = free_ports(4)
-        plane = ControlPlane(folder, "127.0.0.1", *ports, volatile=True)
+        port, etcd, peer, controllers = free_ports(4)
+        plane = ControlPlane(folder, "127.0.0.1", port, etcd, peer, controllers_port=controllers, volatile=True)
         self._plane = plane
         client = f"http://127.0.0.1:{plane.etcd_port}"
         self._spawn("etcd", plane.etcd())
@@ -152,13 +153,12 @@ class ApiServer:
 
 def _memory() -> Path | None:
     """A file system in memory where there is one: etcd waits for its disk."""
-    shared = Path("/dev/shm")
-    return shared if os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > 2 << 30 else None
+    return _SHARED if os.access(_SHARED, os.W_OK) and shutil.disk_usage(_SHARED).free > 2 << 30 else None
 
 
 def _sweep() -> None:
     """Remove the folders of test servers whose process was killed."""
-    for base in {Path("/dev/shm"), Path(tempfile.gettempdir())}:
+    for base in {_SHARED, Path(tempfile.gettempdir())}:
         for folder in base.glob(f"{_PREFIX}*"):
             try:
                 pid, start = json.loads((folder / "owner").read_text())

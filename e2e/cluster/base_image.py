@@ -1,4 +1,4 @@
-"""A stand-in for `python:3.11-slim-bookworm` where no registry can be reached: Debian's own packages, by debootstrap."""
+"""A stand-in for `python:3.11-slim-bookworm` where no registry can be reached: Debian's own packages."""
 
 from __future__ import annotations
 
@@ -41,7 +41,15 @@ def _make(name: str) -> None:
     downloads.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache(), prefix=".base-") as folder:
         root = Path(folder) / "root"
-        command = ["debootstrap", "--variant=minbase", f"--cache-dir={downloads}", f"--include={PACKAGES}", "bookworm", root, mirror()]
+        command: list[str | Path] = [
+            "debootstrap",
+            "--variant=minbase",
+            f"--cache-dir={downloads}",
+            f"--include={PACKAGES}",
+            "bookworm",
+            root,
+            mirror(),
+        ]
         run_long("the base image: Debian and Python", command, logs() / "debootstrap.log")
         _tidy(root)
         context = Path(folder) / "context"
@@ -49,12 +57,22 @@ def _make(name: str) -> None:
         # The nodes in /dev belong to whoever runs a container.
         run("tar", "-C", root, "--exclude=./dev/*", "-cf", context / "root.tar", ".")
         (context / "Dockerfile").write_text(_DOCKERFILE)
-        run_long(f"committing {name}", [*buildah(), "bud", "--isolation=chroot", "-t", name, context], logs() / "base-image.log")
+        run_long(
+            f"committing {name}",
+            [*buildah(), "bud", "--isolation=chroot", "-t", name, context],
+            logs() / "base-image.log",
+        )
 
 
 def _tidy(root: Path) -> None:
     """Take out what only the installation needed, and put Python where the public image has it."""
-    for pattern in ("var/cache/apt/archives/*.deb", "var/lib/apt/lists/*", "var/log/*", "etc/resolv.conf", "etc/hostname"):
+    for pattern in (
+        "var/cache/apt/archives/*.deb",
+        "var/lib/apt/lists/*",
+        "var/log/*",
+        "etc/resolv.conf",
+        "etc/hostname",
+    ):
         for path in root.glob(pattern):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     for path in root.glob("usr/lib/python3.*/EXTERNALLY-MANAGED"):

@@ -28,6 +28,7 @@ class Tool:
 
     @property
     def folder(self) -> Path:
+        """The folder of its go.mod."""
         return TOOLS / self.name
 
     @property
@@ -70,7 +71,9 @@ OWNER = {program: tool for tool in TOOLS_BY_NAME.values() for program in tool.pr
 
 def key(tool: Tool, folder: Path | None = None) -> str:
     """The hash of everything that a build of this tool depends on."""
-    files = sorted(path for path in (folder or tool.folder).iterdir() if path.name in ("go.mod", "go.sum") or path.suffix == ".go")
+    files = sorted(
+        path for path in (folder or tool.folder).iterdir() if path.name in ("go.mod", "go.sum") or path.suffix == ".go"
+    )
     content = hashlib.sha256(json.dumps([tool.flags, sorted(tool.programs.items()), os.uname().machine]).encode())
     for path in files:
         content.update(f"\0{path.name}\0".encode() + path.read_bytes())
@@ -116,7 +119,9 @@ def build(*names: str) -> None:
     unknown = [name for name in wanted if name not in TOOLS_BY_NAME and name not in OWNER]
     if unknown:
         raise Failed(f"no such target: {', '.join(unknown)}. There are: {', '.join([*TOOLS_BY_NAME, *OWNER])}")
-    programs = [program for name in wanted for program in (TOOLS_BY_NAME[name].programs if name in TOOLS_BY_NAME else [name])]
+    programs = [
+        program for name in wanted for program in (TOOLS_BY_NAME[name].programs if name in TOOLS_BY_NAME else [name])
+    ]
     missing = [program for program in programs if not path_of(program).exists()]
     if there := [program for program in programs if program not in missing]:
         say(f"in the cache: {' '.join(there)}")
@@ -141,7 +146,9 @@ def module_folder(name: str) -> Path:
 @once
 def _go_version() -> tuple[int, ...]:
     if not shutil.which("go"):
-        raise Failed("the cluster's programs are built with Go, and there is no `go` on the PATH: install it, see https://go.dev/dl")
+        raise Failed(
+            "the cluster's programs are built with Go, and there is no `go` on the PATH: install it, see https://go.dev/dl"
+        )
     found = re.search(r"go(\d+)\.(\d+)", run("go", "env", "GOVERSION"))
     return tuple(int(part) for part in found.groups()) if found else (0, 0)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import os
@@ -25,7 +24,10 @@ _SKIPPED_FOLDERS = {"__pycache__", ".git", ".venv", ".mypy_cache", ".ruff_cache"
 
 
 def build_image(name: str, dockerfile: Path, context: Path, arguments: Mapping[str, str] | None = None) -> str:
-    """Build an image and return its id; nothing happens if what it is made of is as it was. Raise `Failed` with the log's end."""
+    """Build an image and return its id; nothing happens if what it is made of is as it was.
+
+    Raise `Failed` with the end of the log.
+    """
     if not dockerfile.is_file():
         raise Failed(f"there is no Dockerfile at {dockerfile}")
     given = dict(arguments or {})
@@ -63,7 +65,17 @@ def _build(name: str, dockerfile: Path, context: Path, arguments: Mapping[str, s
     # A build that was killed leaves its working containers; the lock says that they are nobody's.
     run(*buildah(), "rm", "--all")
     with tempfile.TemporaryDirectory(prefix="tradewind-pip-") as folder:
-        command = [*buildah(), "bud", "--isolation=chroot", "--layers", "--pull=never", "-t", reference(name), "-f", dockerfile]
+        command = [
+            *buildah(),
+            "bud",
+            "--isolation=chroot",
+            "--layers",
+            "--pull=never",
+            "-t",
+            reference(name),
+            "-f",
+            dockerfile,
+        ]
         if not any((context / ignore).exists() for ignore in (".dockerignore", ".containerignore")):
             command += ["--ignorefile", _NOT_COPIED]
         for argument, value in arguments.items():
@@ -101,13 +113,17 @@ def content_key(dockerfile: Path, context: Path, arguments: Mapping[str, str]) -
 
 def copied(dockerfile: str) -> list[str]:
     """The sources in the context that a Dockerfile names in COPY and ADD."""
-    sources = []
+    sources: list[str] = []
     for line in re.sub(r"\\\n", " ", dockerfile).splitlines():
         word, _, rest = line.strip().partition(" ")
         if word.upper() not in ("COPY", "ADD") or "--from=" in rest:
             continue
         rest = rest.strip()
-        words = json.loads(rest) if rest.startswith("[") else [part for part in shlex.split(rest) if not part.startswith("--")]
+        words = (
+            json.loads(rest)
+            if rest.startswith("[")
+            else [part for part in shlex.split(rest) if not part.startswith("--")]
+        )
         sources += words[:-1]
     return sources
 
@@ -115,8 +131,7 @@ def copied(dockerfile: str) -> list[str]:
 def _files(context: Path, source: str) -> Iterator[Path]:
     # A source that depends on a build argument may be anything of the context.
     pattern = "." if "$" in source else source.lstrip("/")
-    for found in glob.glob(str(context / pattern)):
-        path = Path(found)
+    for path in [context] if pattern in (".", "./") else context.glob(pattern.removeprefix("./")):
         if path.is_file():
             yield path
         for folder, folders, names in os.walk(path):

@@ -1,4 +1,4 @@
-"""A cgroup of the cluster's own in every hierarchy: by it every process of a pod is found, whatever its name or parent."""
+"""A cgroup of the cluster's own in every hierarchy: by it every process of a pod is found, whoever its parent."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ def hierarchies() -> list[Path]:
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         left, _, right = line.partition(" - ")
         kind, path = right.split()[0], Path(left.split()[4])
-        # A hybrid's version 2 tree has no controllers, and the kubelet ignores it; a second mount of one hierarchy adds nothing.
+        # A second mount of one hierarchy adds nothing.
         if kind in ("cgroup", "cgroup2"):
             found[path] = kind
+    # The version 2 tree beside those of version 1 has no controllers, and the kubelet ignores it.
     if "cgroup" in found.values():
         return [path for path, kind in found.items() if kind == "cgroup"]
     return list(found)

@@ -32,7 +32,9 @@ def spawn(launch: Launch, env: Mapping[str, str] | None = None) -> subprocess.Po
     )
 
 
-def wait_until(what: str, ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, seconds: float) -> None:
+def wait_until(
+    what: str, ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, seconds: float
+) -> None:
     """Wait until a component is ready; raise `Failed` with the end of its log if it ends or takes too long."""
     end = time.monotonic() + seconds
     while not ready():
@@ -51,7 +53,9 @@ def answers(url: str, ca: Path | None = None, certificate: tuple[Path, Path] | N
         if certificate:
             context.load_cert_chain(*certificate)
     # Loopback must not go through a proxy of the environment.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), *([urllib.request.HTTPSHandler(context=context)] if context else []))
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), *([urllib.request.HTTPSHandler(context=context)] if context else [])
+    )
     try:
         with opener.open(url, timeout=2) as answer:
             return bool(answer.status == 200)

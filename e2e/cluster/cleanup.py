@@ -75,7 +75,7 @@ def remove_tree(folder: Path) -> None:
 
 
 def _remove_shim_sockets() -> None:
-    """containerd puts the sockets of its shims in a folder that all containerds share; each bundle says which is its own."""
+    """The sockets of shims lie in a folder that all containerds share; each bundle says which is its own."""
     for name in ("address", "bootstrap.json"):
         for file in node.CONTAINERD_STATE.glob(f"io.containerd.runtime.v2.task/*/*/{name}"):
             for found in re.finditer(r"unix://([^\"\s]+)", file.read_text()):

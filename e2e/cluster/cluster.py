@@ -46,6 +46,7 @@ COMPONENTS = (
 )
 # What parts of the system create outside of the cluster's folders; ours to remove where it was not there before.
 _BYPRODUCTS = ("/var/lib/kubelet", "/var/log/containers", "/var/lib/cni")
+_PATIENCE = 60  # seconds that a cluster gets to become well before it is made anew
 _record = Record()
 
 
@@ -70,13 +71,14 @@ def up(extras: Iterable[str] = ()) -> Path:
     if os.geteuid() != 0:
         raise Failed("the cluster needs root: it makes network namespaces, mounts and cgroups")
     with _one_at_a_time():
-        if problems := _problems():
+        problems = _problems()
+        if not problems:
+            say("the cluster is up")
+        elif not _heal(problems):
             if _record.entries():
                 say(f"removing what is left of a cluster ({problems[0]})")
                 clean(_record)
             _start()
-        else:
-            say("the cluster is up")
         for extra in wanted:
             _add(extra)
     return kubeconfig()
@@ -92,6 +94,26 @@ def down(images: bool = False) -> None:
         for store in stores if images else []:
             remove_tree(store)
         say("the cluster is down" + (", its images are removed" if images else ""))
+
+
+def _heal(problems: list[str]) -> bool:
+    """Give a cluster that was complete the chance to become well: start again what ended, and wait. Whether it did."""
+    entries = {entry.name: entry for entry in _record.entries("process")}
+    if not _record.entries("complete") or not all(name in entries for name in COMPONENTS):
+        return False
+    for problem in problems:
+        say(problem)
+    begin = time.monotonic()
+    for name in COMPONENTS:
+        if not is_alive(entries[name]):
+            say(f"starting {name} again")
+            _spawn(name, entries[name].about["command"])
+    while time.monotonic() < begin + _PATIENCE:
+        if not _problems():
+            say(f"the cluster is well again, after {time.monotonic() - begin:.1f} s")
+            return True
+        time.sleep(1)
+    return False
 
 
 def _image_store() -> Path:
@@ -128,6 +150,7 @@ def _start() -> None:
     addons.apply(kubectl, PLANE)
     _wait_for_node()
     addons.wait(kubectl)
+    _record.add("complete", "cluster")
     say(f"the cluster is up, after {time.monotonic() - begin:.1f} s")
 
 
@@ -140,7 +163,9 @@ def _build() -> None:
 
 
 def _spawn(name: str, command: list[str]) -> subprocess.Popen[bytes]:
-    launch = Launch(name, command, str(LOGS / f"{name}.log"), record=str(_record.folder), cgroups=cgroups.host_folders())
+    launch = Launch(
+        name, command, str(LOGS / f"{name}.log"), record=str(_record.folder), cgroups=cgroups.host_folders()
+    )
     return spawn(launch, node.environment())
 
 
@@ -198,7 +223,9 @@ def _problems() -> list[str]:
         if not _true(state, "Ready"):
             problems.append("the node is not ready")
         for name, namespace in addons.DEPLOYMENTS.items():
-            if not _true(json.loads(kubectl("get", "deployment", name, "--namespace", namespace, "--output=json")), "Available"):
+            if not _true(
+                json.loads(kubectl("get", "deployment", name, "--namespace", namespace, "--output=json")), "Available"
+            ):
                 problems.append(f"deployment {name} in {namespace} is not available")
     except Failed as failure:
         problems.append(str(failure))
@@ -220,12 +247,23 @@ def status() -> tuple[str, bool]:
         entry = entries.get(name)
         alive = entry is not None and is_alive(entry)
         pid = str(entry.about["pid"]) if entry else "-"
-        log = entry.about["log"] if entry else ""
-        lines.append(f"{name:<24} {pid:>8} {_uptime(entry) if entry and alive else '-':>8}  {'runs' if alive else f'does not run, see {log}'}")
+        state = "runs" if alive else f"does not run, see {entry.about['log']}" if entry else "does not run"
+        uptime = _uptime(entry) if entry and alive else "-"
+        lines.append(f"{name:<24} {pid:>8} {uptime:>8}  {state}")
     problems = _problems()
     if not any("not ready" in problem or "does not run" in problem for problem in problems):
-        lines += ["", kubectl("get", "nodes", "--output=wide").rstrip(), "", kubectl("get", "pods", "--all-namespaces").rstrip()]
-    lines += ["", *(f"PROBLEM: {problem}" for problem in problems or []), f"kubeconfig: {kubeconfig()}", f"logs:       {LOGS}"]
+        lines += [
+            "",
+            kubectl("get", "nodes", "--output=wide").rstrip(),
+            "",
+            kubectl("get", "pods", "--all-namespaces").rstrip(),
+        ]
+    lines += [
+        "",
+        *(f"PROBLEM: {problem}" for problem in problems or []),
+        f"kubeconfig: {kubeconfig()}",
+        f"logs:       {LOGS}",
+    ]
     return "\n".join(line for line in lines), not problems
 
 

@@ -1,4 +1,4 @@
-"""etcd and the Kubernetes control plane: their files and command lines, the same for a cluster and for a test's API server."""
+"""etcd and the Kubernetes control plane: files and command lines, for a cluster and for a test's API server."""
 
 from __future__ import annotations
 
@@ -38,14 +38,17 @@ class ControlPlane:
 
     @property
     def pki(self) -> Path:
+        """The folder of all certificates."""
         return self.folder / "pki"
 
     @property
     def url(self) -> str:
+        """Where the API server listens, https."""
         return f"https://{self.address}:{self.port}"
 
     @property
     def ca(self) -> Path:
+        """The certificate authority of the servers and their clients, PEM."""
         return self.pki / "ca.crt"
 
     @property
@@ -55,6 +58,7 @@ class ControlPlane:
 
     @property
     def audit_log(self) -> Path:
+        """One JSON object a line, an event a request."""
         return self.folder / "audit.log"
 
     def certificate(self, name: str) -> Certificate:
@@ -65,13 +69,22 @@ class ControlPlane:
         """Make all certificates and kubeconfigs; those of a node's components too if a node is named."""
         ca = Authority.create(self.pki, "ca")
         front = Authority.create(self.pki, "front-proxy-ca")
-        names = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "localhost")
-        hosts = (*(f"DNS:{name}" for name in names), *(f"IP:{ip}" for ip in {self.address, "127.0.0.1", self.service_address}))
+        names = (
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            "kubernetes.default.svc.cluster.local",
+            "localhost",
+        )
+        hosts = (
+            *(f"DNS:{name}" for name in names),
+            *(f"IP:{ip}" for ip in {self.address, "127.0.0.1", self.service_address}),
+        )
         ca.issue("apiserver", "kube-apiserver", hosts=hosts)
         ca.issue("apiserver-kubelet", "kube-apiserver-kubelet-client", ("system:masters",))
         ca.issue("service-accounts", "service-accounts")
         front.issue("front-proxy", "front-proxy-client")
-        users = {"admin": ("tradewind-admin", ("system:masters",))}
+        users: dict[str, tuple[str, tuple[str, ...]]] = {"admin": ("tradewind-admin", ("system:masters",))}
         users["controllers"] = ("system:kube-controller-manager", ())
         users["scheduler"] = ("system:kube-scheduler", ())
         if node:
@@ -89,7 +102,12 @@ class ControlPlane:
         client = f"http://127.0.0.1:{self.etcd_port}"
         command = [str(packages.program("etcd-server") or "etcd"), f"--data-dir={self.folder / 'etcd'}", "--name=local"]
         command += [f"--listen-client-urls={client}", f"--advertise-client-urls={client}", f"--listen-peer-urls={peer}"]
-        command += [f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=local={peer}", "--logger=zap", "--log-level=warn"]
+        command += [
+            f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=local={peer}",
+            "--logger=zap",
+            "--log-level=warn",
+        ]
         if self.volatile:
             command.append("--unsafe-no-fsync")
         return command

@@ -45,5 +45,7 @@ def run_kubectl(binary: Path, kubeconfig: Path, *arguments: str, stdin: str | No
     command = [str(binary), f"--kubeconfig={kubeconfig}", *arguments]
     done = subprocess.run(command, input=stdin, capture_output=True, text=True)
     if done.returncode:
-        raise Failed(f"`kubectl {' '.join(arguments)[:300]}`: {done.stderr.strip()[-4000:] or done.stdout.strip()[-4000:]}")
+        raise Failed(
+            f"`kubectl {' '.join(arguments)[:300]}`: {done.stderr.strip()[-4000:] or done.stdout.strip()[-4000:]}"
+        )
     return done.stdout

@@ -31,6 +31,7 @@ class Launch:
     cgroups: list[str] = field(default_factory=list)
 
     def to_json(self) -> str:
+        """What the module's command line takes."""
         return json.dumps(asdict(self))
 
 
@@ -43,7 +44,12 @@ def become(launch: Launch) -> None:
             os._exit(1)
     if launch.record is not None:
         Record(Path(launch.record)).add(
-            "process", launch.name, pid=os.getpid(), start=start_time(os.getpid()), command=launch.command, log=launch.log
+            "process",
+            launch.name,
+            pid=os.getpid(),
+            start=start_time(os.getpid()),
+            command=launch.command,
+            log=launch.log,
         )
     for cgroup in launch.cgroups:
         (Path(cgroup) / "cgroup.procs").write_text(str(os.getpid()))
@@ -51,7 +57,7 @@ def become(launch: Launch) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.environ.pop("PYTHONPATH", None)
-    os.execvp(launch.command[0], launch.command)
+    os.execvp(launch.command[0], launch.command)  # noqa: S606 - no shell is wanted
 
 
 if __name__ == "__main__":

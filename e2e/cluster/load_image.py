@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import subprocess
@@ -44,13 +45,19 @@ def load_layout(name: str, layout: Path) -> None:
     blobs = [manifest, parts["config"], *(layer for layer in parts["layers"] if layer["digest"] not in there)]
     megabytes = sum(blob["size"] for blob in blobs) / 1e6
     say(f"image {name}: loading {len(blobs) - 2} of {len(parts['layers'])} layers, {megabytes:.0f} MB")
-    index = {**manifest, "annotations": {"io.containerd.image.name": target, "org.opencontainers.image.ref.name": target.rpartition(":")[2]}}
-    command = [str(part) for part in (binary("ctr"), "--address", SOCKET, "--namespace", NAMESPACE, "images", "import", "-")]
+    index = {
+        **manifest,
+        "annotations": {
+            "io.containerd.image.name": target,
+            "org.opencontainers.image.ref.name": target.rpartition(":")[2],
+        },
+    }
+    command = [
+        str(part) for part in (binary("ctr"), "--address", SOCKET, "--namespace", NAMESPACE, "images", "import", "-")
+    ]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    try:
+    with contextlib.suppress(BrokenPipeError):  # its own words below say why
         _write_archive(cast(IO[bytes], process.stdin), index, layout, {blob["digest"] for blob in blobs})
-    except BrokenPipeError:
-        pass  # its own words below say why
     process.stdin = None  # closed already, which communicate() does not expect
     output, _ = process.communicate()
     if process.returncode:
@@ -61,7 +68,10 @@ def load_layout(name: str, layout: Path) -> None:
 
 def _write_archive(pipe: IO[bytes], descriptor: dict[str, Any], layout: Path, digests: set[str]) -> None:
     with tarfile.open(fileobj=pipe, mode="w|") as archive:
-        texts = {"oci-layout": '{"imageLayoutVersion": "1.0.0"}', "index.json": json.dumps({"schemaVersion": 2, "manifests": [descriptor]})}
+        texts = {
+            "oci-layout": '{"imageLayoutVersion": "1.0.0"}',
+            "index.json": json.dumps({"schemaVersion": 2, "manifests": [descriptor]}),
+        }
         for path, text in texts.items():
             entry = tarfile.TarInfo(path)
             entry.size = len(text)
@@ -76,18 +86,24 @@ def load_image(name: str, source: Path | None = None) -> None:
     if not SOCKET.exists():
         raise Failed("the cluster is not up: run `python3 -m e2e.cluster up`")
     if source is None:
-        return load_built(name)
-    if source.is_dir():
-        return load_layout(name, source)
-    if not source.is_file():
+        load_built(name)
+    elif source.is_dir():
+        load_layout(name, source)
+    elif source.is_file():
+        _load_archive(name, source)
+    else:
         raise Failed(f"there is no image at {source}")
+
+
+def _load_archive(name: str, source: Path) -> None:
     with tempfile.TemporaryDirectory(dir=cache(), prefix=".unpacking-") as folder:
         with tarfile.open(source) as archive:
             members = {member.name.removeprefix("./") for member in archive}
             if "index.json" in members:
                 archive.extractall(folder, filter="data")
         if "index.json" in members:
-            return load_layout(name, Path(folder))
+            load_layout(name, Path(folder))
+            return
     ctr("images", "import", source)
     say(f"image archive {source.name}: loaded under the names that it gives")
 
@@ -105,7 +121,13 @@ def load_built(name: str) -> None:
         for digest in _content():
             blob_path(layout, digest).symlink_to(have / digest.replace(":", "/"))
         # Without compression: that would take longer than all the rest, and buildah itself can't leave it out here.
-        command = ["skopeo", "copy", "--dest-oci-accept-uncompressed-layers", storage(reference(name)), f"oci:{layout}:latest"]
+        command = [
+            "skopeo",
+            "copy",
+            "--dest-oci-accept-uncompressed-layers",
+            storage(reference(name)),
+            f"oci:{layout}:latest",
+        ]
         run_long(f"image {name}: reading new layers", command, logs() / f"export-{slug(name)}.log")
         load_layout(name, layout)
 

@@ -31,7 +31,7 @@ def create(record: Record) -> None:
     """Make the link, the rules and the forwarding. Raise `Failed` where another cluster has rules here."""
     for family, name in PROXY_TABLES:
         if subprocess.run(["nft", "list", "table", family, name], capture_output=True).returncode == 0:
-            raise Failed(f"there is a table `{family} {name}` of nftables here that is not ours: another Kubernetes runs on this machine")
+            raise Failed(f"another Kubernetes runs on this machine: there is a table `{family} {name}` of nftables")
     record.add("link", LINK)
     run("ip", "link", "add", LINK, "type", "bridge")
     run("ip", "address", "add", f"{NODE_ADDRESS}/32", "dev", LINK)

@@ -24,6 +24,7 @@ _RESOLVERS = ("/run/systemd/resolve/resolv.conf", "/etc/resolv.conf")
 
 def containerd_config(root: Path, with_pods: bool = True) -> str:
     """The configuration of containerd; without pods it only keeps images."""
+    plugin = packages.program("containernetworking-plugins") or Path("/usr/lib/cni/ptp")
     lines = [
         "version = 3",
         f"root = {json.dumps(str(root))}",
@@ -41,7 +42,7 @@ def containerd_config(root: Path, with_pods: bool = True) -> str:
         # So that they lie where the cleanup looks.
         "netns_mounts_under_state_dir = true",
         "[plugins.'io.containerd.cri.v1.runtime'.cni]",
-        f"bin_dirs = {json.dumps([str((packages.program('containernetworking-plugins') or Path('/usr/lib/cni/ptp')).parent)])}",
+        f"bin_dirs = {json.dumps([str(plugin.parent)])}",
         f"conf_dir = {json.dumps(str(_CNI))}",
         "[plugins.'io.containerd.cri.v1.runtime'.containerd]",
         "default_runtime_name = 'runc'",
@@ -64,7 +65,11 @@ def _kubelet_config(plane: ControlPlane) -> dict[str, Any]:
         "readOnlyPort": 0,
         "healthzBindAddress": "127.0.0.1",
         "healthzPort": 10248,
-        "authentication": {"anonymous": {"enabled": False}, "webhook": {"enabled": True}, "x509": {"clientCAFile": str(plane.ca)}},
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "webhook": {"enabled": True},
+            "x509": {"clientCAFile": str(plane.ca)},
+        },
         "authorization": {"mode": "Webhook"},
         "tlsCertFile": str(plane.certificate("kubelet-server").crt),
         "tlsPrivateKeyFile": str(plane.certificate("kubelet-server").key),
@@ -81,7 +86,12 @@ def _kubelet_config(plane: ControlPlane) -> dict[str, Any]:
         # The images can't be pulled again; and the kubelet counts blocks as used that `df` calls free.
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
-        "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%", "nodefs.inodesFree": "1%"},
+        "evictionHard": {
+            "memory.available": "100Mi",
+            "nodefs.available": "1%",
+            "imagefs.available": "1%",
+            "nodefs.inodesFree": "1%",
+        },
         "makeIPTablesUtilChains": False,
         "podLogsDir": str(POD_LOGS),
         "volumePluginDir": str(STATE / "volume-plugins"),
@@ -146,4 +156,5 @@ def proxy() -> list[str]:
 
 def environment() -> dict[str, str]:
     """The components find their helpers on this PATH: the shim beside containerd, and what Debian has in sbin."""
-    return {"PATH": f"{binary('containerd-shim-runc-v2').parent}:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"}
+    shim = binary("containerd-shim-runc-v2").parent
+    return {"PATH": f"{shim}:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"}

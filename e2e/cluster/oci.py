@@ -34,7 +34,12 @@ class Scratch:
 
     def layout(self) -> Path:
         """The folder of the image's OCI layout in the cache, written if it is not there."""
-        what = [sorted((at, str(source)) for at, source in self.files.items()), self.entrypoint, self.user, sorted(self.links.items())]
+        what = [
+            sorted((at, str(source)) for at, source in self.files.items()),
+            self.entrypoint,
+            self.user,
+            sorted(self.links.items()),
+        ]
         key = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
         target = cache() / "images" / "scratch" / f"{slug(self.name)}-{key}"
         if (target / "index.json").exists():
@@ -68,7 +73,12 @@ class Scratch:
         config = {
             "architecture": _ARCHITECTURES.get(os.uname().machine, os.uname().machine),
             "os": "linux",
-            "config": {"Entrypoint": list(self.entrypoint), "User": self.user, "Env": ["PATH=/usr/local/bin:/bin"], "WorkingDir": "/"},
+            "config": {
+                "Entrypoint": list(self.entrypoint),
+                "User": self.user,
+                "Env": ["PATH=/usr/local/bin:/bin"],
+                "WorkingDir": "/",
+            },
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer}"]},
         }
         manifest = {

@@ -52,11 +52,13 @@ def require(*packages: str) -> None:
         run_long("apt-get update", ["apt-get", "update"], logs() / "apt-update.log", env=quiet)
         # A daemon that a package would start (etcd, Prometheus) is not wanted: 101 from policy-rc.d forbids it.
         command = f"apt-get install -y --no-install-recommends {names}"
-        with _no_daemons():
-            run_long(f"installing Debian packages: {names}", ["sh", "-c", command], logs() / "apt-install.log", env=quiet)
+        with _NoDaemons():
+            run_long(
+                f"installing Debian packages: {names}", ["sh", "-c", command], logs() / "apt-install.log", env=quiet
+            )
 
 
-class _no_daemons:
+class _NoDaemons:
     """While packages are installed, services must not be started by them."""
 
     policy = Path("/usr/sbin/policy-rc.d")

@@ -51,11 +51,24 @@ class Authority:
         return _make(self.folder, name, subject, tuple(extensions), self.own)
 
 
-def _make(folder: Path, name: str, subject: str, extensions: tuple[str, ...], issuer: Certificate | None = None) -> Certificate:
+def _make(
+    folder: Path, name: str, subject: str, extensions: tuple[str, ...], issuer: Certificate | None = None
+) -> Certificate:
     made = Certificate(folder / f"{name}.crt", folder / f"{name}.key")
     configuration = folder / "openssl.cnf"
     configuration.write_text(_CONFIGURATION)
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", _DAYS]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        _DAYS,
+    ]
     command += ["-config", str(configuration), "-subj", subject, "-keyout", str(made.key), "-out", str(made.crt)]
     for extension in extensions:
         command += ["-addext", extension]
@@ -65,12 +78,18 @@ def _make(folder: Path, name: str, subject: str, extensions: tuple[str, ...], is
     return made
 
 
-def kubeconfig(path: Path, url: str, ca: Path, certificate: Certificate | None = None, token: str = "", name: str = "tradewind") -> Path:
+def kubeconfig(
+    path: Path, url: str, ca: Path, certificate: Certificate | None = None, token: str = "", name: str = "tradewind"
+) -> Path:
     """Write a kubeconfig with everything in it; it is JSON, which is YAML."""
-    user = {"token": token} if certificate is None else {
-        "client-certificate-data": _encoded(certificate.crt),
-        "client-key-data": _encoded(certificate.key),
-    }
+    user = (
+        {"token": token}
+        if certificate is None
+        else {
+            "client-certificate-data": _encoded(certificate.crt),
+            "client-key-data": _encoded(certificate.key),
+        }
+    )
     content = {
         "apiVersion": "v1",
         "kind": "Config",

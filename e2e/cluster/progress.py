@@ -32,10 +32,17 @@ def tail(log: Path, lines: int = TAIL_LINES) -> str:
     return "\n".join([*(f"  | {line}" for line in end), f"  the whole log: {log}"])
 
 
-def run(*command: str | Path, stdin: str | None = None, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
+def run(
+    *command: str | Path, stdin: str | None = None, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> str:
     """Run a short command and return its stdout; raise `Failed` with its words."""
     done = subprocess.run(
-        [str(part) for part in command], input=stdin, capture_output=True, text=True, cwd=cwd, env={**os.environ, **(env or {})}
+        [str(part) for part in command],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
     )
     if done.returncode:
         words = (done.stderr.strip() or done.stdout.strip())[-4000:]
@@ -43,8 +50,10 @@ def run(*command: str | Path, stdin: str | None = None, cwd: Path | None = None,
     return done.stdout
 
 
-def run_long(what: str, command: Sequence[str | Path], log: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> float:
-    """Run a slow command with its output in a log, saying every few seconds that it goes on; the seconds that it took."""
+def run_long(
+    what: str, command: Sequence[str | Path], log: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> float:
+    """Run a slow command with its output in a log, and say now and then that it goes on; the seconds that it took."""
     log.parent.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     say(f"{what} ...")

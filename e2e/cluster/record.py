@@ -1,10 +1,11 @@
 """What this machine's cluster has created, written down before it is created, so that any later run can take it away.
 
-One file an entry in `/run/tradewind-cluster/record`. Cleaning goes only by these entries, never by the name of a process.
+One file an entry in `/run/tradewind-cluster/record`. Cleaning goes by these entries, never by the name of a process.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -50,7 +51,7 @@ class Record:
         self._path(entry.kind, entry.name).unlink(missing_ok=True)
 
     def entries(self, kind: str | None = None) -> list[Entry]:
-        """What was written down since this machine's boot, in the order of writing. Files outlive a boot, the rest does not."""
+        """What was written down since this machine's boot, in order. Files outlive a boot, the rest does not."""
         boot = BOOT_ID.read_text().strip()
         found = []
         for path in sorted(self._paths(), key=lambda path: path.stat().st_mtime_ns):
@@ -77,7 +78,7 @@ class Record:
 
 
 def start_time(pid: int) -> str | None:
-    """The kernel's start time of a process in ticks, which with its pid names it for good; None when there is none or it is a zombie."""
+    """The start time of a process in ticks: with its pid it names it for good. None where it is gone or a zombie."""
     try:
         # The name in parentheses may itself have spaces and parentheses.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -96,10 +97,8 @@ def stop(entries: list[Entry], patience: float = 5.0) -> None:
     for signum, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 5.0)):
         for entry in entries:
             if is_alive(entry):
-                try:
+                with contextlib.suppress(ProcessLookupError):
                     os.kill(entry.about["pid"], signum)
-                except ProcessLookupError:
-                    pass
         end = time.monotonic() + seconds
         while any(is_alive(entry) for entry in entries) and time.monotonic() < end:
             time.sleep(0.05)
