@@ -100,6 +100,8 @@ def _worker_group(program: Program, group: Group) -> dict[str, Any]:
         "minReplicas": replicas,
         "maxReplicas": replicas,
         "numOfHosts": group.hosts,
+        # KubeRay adds it to the list when it writes the RayJob back, and would own the whole list from then on.
+        "scaleStrategy": {},
         "rayStartParams": {"num-cpus": slots(group)},
         "template": template(program, group),
     }
