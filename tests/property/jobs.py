@@ -51,7 +51,9 @@ def ray(world: World, state: tuple[str, str], message: str = "") -> None:
 
 
 def add_pods(world: World, role: str) -> None:
-    """A pod of the present attempt appears and is placed."""
+    """A pod of the present attempt appears and is placed; without a RayJob there is none."""
+    if not any(kind == "RayJob" for kind, _ in world.children):
+        return
     name = f"{role}-{attempt(world)}-{len(world.pods)}"
     labels = {"tradewind.dev/attempt": attempt(world), "tradewind.dev/role": role}
     world.add_pod(name, cpu="300m", memory="1500Mi", labels=labels)

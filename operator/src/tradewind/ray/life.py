@@ -39,13 +39,19 @@ def plan(job: Job, observed: Observed, surroundings: Surroundings, now: datetime
     """
     begun = _begun(job, observed)
     decided = _decide(View(begun or job, observed, surroundings, whole(now)))
-    waited, age = job.item.status.phase == "Waiting", timedelta(0)
-    if begun is not None and begun.item.status.start_time is not None:
-        age = whole(now) - (moment(begun.item.status.start_time) or whole(now))
-    if waited and decided.status.get("phase") == "Starting" and age < PENDING_GRACE:
+    started = moment(begun.item.status.start_time) if begun is not None else None
+    age = whole(now) - started if started is not None else timedelta(0)
+    if job.item.status.phase == "Waiting" and _is_starting(decided) and age < PENDING_GRACE:
         rest = (PENDING_GRACE - age).total_seconds()
-        return replace(decided, status=job.item.status.dump(), events=(), requeue_after=rest)
+        look = rest if decided.requeue_after is None else min(rest, decided.requeue_after)
+        return replace(decided, status=job.item.status.dump(), events=(), requeue_after=look)
     return decided
+
+
+def _is_starting(plan: Plan) -> bool:
+    """Whether the status would only say that pods are being made."""
+    conditions: list[dict[str, Any]] = plan.status["conditions"]
+    return any(known["type"] == "Running" and known["reason"] == Reason.STARTING for known in conditions)
 
 
 def _begun(job: Job, observed: Observed) -> Job | None:

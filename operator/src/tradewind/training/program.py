@@ -46,5 +46,5 @@ def _variable(variable: EnvVar) -> dict[str, Any]:
     if variable.secret_key_ref is not None:
         key = variable.secret_key_ref
         return {"name": variable.name, "valueFrom": {"secretKeyRef": {"name": key.name, "key": key.key}}}
-    # Kubernetes would put other variables in place of $(NAME): the value is to arrive as it was written.
-    return {"name": variable.name, "value": (variable.value or "").replace("$(", "$$(")}
+    # Kubernetes would put variables in place of $(NAME) and $ in place of $$: the value is to arrive as it was written.
+    return {"name": variable.name, "value": (variable.value or "").replace("$", "$$")}

@@ -1,0 +1,309 @@
+"""Whole lives, step by step: what is written to the API server, and what events people see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests import objects
+from tests.world import CONFIG, World, surroundings
+from tradewind.api.compressionjob import CompressionJob
+from tradewind.api.report import Report
+from tradewind.api.trainingjob import TrainingJob
+from tradewind.compression.controller import CONTROLLER as COMPRESSION
+from tradewind.core.timestamps import stamp
+from tradewind.deployment.controller import CONTROLLER as DEPLOYMENT
+from tradewind.deployment.inferenceservice import MODEL_LABEL
+from tradewind.training.controller import CONTROLLER as TRAINING
+
+RUNNING = ("Running", "RUNNING")
+
+
+def pods(world: World, *roles: str) -> None:
+    """KubeRay's pods of the present attempt."""
+    number = str(world.status.get("attempt", 1))
+    for index, role in enumerate(roles):
+        labels = {"tradewind.dev/attempt": number, "tradewind.dev/role": role}
+        world.add_pod(f"{role}-{number}-{index}", cpu="300m", memory="1500Mi", labels=labels)
+
+
+def ray(world: World, deployment: str, job: str, **about: Any) -> None:
+    """KubeRay writes the RayJob's status."""
+    info = {"rayJobInfo": {"startTime": stamp(world.now)}} if job else {}
+    status = {"jobDeploymentStatus": deployment, "jobStatus": job, "startTime": stamp(world.now), **info, **about}
+    world.see("RayJob", status)
+    world.settle()
+
+
+def report(world: World, **body: Any) -> None:
+    """The program of the present attempt reports."""
+    world.report = Report.model_validate({"attempt": world.status.get("attempt", 1), **body})
+    world.settle()
+
+
+def train(world: World) -> None:
+    """From the first pod to the first report."""
+    world.settle()
+    world.after(3)
+    pods(world, "head", "worker", "worker")
+    world.settle()
+    ray(world, "Initializing", "")
+    world.after(15)
+    ray(world, *RUNNING)
+    world.after(6)
+    report(world, trainerStatus={"progressPercentage": 10})
+
+
+def test_a_training_job_costs_five_writes_and_two_events() -> None:
+    world = World(TRAINING, objects.training_job())
+    train(world)
+    world.after(30)
+    report(world, model=objects.model())
+    world.after(5)
+    ray(world, "Complete", "SUCCEEDED", endTime=stamp(world.now))
+    world.after(20)
+    world.pods.clear()
+    world.settle()
+    world.after(10**6)
+    world.settle()
+    assert world.writes == ["apply NetworkPolicy digits-train", "apply RayJob digits-train-1", *["status"] * 3]
+    assert [event.reason for event in world.events] == ["Running", "Complete"]
+    assert world.status["trainerStatus"]["progressPercentage"] == 100
+
+
+def test_a_compression_job_that_waited_costs_five_writes_with_its_first_report() -> None:
+    world = World(COMPRESSION, objects.compression_job())
+    world.reference = TrainingJob.model_validate(objects.training_job())
+    world.settle()
+    for step in ({"attempt": 1}, {"attempt": 1, "trainerStatus": {"progressPercentage": 50}}):
+        world.reference = TrainingJob.model_validate(objects.training_job() | {"status": step})
+        world.after(10)
+        world.settle()
+    assert world.writes == ["status"], "the training job's progress is no news to the one that waits for it"
+    world.reference = TrainingJob.model_validate(objects.complete(objects.training_job(), model=objects.model()))
+    train_less(world)
+    report(world, compression={"variants": [objects.variant("baseline")]})
+    assert world.writes == [
+        "status",
+        "apply NetworkPolicy digits-compress",
+        "apply RayJob digits-compress-1",
+        *["status"] * 2,
+    ]
+    assert [event.reason for event in world.events] == ["Running", "Complete"]
+
+
+def train_less(world: World) -> None:
+    """The same as `train`, on one pod."""
+    world.settle()
+    pods(world, "head")
+    world.after(15)
+    ray(world, *RUNNING)
+    report(world, trainerStatus={"progressPercentage": 10})
+
+
+def test_a_deployment_that_waited_costs_five_writes_and_two_events() -> None:
+    alerts = [{"name": "errors", "type": "ErrorRate", "threshold": "0.01"}]
+    world = World(DEPLOYMENT, objects.model_deployment(alerts=alerts))
+    world.settle()
+    rows = [objects.variant("baseline"), objects.variant("int8", throughputPerSecond="2500")]
+    done = objects.complete(objects.compression_job(), variants=rows)
+    world.reference = CompressionJob.model_validate(done)
+    world.after(60)
+    world.settle()
+    serve(world)
+    for _ in range(5):
+        world.after(3600)
+        world.settle()
+    assert world.writes == [
+        "status",
+        "apply InferenceService digits",
+        "apply PrometheusRule digits",
+        *["status"] * 2,
+    ]
+    assert [event.reason for event in world.events] == ["ModelChosen", "Ready"]
+
+
+def serve(world: World) -> None:
+    """A replica with the present model comes, and KServe says so a second later."""
+    predictor = world.bodies["InferenceService", "digits"]["spec"]["predictor"]
+    world.after(2)
+    world.add_pod("p", cpu="200m", memory="512Mi", labels=predictor["labels"])
+    world.settle()
+    world.after(3)
+    world.change_pod("p", ready=True)
+    world.settle()
+    world.after(1)
+    model = {"transitionStatus": "UpToDate"}
+    world.see("InferenceService", {"conditions": [{"type": "Ready", "status": "True"}], "modelStatus": model})
+    world.settle()
+
+
+def test_an_interrupted_job_goes_on_with_another_ray_job_and_remembers_what_it_cost() -> None:
+    world = World(TRAINING, objects.training_job())
+    train(world)
+    report(world, lastCheckpoint={"step": 100, "time": stamp(world.now)})
+    world.after(60)
+    del world.pods["head-1-0"]
+    world.settle()
+    assert world.condition("Running")["reason"] == "Interrupted"
+    assert world.writes[-2:] == ["delete RayJob digits-train-1", "status"]
+    before = world.status["cost"]
+    world.bury()
+    world.after(40)
+    world.settle()
+    assert world.writes[-2:] == ["apply RayJob digits-train-2", "status"]
+    assert world.status["interruptions"] == 1
+    assert "errors" not in world.status
+    assert world.status["cost"]["earlier"] == before["accrued"]
+    assert "from the checkpoint at step 100" in world.condition("Running")["message"]
+    train(world)
+    assert float(world.status["cost"]["accrued"]) > float(before["accrued"])
+    assert world.status["cost"]["lost"] == before["lost"]
+
+
+def test_the_second_attempt_waits_for_pods_that_still_end_but_not_for_ever() -> None:
+    world = World(TRAINING, objects.training_job())
+    train(world)
+    del world.pods["head-1-0"]
+    world.settle()
+    del world.children["RayJob", "digits-train-1"]
+    plan = world.settle()
+    assert "RayJob" not in {child.resource.kind for child in plan.children}, "its workers could still write"
+    assert plan.requeue_after is not None
+    world.after(plan.requeue_after)
+    assert "RayJob" in {child.resource.kind for child in world.settle().children}
+
+
+def test_suspending_and_resuming_counts_as_neither_interruption_nor_error() -> None:
+    world = World(TRAINING, objects.training_job())
+    train(world)
+    world.manifest["spec"]["runPolicy"] = {"suspend": True}
+    world.settle()
+    assert world.status["phase"] == "Suspended"
+    assert sorted(world.writes[-3:]) == ["delete NetworkPolicy digits-train", "delete RayJob digits-train-1", "status"]
+    world.bury()
+    world.manifest["spec"]["runPolicy"] = {"suspend": False}
+    world.settle()
+    assert world.status["attempt"] == 2
+    assert not {"interruptions", "errors"} & world.status.keys()
+
+
+def test_a_job_that_is_suspended_from_the_start_makes_nothing() -> None:
+    world = World(TRAINING, objects.training_job(runPolicy={"suspend": True}))
+    world.settle()
+    assert world.writes == ["status"]
+    assert world.status["phase"] == "Suspended"
+
+
+def test_a_deadline_ends_the_job_at_its_moment() -> None:
+    world = World(TRAINING, objects.training_job(runPolicy={"activeDeadlineSeconds": 100}))
+    train(world)
+    plan = world.plan()
+    assert plan.requeue_after is not None
+    assert plan.requeue_after <= 100
+    world.after(100)
+    world.settle()
+    assert world.condition("Failed")["reason"] == "DeadlineExceeded"
+    assert "delete RayJob digits-train-1" in world.writes
+
+
+def test_an_error_is_tried_again_as_often_as_allowed() -> None:
+    world = World(TRAINING, objects.training_job(runPolicy={"retries": {"errors": 1}}))
+    for attempt in (1, 2):
+        train(world)
+        assert world.status["attempt"] == attempt
+        ray(world, "Failed", "FAILED", message="exit code 1", endTime=stamp(world.now))
+        world.bury()
+        world.settle()
+    assert world.status["errors"] == 2
+    assert world.condition("Failed")["reason"] == "ProgramFailed"
+    assert "exit code 1" in world.condition("Failed")["message"]
+
+
+def test_a_failure_that_the_program_explained_is_not_tried_again() -> None:
+    world = World(TRAINING, objects.training_job(runPolicy={"retries": {"errors": 5}}))
+    train(world)
+    report(world, failure={"reason": "InvalidData", "message": "no such column"})
+    ray(world, "Failed", "FAILED", endTime=stamp(world.now))
+    assert world.condition("Failed")["message"] == "no such column"
+    assert world.status["attempt"] == 1
+
+
+def test_a_program_that_ended_without_its_report_gets_a_moment_for_it() -> None:
+    world = World(TRAINING, objects.training_job())
+    train(world)
+    ray(world, "Complete", "SUCCEEDED", endTime=stamp(world.now))
+    plan = world.plan()
+    assert plan.requeue_after is not None
+    assert world.status["phase"] == "Running"
+    world.after(plan.requeue_after)
+    world.settle()
+    assert "without a report" in world.condition("Failed")["message"]
+
+
+def test_after_the_end_deleted_pods_are_no_interruption() -> None:
+    world = World(TRAINING, objects.training_job())
+    train(world)
+    world.after(10)
+    ended = stamp(world.now)
+    world.after(11)
+    for name in world.pods:
+        world.change_pod(name, deleted=world.now)
+    start = {"rayJobInfo": {"startTime": "2026-11-24T12:00:18Z"}}
+    failed = {"jobDeploymentStatus": "Failed", "jobStatus": "FAILED", "endTime": ended, **start}
+    world.see("RayJob", failed)
+    world.settle()
+    assert world.condition("Failed")["reason"] == "ProgramFailed"
+
+
+def test_a_program_that_says_that_it_lost_a_worker_is_believed() -> None:
+    world = World(TRAINING, objects.training_job())
+    train(world)
+    start = {"rayJobInfo": {"startTime": "2026-11-24T12:00:18Z"}}
+    words = "Job entrypoint command failed with exit code 75, last available logs"
+    status = {"jobDeploymentStatus": "Failed", "jobStatus": "FAILED", "message": words, "endTime": stamp(world.now)}
+    world.see("RayJob", status | start)
+    world.settle()
+    assert world.condition("Running")["reason"] == "Interrupted"
+
+
+def test_a_new_model_rolls_out_while_the_old_one_answers() -> None:
+    world = World(DEPLOYMENT, objects.model_deployment(model={"trainingJob": "digits"}))
+    world.reference = TrainingJob.model_validate(objects.complete(objects.training_job(), model=objects.model()))
+    world.settle()
+    serve(world)
+    newer = objects.model(digest="sha256:" + "b" * 64)
+    world.reference = TrainingJob.model_validate(objects.complete(objects.training_job(), model=newer))
+    world.settle()
+    predictor = world.bodies["InferenceService", "digits"]["spec"]["predictor"]
+    assert predictor["model"]["env"] == [{"name": "TRADEWIND_MODEL_DIGEST", "value": newer["digest"]}]
+    assert world.condition("Ready")["status"] == "True"
+    assert world.condition("Progressing")["reason"] == "RollingOut"
+    world.add_pod("q", cpu="200m", memory="512Mi", labels=predictor["labels"], ready=True)
+    del world.pods["p"]
+    world.settle()
+    assert world.condition("Progressing")["reason"] == "RolledOut"
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_only_a_range_of_replicas_gets_an_autoscaler(fixed: bool) -> None:
+    scaling = {"minReplicas": 2, "maxReplicas": 2 if fixed else 4, "metric": "memory", "target": 60}
+    world = World(DEPLOYMENT, objects.model_deployment(model={"storageUri": "pvc://own/m.onnx"}, scaling=scaling))
+    world.settle()
+    body = world.bodies["InferenceService", "digits"]
+    predictor = body["spec"]["predictor"]
+    assert body["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] == ("none" if fixed else "hpa")
+    assert ("scaleMetric" in predictor) is not fixed
+    assert predictor["minReplicas"] == 2
+    assert MODEL_LABEL in predictor["labels"]
+
+
+def test_a_price_that_becomes_known_is_applied_to_the_running_attempt() -> None:
+    world = World(TRAINING, objects.training_job(resources={"pool": "edge", "workers": 2}))
+    train(world)
+    assert world.status["cost"]["accrued"] == "Unknown"
+    priced = [pool | {"price": {"perHour": "1"}} for pool in CONFIG["pools"]]
+    world.around = surroundings(CONFIG | {"pools": priced})
+    report(world, trainerStatus={"progressPercentage": 20})
+    assert float(world.status["cost"]["accrued"]) > 0

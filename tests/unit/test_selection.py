@@ -1,0 +1,135 @@
+"""Which variant is chosen, in cases that can be checked by hand."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from tests import objects
+from tradewind.api.compressionjob import Variant
+from tradewind.api.modeldeployment import Scaling, Select
+from tradewind.economics.selection import Choice, Load, NoChoice, per_million, replicas, select
+
+
+def row(name: str, **changes: Any) -> Variant:
+    return Variant.model_validate(objects.variant(name, **changes))
+
+
+def load(rps: str | None = None, price: str | None = "1.80", least: int = 1, most: int = 10) -> Load:
+    return Load(
+        Decimal(price) if price else None,
+        "USD",
+        Decimal(rps) if rps else None,
+        Scaling(min_replicas=least, max_replicas=most),
+    )
+
+
+def chosen(
+    rows: list[Variant], wanted: dict[str, Any] | None = None, at: Load | None = None, present: str | None = None
+) -> Choice:
+    choice = select(rows, Select.model_validate(wanted or {}), at or load(), present)
+    assert isinstance(choice, Choice), choice
+    return choice
+
+
+ROWS = [
+    row("baseline", throughputPerSecond="100", accuracy="0.98", latencyP95Ms="9", sizeBytes=4000),
+    row("int8", throughputPerSecond="250", accuracy="0.97", latencyP95Ms="4", sizeBytes=1100),
+    row("half", throughputPerSecond="200", accuracy="0.96", latencyP95Ms="3", sizeBytes=2000),
+]
+
+
+def test_each_aim_has_its_own_winner() -> None:
+    assert chosen(ROWS, {"minimize": "cost"}).variant.name == "int8"
+    assert chosen(ROWS, {"minimize": "latency"}).variant.name == "half"
+    assert chosen(ROWS, {"minimize": "size"}).variant.name == "int8"
+
+
+def test_replicas_follow_the_load_with_room_for_bursts_and_never_fall_below_the_floor() -> None:
+    assert replicas(load("160"), Decimal(100)) == 2  # 160 / (100 x 0.8)
+    assert replicas(load("161"), Decimal(100)) == 3
+    assert replicas(load("1", least=3), Decimal(100)) == 3
+    assert replicas(load(None, least=2), Decimal(100)) == 2
+
+
+def test_a_million_requests_cost_what_the_replicas_cost_meanwhile() -> None:
+    assert per_million(Decimal("3.60"), Decimal(100)) == 10  # 3.60 an hour for 360,000 requests
+    assert per_million(None, Decimal(100)) is None
+    assert per_million(Decimal(1), None) is None
+
+
+def test_at_low_load_the_floor_of_replicas_decides_and_the_reason_says_so() -> None:
+    choice = chosen(ROWS, at=load("10"))
+    assert choice.variant.name == "int8"
+    assert "like half, baseline, and it manages more" in choice.reason
+    assert "1 replica at 10 requests a second" in choice.reason
+
+
+def test_at_high_load_fewer_replicas_win_and_the_runner_up_has_its_distance() -> None:
+    choice = chosen(ROWS, at=load("400"))  # 2, 3 and 5 replicas
+    assert choice.variant.name == "int8"
+    assert "2.50 USD for a million requests with 2 replicas" in choice.reason
+    assert choice.runner_up == "half: 3.75 USD for a million requests with 3 replicas at 400 requests a second (+50 %)"
+
+
+def test_more_replicas_than_allowed_are_said_and_still_compared() -> None:
+    choice = chosen(ROWS, at=load("4000", most=2))
+    assert choice.variant.name == "int8"
+    assert "20 replicas" in choice.reason
+    assert "scaling.maxReplicas is 2" in choice.reason
+
+
+def test_without_a_price_the_time_decides_and_no_money_is_named() -> None:
+    choice = chosen(ROWS, at=load(price=None))
+    assert choice.variant.name == "int8"
+    assert "USD" not in choice.reason
+    assert "4000.00 seconds of a replica" in choice.reason
+
+
+def test_the_baseline_may_win() -> None:
+    rows = [ROWS[0], row("int8", throughputPerSecond="90")]
+    assert chosen(rows).variant.name == "baseline"
+
+
+def test_bounds_exclude_with_the_field_and_the_number() -> None:
+    assert chosen(ROWS, {"where": {"minAccuracy": "0.975"}}).variant.name == "baseline"
+    none = select(ROWS, Select.model_validate({"where": {"minAccuracy": "0.99", "maxSizeBytes": 1500}}), load())
+    assert isinstance(none, NoChoice)
+    assert "baseline: accuracy 0.98 is below minAccuracy 0.99" in none.message
+    assert "half: accuracy 0.96 is below minAccuracy 0.99" in none.message
+
+
+def test_a_bound_is_kept_by_its_very_value() -> None:
+    assert (
+        chosen([ROWS[0]], {"where": {"minAccuracy": "0.98", "maxLatencyP95Ms": "9", "maxSizeBytes": 4000}}).variant.name
+        == "baseline"
+    )
+
+
+def test_what_was_not_accepted_or_not_measured_is_out() -> None:
+    rows = [
+        row("bad", verdict="Regression", throughputPerSecond="9999"),
+        row("gone", storageUri=None),
+        row("odd", throughputPerSecond=None),
+    ]
+    none = select(rows, Select(), load())
+    assert isinstance(none, NoChoice)
+    for words in ("bad: Regression", "gone: its files are not in the store", "odd: its throughput was not measured"):
+        assert words in none.message
+    assert isinstance(select([], Select(), load()), NoChoice)
+
+
+def test_a_service_stays_for_less_than_ten_percent_and_moves_for_ten() -> None:
+    near = [row("present", throughputPerSecond="100"), row("better", throughputPerSecond="110")]
+    far = [row("present", throughputPerSecond="90"), row("better", throughputPerSecond="100")]
+    stays = chosen(near, present="present")
+    assert stays.variant.name == "present"
+    assert stays.reason.startswith("It stays")
+    assert "better" in stays.reason
+    assert chosen(far, present="present").variant.name == "better"  # exactly 10 %
+    assert chosen(near).variant.name == "better"
+
+
+def test_a_present_variant_that_no_longer_keeps_the_bounds_goes() -> None:
+    rows = [row("present", throughputPerSecond="100", accuracy="0.5"), row("other", throughputPerSecond="10")]
+    assert chosen(rows, {"where": {"minAccuracy": "0.9"}}, present="present").variant.name == "other"
