@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 OPERATOR = "system:serviceaccount:tradewind-system:tradewind-operator"
 WRITES = {"create", "update", "patch", "delete", "deletecollection"}
@@ -25,6 +26,7 @@ class Request:
     code: int
     time: str
     uri: str
+    body: dict[str, Any]  # what was written, of a status of ours; else empty
 
 
 def requests(log: Path, user: str = OPERATOR) -> Iterator[Request]:
@@ -46,6 +48,7 @@ def requests(log: Path, user: str = OPERATOR) -> Iterator[Request]:
                 entry.get("responseStatus", {}).get("code", 0),
                 entry["stageTimestamp"],
                 entry["requestURI"],
+                entry.get("requestObject") or {},
             )
 
 
@@ -67,3 +70,17 @@ def events(log: Path, namespace: str, user: str = OPERATOR) -> int:
         request.verb in WRITES and request.resource == "events" and request.namespace == namespace
         for request in requests(log, user)
     )
+
+
+def progress(log: Path, namespace: str, plural: str, name: str, user: str = OPERATOR) -> int:
+    """How many writes of an object's status only carried what its program reported: no condition had changed."""
+    before: list[Any] | None = None
+    count = 0
+    for request in requests(log, user):
+        if (request.namespace, request.resource, request.name) != (namespace, f"{plural}/status", name):
+            continue
+        conditions = request.body.get("status", {}).get("conditions", [])
+        now = sorted((c["type"], c["status"], c["reason"], c["message"]) for c in conditions)
+        count += now == before
+        before = now
+    return count

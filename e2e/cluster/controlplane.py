@@ -15,7 +15,11 @@ _AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
     "omitStages": ["RequestReceived", "ResponseStarted", "Panic"],
-    "rules": [{"level": "Metadata"}],
+    "rules": [
+        # With what was written: a status that only carries a program's progress is counted apart from a transition.
+        {"level": "Request", "resources": [{"group": "tradewind.dev", "resources": ["*/status"]}]},
+        {"level": "Metadata"},
+    ],
 }
 
 

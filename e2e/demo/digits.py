@@ -113,12 +113,12 @@ def describe(objects: dict[str, dict[str, Any]], answers: dict[str, Any]) -> str
         f"  why: {chosen.get('reason')}",
         f"  next: {chosen.get('runnerUp', 'none')}",
     ]
+    asked = f"Asked over HTTP at {deployment.get('url')}: {answers.get('right')} of {answers.get('requests')}"
+    latencies = ", ".join(f"{name} {answers.get(f'{name}Ms', 0):.2f}" for name in ("p50", "p95", "p99"))
     lines += [
         "",
-        f"Asked over HTTP at {deployment.get('url')}: {answers.get('right')} of {answers.get('requests')} "
-        f"held-out digits right, accuracy {answers.get('accuracy', 0):.4f}",
-        "  latency of a request in ms: "
-        + ", ".join(f"{name} {answers.get(f'{name}Ms', 0):.2f}" for name in ("p50", "p95", "p99")),
+        f"{asked} held-out digits right, accuracy {answers.get('accuracy', 0):.4f}",
+        f"  latency of a request in ms: {latencies}",
         "",
         "Cost so far (an estimate of allocation)",
     ]

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from e2e.cluster import cluster
 from e2e.demo.digits import EXAMPLES
-from e2e.installation import Kubernetes, cluster, install, prepare
+from e2e.installation import Kubernetes, install, prepare
 from e2e.stories.waiting import until
 
 DATA_JOB = "digits-data"
@@ -35,7 +36,7 @@ def local(kubernetes: Kubernetes) -> Kubernetes:
 @pytest.fixture(scope="session")
 def audit_log(local: Kubernetes) -> Path:
     """The API server's audit log."""
-    return Path(cluster("audit-log"))
+    return cluster.audit_log()
 
 
 def digits_objects() -> list[dict]:  # type: ignore[type-arg]
