@@ -295,7 +295,7 @@ def start_server(kind: str, path: Path, port: int) -> subprocess.Popen[bytes]:
     log = path.parent / f"{kind}.log"
     with log.open("wb") as output, on_cpu(SERVER_CPU):
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
-    for _ in range(600):
+    for _ in range(1800):
         try:
             with urllib.request.urlopen(
                 f"http://{HOST}:{port}/v2/models/{path.parent.name}/ready", timeout=1

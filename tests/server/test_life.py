@@ -68,6 +68,16 @@ def test_it_is_alive_before_it_is_ready(tmp_path: Path) -> None:
         process.close()
 
 
+def test_sigterm_does_not_wait_for_the_model_to_be_loaded(tmp_path: Path) -> None:
+    graphs.save(graphs.slow(always=10_000 * TENTH), tmp_path / "m" / "model.onnx")
+    process = Process(tmp_path / "m", tmp_path / "log")
+    try:
+        process.listening()
+        assert process.terminate() == 0
+    finally:
+        process.close()
+
+
 def test_it_is_alive_while_inference_takes_all_cpus(slow: Path, tmp_path: Path) -> None:
     took: list[float] = []
     with running(slow, tmp_path / "log") as process:

@@ -85,6 +85,10 @@ class OnnxModel(BaseKServeModel):  # type: ignore[misc]  # kserve carries no typ
         )
         return True
 
+    async def load_beside(self) -> None:
+        """Loads in a thread of the model's own: the event loop's would hold up a SIGTERM until the model is loaded."""
+        await asyncio.get_running_loop().run_in_executor(self._pool, self.load)
+
     def stop(self) -> None:
         """Readiness off; requests that still come are answered."""
         self._stopped = True
@@ -181,11 +185,14 @@ def _session(artefact: Artefact, threads: int) -> onnxruntime.InferenceSession:
     available = onnxruntime.get_available_providers()
     providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
     try:
-        return onnxruntime.InferenceSession(artefact.onnx, options, providers=providers)
+        session = onnxruntime.InferenceSession(artefact.onnx, options, providers=providers)
     except Exception as error:
         raise Unservable(
             f"{artefact.path} can't be loaded: {_sentence(error)}{_advice(str(error), artefact)}"
         ) from error
+    if session.get_providers()[0] != providers[0]:
+        log.warning("%s is built in, but can't be used here: the model runs on the CPU", providers[0])
+    return session
 
 
 def _advice(text: str, artefact: Artefact) -> str:

@@ -97,7 +97,7 @@ class Server(kserve.ModelServer):  # type: ignore[misc]  # kserve carries no typ
 
 async def _load(model: OnnxModel, rest: RestServer) -> int:
     try:
-        await asyncio.to_thread(model.load)
+        await model.load_beside()
         # What there is now stays: the collector need not look at it again while requests are answered.
         gc.collect()
         gc.freeze()

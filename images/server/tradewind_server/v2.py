@@ -1,7 +1,8 @@
 """The Open Inference Protocol v2 over HTTP: JSON, and tensors as bytes behind the JSON.
 
 Parameters `binary_data_size` of an input, `binary_data` of an output and `binary_data_output` of the request are those
-of the binary tensor extension; other parameters are passed over.
+of the binary tensor extension; other parameters are passed over. JSON has no NaN and no infinity: in an output they are
+null, and binary tensors carry them both ways.
 """
 
 from __future__ import annotations
