@@ -13,18 +13,13 @@ HOST = "host"  # below it: the components and the shims; the kubelet makes `kube
 
 
 def hierarchies() -> list[Path]:
-    """The mount points of all cgroup hierarchies: one with version 2, many with version 1."""
-    found: dict[Path, str] = {}
+    """The mount points of all cgroup hierarchies: one with version 2, many with version 1, or both."""
+    found = []
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         left, _, right = line.partition(" - ")
-        kind, path = right.split()[0], Path(left.split()[4])
-        # A second mount of one hierarchy adds nothing.
-        if kind in ("cgroup", "cgroup2"):
-            found[path] = kind
-    # The version 2 tree beside those of version 1 has no controllers, and the kubelet ignores it.
-    if "cgroup" in found.values():
-        return [path for path, kind in found.items() if kind == "cgroup"]
-    return list(found)
+        if right.split()[0] in ("cgroup", "cgroup2"):
+            found.append(Path(left.split()[4]))
+    return found
 
 
 def create() -> None:

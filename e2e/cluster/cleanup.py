@@ -40,6 +40,7 @@ def clean(record: Record) -> None:
         subprocess.run(["nft", "delete", "table", entry.about["family"], entry.about["table"]], capture_output=True)
     for entry in record.entries("sysctl"):
         Path(entry.about["path"]).write_text(entry.about["value"])
+    _remove_traces()
     for entry in record.entries("folder"):
         remove_tree(Path(entry.about["path"]))
     for entry in record.entries("image-store"):
@@ -51,11 +52,11 @@ def clean(record: Record) -> None:
 
 
 def _mounts_below(folder: Path) -> list[str]:
-    """The mount points in a folder, the latest first."""
+    """The mount points in a folder, the latest first; not the folder itself, which somebody else may have mounted."""
     found = []
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         path = re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), line.split()[4])
-        if path == str(folder) or path.startswith(f"{folder}/"):
+        if path.startswith(f"{folder}/"):
             found.append(path)
     return found[::-1]
 
@@ -68,9 +69,13 @@ def _unmount_below(folder: Path) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder, unless something is mounted in it: that would be emptied too."""
+    """Remove a folder, unless something is mounted in it: that would be emptied too. A mount point itself stays, empty."""
     if mounts := _mounts_below(folder):
         raise Failed(f"{mounts[0]} is still mounted, so {folder} is not removed")
+    if folder.is_mount():
+        for path in folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        return
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -80,6 +85,16 @@ def _remove_shim_sockets() -> None:
         for file in node.CONTAINERD_STATE.glob(f"io.containerd.runtime.v2.task/*/*/{name}"):
             for found in re.finditer(r"unix://([^\"\s]+)", file.read_text()):
                 Path(found[1]).unlink(missing_ok=True)
+
+
+def _remove_traces() -> None:
+    """Files that the kubelet and the plugins of the pods' network put into folders that may be others' too."""
+    for link in Path("/var/log/containers").glob("*.log"):
+        if link.is_symlink() and link.readlink().is_relative_to(STATE):
+            link.unlink()
+    for result in Path("/var/lib/cni/results").glob("*"):
+        if str(node.CONTAINERD_STATE) in result.read_text():  # the namespace of the pod's network lies there
+            result.unlink()
 
 
 def _purge_containers(record: Record, root: Path) -> None:

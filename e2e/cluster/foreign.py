@@ -33,11 +33,14 @@ def install(kubectl: Kubectl, *names: str) -> None:
     unknown = [name for name in names if name not in DEFINITIONS]
     if unknown:
         raise Failed(f"no definitions of {', '.join(unknown)}; there are those of {', '.join(DEFINITIONS)}")
+    if not names:
+        return
     files = [path for name in names for path in DEFINITIONS[name]()]
-    options = [f"--filename={path}" for path in files]
     # Server-side: they are too large for the annotation of a client-side apply.
-    kubectl("apply", "--server-side", "--force-conflicts", *options)
-    kubectl("wait", "--for=condition=Established", "--timeout=30s", *options)
+    kubectl("apply", "--server-side", "--force-conflicts", *(f"--filename={path}" for path in files))
+    # By name: to read megabytes of YAML again takes longer than the waiting. The files are called group_plural.
+    definitions = [".".join(reversed(path.stem.split("_"))) for path in files]
+    kubectl("wait", "--for=condition=Established", "--timeout=60s", "customresourcedefinitions", *definitions)
 
 
 def run_kubectl(binary: Path, kubeconfig: Path, *arguments: str, stdin: str | None = None) -> str:

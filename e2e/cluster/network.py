@@ -36,6 +36,8 @@ def create(record: Record) -> None:
     run("ip", "link", "add", LINK, "type", "bridge")
     run("ip", "address", "add", f"{NODE_ADDRESS}/32", "dev", LINK)
     run("ip", "link", "set", LINK, "up")
+    # Where the machine has no default route, a Service's address would be unreachable before it is translated.
+    run("ip", "route", "add", SERVICE_RANGE, "dev", LINK)
     if (value := _FORWARDING.read_text().strip()) != "1":
         record.add("sysctl", "ip_forward", path=str(_FORWARDING), value=value)
         _FORWARDING.write_text("1")

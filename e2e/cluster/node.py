@@ -51,6 +51,7 @@ def containerd_config(root: Path, with_pods: bool = True) -> str:
         "[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]",
         f"BinaryName = {json.dumps(str(packages.program('runc') or 'runc'))}",
         "SystemdCgroup = false",
+        f"Root = {json.dumps(str(CONTAINERD_STATE / 'runc'))}",
     ]
     return "\n".join(lines) + "\n"
 

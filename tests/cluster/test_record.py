@@ -12,6 +12,7 @@ import pytest
 from e2e.cluster.children import spawn
 from e2e.cluster.cleanup import remove_tree
 from e2e.cluster.launch import Launch
+from e2e.cluster.progress import Failed
 from e2e.cluster.record import Entry, Record, is_alive, start_time, stop
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -73,6 +74,23 @@ def test_a_folder_goes_with_its_content(tmp_path: Path) -> None:
     (folder / "deep").mkdir(parents=True)
     remove_tree(folder)
     assert not folder.exists()
+
+
+def test_a_mount_point_keeps_what_it_hides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    (folder / "file").write_text("")
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == folder)
+    remove_tree(folder)
+    assert folder.is_dir() and not list(folder.iterdir())
+
+
+def test_nothing_goes_while_something_is_mounted_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "state").mkdir()
+    monkeypatch.setattr("e2e.cluster.cleanup._mounts_below", lambda folder: [f"{folder}/volume"])
+    with pytest.raises(Failed, match="still mounted"):
+        remove_tree(tmp_path / "state")
+    assert (tmp_path / "state").exists()
 
 
 def _written(record: Record, process: subprocess.Popen[bytes]) -> Entry:
