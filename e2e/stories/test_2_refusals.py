@@ -17,7 +17,10 @@ Change = Callable[[dict[str, Any]], Any]
 
 REFUSALS: dict[str, tuple[Change, list[str]]] = {
     "no recipe and no program": (lambda spec: spec.pop("recipe"), ["recipe", "entrypoint"]),
-    "a cnn on a table": (lambda spec: spec["recipe"].update(task="tabular-classification"), ["cnn", "mlp"]),
+    "a cnn on a table": (
+        lambda spec: spec["recipe"].update(task="tabular-classification", model={"architecture": "cnn"}),
+        ["cnn", "mlp"],
+    ),
     "a store that is not supported": (
         lambda spec: spec["output"].update(storageUri="s3://bucket/model"),
         ["output.storageUri", "pvc://"],
