@@ -144,13 +144,22 @@ class Lease:
         self._until = 0.0
         if self._held is None:
             return
-        body = self._manifest(self._held["metadata"], int(self._held["spec"].get("leaseTransitions") or 0))
-        body["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
-        self._held = None
+        held, self._held = self._held, None
         try:
-            await client.update(API, PLURAL, self.namespace, body, seconds=2.0)
+            try:
+                await self._give_up(client, held)
+            except Conflict:
+                # A renewal that was broken off may have been done: it counts as ours only if the lease says so.
+                lease = await client.read(API, PLURAL, self.namespace, self.name)
+                if lease["spec"].get("holderIdentity") == self.identity:
+                    await self._give_up(client, lease)
         except KubeError as error:
             logger.warning("releasing the lease %s/%s: %s", self.namespace, self.name, error)
+
+    async def _give_up(self, client: Client, lease: dict[str, Any]) -> None:
+        body = self._manifest(lease["metadata"], int(lease["spec"].get("leaseTransitions") or 0))
+        body["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
+        await client.update(API, PLURAL, self.namespace, body, seconds=2.0)
 
     async def _write(self, client: Client, body: dict[str, Any], start: float) -> None:
         limit = DURATION - RENEW - MARGIN - RETRY

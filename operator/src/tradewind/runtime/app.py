@@ -27,6 +27,7 @@ from tradewind.kube.lease import Lease
 from tradewind.runtime.caller import Callers
 from tradewind.runtime.children import Children
 from tradewind.runtime.health import start_health, start_metrics
+from tradewind.runtime.logs import on_stray_error
 from tradewind.runtime.metrics import Metrics
 from tradewind.runtime.queue import Queue
 from tradewind.runtime.reconciler import Reconciler, World, run_workers
@@ -39,6 +40,7 @@ from tradewind.runtime.sync import Sync
 logger = logging.getLogger(__name__)
 
 LEASE = "tradewind-operator"
+IDENTITY: Any = "tradewind"  # kopf asks for one for its peering, which is off
 WORKERS = 16
 CONFIG_SECONDS = 3.0  # between looks at the configuration file
 STUCK_SECONDS = 300.0  # without a finished pass while keys wait: the process is to be restarted
@@ -147,7 +149,7 @@ class Watches:
                 registry=self._registry(resources),
                 settings=watch_settings(resources, self._controllers),
                 clusterwide=True,
-                identity=kopf_identity(),
+                identity=IDENTITY,
             )
             on_signal()  # kopf set its own signal handlers
             try:
@@ -164,11 +166,6 @@ class Watches:
             delay = RESTART_SECONDS[0] if time.monotonic() - start > longest else min(longest, delay * 2)
             logger.warning("the watches of %s ended (%r); listing again in %.1f s", names, failure, delay)
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
-
-
-def kopf_identity() -> Any:
-    """kopf asks for an identity for its peering, which is off."""
-    return "tradewind"
 
 
 class Operator:
@@ -339,6 +336,7 @@ async def run(options: Options, controllers: Sequence[Controller]) -> int:
             loop.add_signal_handler(number, stop.set)
 
     on_signal()
+    asyncio.get_running_loop().set_exception_handler(on_stray_error)
     config = ConfigFile(options.config)
     metrics = Metrics()
     connection = await connect()

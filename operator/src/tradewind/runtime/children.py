@@ -17,7 +17,7 @@ from tradewind.runtime.store import Held, HeldChild, Key, Store
 
 logger = logging.getLogger(__name__)
 
-FIRST_RETRY = 30.0  # seconds until a refused child is tried again though its plan is the same: a quota may be raised
+FIRST_RETRY = 10.0  # seconds until a refused child is tried again though its plan is the same: a quota may be raised
 LONGEST_RETRY = 600.0
 LONGEST_MESSAGE = 1024  # of a refusal, in characters
 

@@ -40,10 +40,18 @@ def set_up(form: str, level: str = "info") -> None:
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    kopf = logging.getLogger("kopf")
-    kopf.setLevel(logging.WARNING)
-    for name in ("kopf", "kopf._cogs.aiokits.aiotasks", "kopf._core.reactor.running", "kopf._cogs.clients.api"):
-        logging.getLogger(name).addFilter(_calm)
+    logging.getLogger("kopf").setLevel(logging.WARNING)
     handler.addFilter(lambda record: _calm(record) if record.name.startswith("kopf") else True)
+    # What these say of a watch that ended, `app` says in a line with what follows from it.
+    for name in ("kopf._core.reactor.orchestration", "kopf._core.reactor.running"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+
+
+def on_stray_error(_loop: object, context: dict[str, object]) -> None:
+    """asyncio's handler for errors that nobody waits for: kopf leaves some behind when its watches are stopped."""
+    error = context.get("exception")
+    if isinstance(error, GeneratorExit | ConnectionError):
+        return
+    logging.getLogger(__name__).warning("%s: %r", context.get("message"), error)

@@ -33,7 +33,7 @@ class Sync:
 
     @property
     def complete(self) -> bool:
-        """Whether the store has all objects of all kinds that are served."""
+        """Whether the store had all objects of all kinds that were served at the start."""
         return self._complete.is_set()
 
     async def wait(self) -> None:
@@ -84,13 +84,10 @@ class Sync:
             self._awaited.pop(resource, None)
             if resource not in self._synced and resource in self._served:
                 self._synced.add(resource)
-                # A kind that came later: whoever waited for it can go on.
-                if self.complete:
+                if self.complete:  # a kind that came later: who waited for it can go on
                     self._touched(self._store)
         if self._served <= self._synced:
-            self._complete.set()
-        else:
-            self._complete.clear()
+            self._complete.set()  # for good: a kind that comes later counts as missing until it is listed
 
 
 def list_path(resource: Resource) -> str:

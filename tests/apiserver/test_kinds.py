@@ -1,0 +1,99 @@
+"""Kinds that come and go, what the API server refuses, and Events."""
+
+from __future__ import annotations
+
+import time
+
+from tests.apiserver.conftest import Cluster
+from tests.apiserver.process import OperatorProcess, until
+from tests.objects import model_deployment, training_job
+
+POLICY = """
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: no-rayjobs}
+spec:
+  failurePolicy: Fail
+  matchConstraints:
+    resourceRules:
+      - {apiGroups: [ray.io], apiVersions: [v1], operations: [CREATE], resources: [rayjobs]}
+  validations:
+    - {expression: "false", message: "RayJobs are closed for the holidays"}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: no-rayjobs}
+spec:
+  policyName: no-rayjobs
+  validationActions: [Deny]
+  matchResources:
+    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: NAMESPACE}}
+"""
+
+
+def test_a_refusal_is_told_in_the_servers_words_and_healed(
+    cluster: Cluster, operator: OperatorProcess, namespace: str
+) -> None:
+    cluster.server.apply(POLICY.replace("NAMESPACE", namespace))
+    probe = {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayJob",
+        "metadata": {"name": "probe"},
+        "spec": {"entrypoint": "true", "rayClusterSpec": {"headGroupSpec": {"template": {"spec": {"containers": []}}}}},
+    }
+
+    def enforced() -> bool:
+        try:
+            cluster.create(probe, namespace)
+        except Exception as error:
+            return "holidays" in str(error)
+        cluster.delete("RayJob", "probe", namespace)
+        return False
+
+    until(enforced, "the policy is not enforced")
+    cluster.create(training_job(), namespace)
+    until(
+        lambda: "holidays" in str((cluster.get("TrainingJob", "digits", namespace) or {}).get("status")),
+        "the refusal is in no condition",
+    )
+    cluster.quiet()
+    since = time.time()
+    time.sleep(2)
+    assert [request for request in cluster.asked(since) if request.namespace == namespace] == []
+    cluster.server.kubectl("delete", "validatingadmissionpolicybinding", "no-rayjobs")
+    until(lambda: cluster.list("RayJob", namespace), "the RayJob is not made though nothing forbids it any more")
+    until(lambda: cluster.phase("TrainingJob", "digits", namespace) == "Starting", "the refusal is still told")
+
+
+def test_a_kind_that_is_not_served_is_told_and_used_once_it_is(
+    cluster: Cluster, operator: OperatorProcess, namespace: str
+) -> None:
+    cluster.server.kubectl("delete", "crd", "prometheusrules.monitoring.coreos.com", "--wait=true")
+    alerts = [{"name": "slow", "type": "Latency", "threshold": "50"}]
+    deployment = model_deployment(model={"storageUri": "pvc://models/own/model.onnx"}, alerts=alerts)
+    cluster.create(deployment, namespace)
+    until(lambda: cluster.list("InferenceService", namespace), "there is no InferenceService")
+
+    def told() -> bool:
+        return "PrometheusRule" in str((cluster.get("ModelDeployment", "digits", namespace) or {}).get("status"))
+
+    until(told, "no condition tells of the missing kind")
+    cluster.quiet()
+    since = time.time()
+    time.sleep(2)
+    assert [request for request in cluster.asked(since) if request.namespace == namespace] == []
+    cluster.server.install("prometheus")
+    start = time.monotonic()
+    until(lambda: cluster.list("PrometheusRule", namespace), "the rules are not made")
+    assert time.monotonic() - start < 20
+    assert operator.process is not None and operator.process.poll() is None
+
+
+def test_events_are_sent_once(cluster: Cluster, operator: OperatorProcess, namespace: str) -> None:
+    cluster.create(training_job(runPolicy={"suspend": True}), namespace)
+    until(lambda: cluster.list("Event", namespace), "there is no Event")
+    cluster.quiet()
+    events = cluster.list("Event", namespace)
+    assert len(events) <= 3
+    assert all(event["regarding"]["kind"] == "TrainingJob" for event in events)
+    assert len({(event["reason"], event["note"]) for event in events}) == len(events)

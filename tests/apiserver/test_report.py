@@ -1,0 +1,146 @@
+"""The report endpoint with the API server's own tokens of pods: who may speak, and when it is written."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import time
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.apiserver.conftest import Cluster
+from tests.apiserver.process import OperatorProcess, until
+from tests.objects import model, training_job
+from tradewind.api.report import report_path
+from tradewind.core.labels import ATTEMPT, labels
+
+PROGRESS = {"trainerStatus": {"progressPercentage": 40, "estimatedRemainingSeconds": 60}}
+
+
+def _pod(cluster: Cluster, namespace: str, name: str, marks: dict[str, str]) -> str:
+    """A pod with these labels; a token of it."""
+    container = {"name": "ray", "image": "tradewind/workload:dev"}
+    body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": marks}}
+    cluster.create(body | {"spec": {"containers": [container], "automountServiceAccountToken": False}}, namespace)
+    return _token(cluster, namespace, name)
+
+
+def _token(cluster: Cluster, namespace: str, pod: str, audience: str = "tradewind") -> str:
+    options = ["--namespace", namespace, f"--audience={audience}"]
+    if pod:
+        options += ["--bound-object-kind=Pod", f"--bound-object-name={pod}"]
+    return cluster.server.kubectl("create", "token", "default", *options).strip()
+
+
+class Program:
+    """What runs in a pod."""
+
+    def __init__(self, cluster: Cluster, operator: OperatorProcess, namespace: str, token: str, name: str) -> None:
+        self._port, self._token = operator.report_port, token
+        self._path = report_path(namespace, "trainingjobs", name)
+        self._tls = ssl.create_default_context(cafile=str(cluster.tls / "ca.crt"))
+
+    def post(self, body: Any, **changes: Any) -> tuple[int, str]:
+        """Send a report; code and message."""
+        token = changes.get("token", self._token)
+        headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        url = f"https://localhost:{self._port}{changes.get('path', self._path)}"
+        request = urllib.request.Request(url, content, headers)
+        try:
+            with urllib.request.urlopen(request, timeout=20, context=self._tls) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+
+@pytest.fixture
+def program(cluster: Cluster, operator: OperatorProcess, namespace: str) -> Program:
+    """A program of the first attempt of the TrainingJob digits."""
+    cluster.create(training_job(), namespace)
+    until(lambda: cluster.phase("TrainingJob", "digits", namespace) == "Starting", "the job does not start")
+    token = _pod(cluster, namespace, "digits-head", labels("TrainingJob", "digits") | {ATTEMPT: "1"})
+    return Program(cluster, operator, namespace, token, "digits")
+
+
+def test_an_answer_of_200_means_that_the_status_has_it(cluster: Cluster, program: Program, namespace: str) -> None:
+    assert program.post(PROGRESS)[0] == 200
+    job = cluster.get("TrainingJob", "digits", namespace)
+    assert job is not None and job["status"]["trainerStatus"]["progressPercentage"] == 40
+
+
+def test_reports_at_once_are_all_answered(cluster: Cluster, program: Program, namespace: str) -> None:
+    bodies = [{"trainerStatus": {"progressPercentage": number}} for number in range(12)]
+    with ThreadPoolExecutor(12) as senders:
+        codes = [code for code, _ in senders.map(program.post, bodies)]
+    assert codes == [200] * 12
+
+
+def test_the_last_report_completes_the_job_and_may_come_again(
+    cluster: Cluster, program: Program, namespace: str
+) -> None:
+    since = time.time()
+    final = {"attempt": 1, "model": model()}
+    assert program.post(final)[0] == 200
+    job = cluster.get("TrainingJob", "digits", namespace)
+    assert job is not None and job["status"]["phase"] == "Complete"
+    assert job["status"]["model"]["digest"] == model()["digest"]
+    cluster.quiet()
+    before = cluster.written(since, namespace)
+    assert program.post(final)[0] == 200, "the answer to the first was lost on the way, as far as the program knows"
+    code, message = program.post(PROGRESS)
+    assert code == 409 and "ended" in message
+    assert cluster.written(since, namespace) == before
+
+
+def test_who_may_not_speak(cluster: Cluster, operator: OperatorProcess, program: Program, namespace: str) -> None:
+    other = cluster.namespace()
+    marks = labels("TrainingJob", "digits") | {ATTEMPT: "1"}
+    cases: list[tuple[int, str | None]] = [
+        (401, None),
+        (401, "not-a-token"),
+        (400, "x" * 100_000),
+        (401, _token(cluster, namespace, "digits-head", audience="someone-else")),
+        (401, _token(cluster, namespace, "")),  # not bound to a pod
+        (403, _pod(cluster, other, "digits-head", marks)),  # the same names in another namespace
+        (403, _pod(cluster, namespace, "other-head", labels("TrainingJob", "other"))),
+        (403, _pod(cluster, namespace, "kind-head", labels("CompressionJob", "digits"))),
+        (403, _pod(cluster, namespace, "stranger", {"app": "shop"})),
+    ]
+    for expected, token in cases:
+        code, message = program.post(PROGRESS, token=token)
+        assert code == expected, (expected, code, message, token)
+        assert expected in (400, 401) or "does not work for" in message
+    job = cluster.get("TrainingJob", "digits", namespace)
+    assert job is not None and "trainerStatus" not in job["status"]
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "words"),
+    [
+        (400, b"{", "not JSON"),
+        (400, b"\xff\xfe", "not JSON"),
+        (400, b"[" * 200_000, "not JSON"),
+        (422, b"[]", "can't be read"),
+        (422, {"trainerStatus": {"progressPercentage": 400}}, "trainerStatus.progressPercentage"),
+        (422, {"model": model(), "failure": {"reason": "InvalidData", "message": "x"}}, "ends in one way"),
+        (413, b" " * (2 << 20), "at most"),
+        (409, {"attempt": 7}, "attempt"),
+    ],
+)
+def test_hostile_reports_get_a_sentence(
+    cluster: Cluster, operator: OperatorProcess, program: Program, code: int, body: Any, words: str
+) -> None:
+    found, message = program.post(body)
+    assert (found, words in message) == (code, True), (found, message)
+    assert operator.ready()
+
+
+def test_other_paths_are_not_there(cluster: Cluster, program: Program, namespace: str) -> None:
+    assert program.post(PROGRESS, path="/")[0] == 404
+    assert program.post(PROGRESS, path=report_path(namespace, "secrets", "digits"))[0] == 403
+    assert program.post(PROGRESS, path=report_path(namespace, "trainingjobs", "other"))[0] == 403
