@@ -45,8 +45,9 @@ def owned_fields(body: Mapping[str, Any]) -> dict[str, Any]:
     for entry in (body.get("metadata") or {}).get("managedFields") or ():
         if entry.get("manager") == MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource"):
             fields = dict(entry.get("fieldsV1") or {})
-            if "f:metadata" in fields:
-                fields["f:metadata"] = {k: v for k, v in fields["f:metadata"].items() if k != "f:ownerReferences"}
+            metadata = {k: v for k, v in fields.pop("f:metadata", {}).items() if k != "f:ownerReferences"}
+            if metadata:  # an empty one would read as a leaf that is owned
+                fields["f:metadata"] = metadata
             return fields
     return {}
 
@@ -60,23 +61,30 @@ def _unowned(fields: Mapping[str, Any], value: Any, path: str) -> str | None:
     if not fields or fields.keys() == {"."}:
         return None  # a leaf of the set: it is owned as a whole (a scalar, an atomic list or map, an empty map)
     if isinstance(value, Mapping):
-        for key, item in value.items():
-            below = fields.get(f"f:{key}")
-            if below is None:
-                if item is not None:  # the API server drops fields that are null
-                    return f"{path}.{key}"
-            elif (found := _unowned(below, item, f"{path}.{key}")) is not None:
-                return found
-        return None
+        return _unowned_in_map(fields, value, path)
     if isinstance(value, list | tuple):
         for index, item in enumerate(value):
             below = _member(fields, item, index)
+            here = f"{path}[{index}]"
             if below is None:
-                return f"{path}[{index}]"
-            if (found := _unowned(below, item, f"{path}[{index}]")) is not None:
+                return here
+            # The item of a list by keys is in the set itself, besides the fields in it.
+            check = _unowned_in_map if isinstance(item, Mapping) and "." in below else _unowned
+            if (found := check(below, item, here)) is not None:
                 return found
         return None
     return path  # the set says that there is structure where the plan has a scalar
+
+
+def _unowned_in_map(fields: Mapping[str, Any], value: Mapping[str, Any], path: str) -> str | None:
+    for key, item in value.items():
+        below = fields.get(f"f:{key}")
+        if below is None:
+            if item is not None:  # the API server drops fields that are null
+                return f"{path}.{key}"
+        elif (found := _unowned(below, item, f"{path}.{key}")) is not None:
+            return found
+    return None
 
 
 def _member(fields: Mapping[str, Any], item: Any, index: int) -> Mapping[str, Any] | None:

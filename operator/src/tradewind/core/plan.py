@@ -44,7 +44,7 @@ class ChildRecord:
     name: str
     uid: str
     owner_uid: str | None  # of its controller owner
-    digest: str  # of the leaves that our field manager owns, see core.covers
+    digest: str  # of the plan that it was made by, see core.covers
     deleting: bool
     created: datetime
     seen: Any  # what the kind's `observe` made of the body; a frozen value
