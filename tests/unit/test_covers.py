@@ -52,7 +52,7 @@ def test_a_plan_whose_every_leaf_is_owned_has_no_unowned_leaf() -> None:
 
 
 LOSSES = [
-    (["f:metadata", "f:labels"], ".metadata.labels"),
+    (["f:metadata", "f:labels"], ".metadata"),
     (["f:spec", "f:replicas"], ".spec.replicas"),
     (["f:spec", "f:empty"], ".spec.empty"),
     (["f:spec", "f:list"], ".spec.list"),
