@@ -91,6 +91,14 @@ def test_the_example_values_are_the_defaults_of_the_operator() -> None:
     assert config.reporting.url == "https://tradewind-operator.tradewind-system.svc:8443"
 
 
+def test_the_overlay_of_the_local_cluster_changes_the_price_table_alone() -> None:
+    overlay, base = _by_name(kustomization("e2e/overlay")), _by_name(kustomization("manifests/base"))
+    different = [name for kind, _, name in overlay if overlay[kind, _, name] != base[kind, _, name]]
+    assert different == ["tradewind-config"]
+    config = Config.model_validate(overlay["ConfigMap", NAMESPACE, "tradewind-config"]["data"]["config.yaml"])
+    assert config.pools[0].name == "local" and config.pools[0].price
+
+
 def test_the_commented_pools_of_the_values_are_good_once_they_have_a_price() -> None:
     lines = (CHART / "values.yaml").read_text().replace('"..."', '"1.25"').splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("    - name: local"))
