@@ -307,3 +307,16 @@ def test_a_price_that_becomes_known_is_applied_to_the_running_attempt() -> None:
     world.around = surroundings(CONFIG | {"pools": priced})
     report(world, trainerStatus={"progressPercentage": 20})
     assert float(world.status["cost"]["accrued"]) > 0
+
+
+def test_interruptions_are_borne_as_often_as_allowed() -> None:
+    world = World(TRAINING, objects.training_job(runPolicy={"retries": {"interruptions": 1}}))
+    for attempt in (1, 2):
+        train(world)
+        assert world.status["attempt"] == attempt
+        world.change_pod(f"head-{attempt}-0", interrupted=True, message="Evicted")
+        world.settle()
+        world.bury()
+        world.settle()
+    assert world.status["interruptions"] == 2
+    assert world.condition("Failed")["reason"] == "TooManyInterruptions"

@@ -9,6 +9,7 @@ from typing import Any
 
 from tradewind.api.config import Pool
 from tradewind.api.modeldeployment import ChosenVariant, ModelDeploymentSpec
+from tradewind.core import covers
 from tradewind.core.names import fingerprint
 from tradewind.core.plan import Child, Resource
 from tradewind.core.quantity import canonical, parse
@@ -71,6 +72,8 @@ def inference_service(
     fixed = scaling.min_replicas == scaling.max_replicas
     predictor: dict[str, Any] = {
         "labels": {**labels, MODEL_LABEL: model_fingerprint(variant)},
+        # KServe copies annotations to the pods, whose own win: a new plan of the whole must not start all pods anew.
+        "annotations": {covers.ANNOTATION: model_fingerprint(variant)},
         "minReplicas": scaling.min_replicas,
         "maxReplicas": scaling.max_replicas,
         # A replica leaves only when its successor answers.
