@@ -17,6 +17,10 @@ LOST_WORKER_EXIT = 75
 # The last report and KubeRay's word that the program has ended may cross.
 REPORT_GRACE = timedelta(seconds=15)
 
+# Ray's log is written for a terminal.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+# What Ray says when it ends processes because a pod has no memory left; the rest is its table of processes.
+_OUT_OF_MEMORY = re.compile(r"ray\.exceptions\.OutOfMemoryError|address the out of memory issue")
 _EXIT_CODE = re.compile(r"exit code (\d+)")
 
 
@@ -111,4 +115,7 @@ def _why(pod: PodRecord) -> str:
 
 def _tail(message: str) -> str:
     """The end of Ray's message: it has the last lines of the program's log, and the error is in the last ones."""
+    message = _COLOUR.sub("", message)
+    if _OUT_OF_MEMORY.search(message):
+        return "A pod had no memory left and Ray ended the program: ask for more (memoryPerWorker, or measure.memory)."
     return message if len(message) <= 1500 else "... " + message[-1500:]

@@ -10,7 +10,7 @@ from tradewind.ray.groups import Group
 
 # The head runs Ray's own processes and the driver; no training process.
 HEAD_CPU = "200m"
-HEAD_MEMORY = "1500Mi"
+HEAD_MEMORY = "2Gi"
 
 _WORKER_FIELDS = {
     "cpu": "spec.resources.cpusPerWorker",
