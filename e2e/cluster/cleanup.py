@@ -69,7 +69,7 @@ def _unmount_below(folder: Path) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder, unless something is mounted in it: that would be emptied too. A mount point itself stays, empty."""
+    """Remove a folder, unless something is mounted in it, which would be emptied too. A mount point stays, empty."""
     if mounts := _mounts_below(folder):
         raise Failed(f"{mounts[0]} is still mounted, so {folder} is not removed")
     if folder.is_mount():

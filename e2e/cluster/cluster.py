@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from e2e.cluster import addons, cgroups, network, node, packages
-from e2e.cluster.binaries import binary, path_of
+from e2e.cluster.binaries import binary, module_folder, path_of
 from e2e.cluster.children import answers, spawn, wait_until
 from e2e.cluster.cleanup import clean, remove_tree
 from e2e.cluster.controlplane import ControlPlane
@@ -46,7 +46,7 @@ COMPONENTS = (
 )
 # What parts of the system create outside of the cluster's folders; ours to remove where it was not there before.
 _BYPRODUCTS = ("/var/lib/kubelet", "/var/log/containers", "/var/lib/cni")
-_PATIENCE = 60  # seconds that a cluster gets to become well before it is made anew
+_PATIENCE = 90  # seconds that a cluster gets to become well before it is made anew
 _record = Record()
 
 
@@ -104,16 +104,24 @@ def _heal(problems: list[str]) -> bool:
     for problem in problems:
         say(problem)
     begin = time.monotonic()
-    for name in COMPONENTS:
-        if not is_alive(entries[name]):
-            say(f"starting {name} again")
-            _spawn(name, entries[name].about["command"])
     while time.monotonic() < begin + _PATIENCE:
+        _start_again()
         if not _problems():
             say(f"the cluster is well again, after {time.monotonic() - begin:.1f} s")
             return True
         time.sleep(1)
     return False
+
+
+def _start_again() -> None:
+    """Start the components that ended, as they were started first; those that need the API server once it is ready."""
+    for name in COMPONENTS:
+        entry = _record.get("process", name)
+        if entry and not is_alive(entry):
+            say(f"starting {name} again")
+            _spawn(name, entry.about["command"])
+        if name == "kube-apiserver" and not _ready():
+            return
 
 
 def _image_store() -> Path:
@@ -133,7 +141,6 @@ def _start() -> None:
     network.create(_record)
     LOGS.mkdir(parents=True)
     node.write_files(PLANE, _image_store())
-    admin = PLANE.certificate("admin")
     etcd = _spawn("etcd", PLANE.etcd())
     containerd = _spawn("containerd", node.containerd())
     PLANE.prepare(node=node.NAME)
@@ -141,7 +148,7 @@ def _start() -> None:
     apiserver = _spawn("kube-apiserver", PLANE.apiserver())
     _wait("containerd", containerd, _containerd_answers, 30)
     addons.load_images()
-    _wait("kube-apiserver", apiserver, lambda: answers(f"{PLANE.url}/readyz", PLANE.ca, (admin.crt, admin.key)), 60)
+    _wait("kube-apiserver", apiserver, _ready, 60)
     _spawn("kube-controller-manager", PLANE.controllers())
     _spawn("kube-scheduler", PLANE.scheduler())
     _spawn("kubelet", node.kubelet(PLANE))
@@ -173,6 +180,11 @@ def _wait(name: str, process: subprocess.Popen[bytes], ready: Callable[[], bool]
     wait_until(name, ready, process, LOGS / f"{name}.log", seconds)
 
 
+def _ready() -> bool:
+    admin = PLANE.certificate("admin")
+    return answers(f"{PLANE.url}/readyz", PLANE.ca, (admin.crt, admin.key))
+
+
 def _containerd_answers() -> bool:
     try:
         ctr("version")
@@ -201,6 +213,10 @@ def _add(extra: str) -> None:
         say("kwok runs already")
         return
     command = [str(binary("kwok")), f"--kubeconfig={kubeconfig()}", "--manage-all-nodes=false"]
+    # How its nodes and pods live: ready at once, and with a lease that is renewed.
+    for stage in ("node/fast", "node/heartbeat-with-lease", "pod/fast"):
+        files = (module_folder("kwok") / "kustomize" / "stage" / stage).glob("*.yaml")
+        command += [f"--config={path}" for path in sorted(files) if path.name != "kustomization.yaml"]
     command += ["--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake", "--server-address=127.0.0.1:10247"]
     process = _spawn("kwok", command)
     _wait("kwok", process, lambda: answers("http://127.0.0.1:10247/healthz"), 30)
@@ -213,8 +229,7 @@ def _problems() -> list[str]:
     problems = [f"{name} does not run" for name in COMPONENTS if name not in entries or not is_alive(entries[name])]
     if problems:
         return problems
-    admin = PLANE.certificate("admin")
-    if not answers(f"{PLANE.url}/readyz", PLANE.ca, (admin.crt, admin.key)):
+    if not _ready():
         return ["kube-apiserver is not ready"]
     if not _containerd_answers():
         return ["containerd does not answer"]
