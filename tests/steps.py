@@ -10,12 +10,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from e2e import venv
+from e2e.cluster import packages
 from e2e.cluster.binaries import binary
 from e2e.cluster.progress import Failed
 
@@ -29,20 +29,22 @@ class Step:
 
     environment: str
     commands: tuple[str, ...]
-    programs: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()  # of e2e.cluster, built by Go
+    packages: tuple[str, ...] = ()  # of Debian
 
 
 CONTROL_PLANE = ("kube-apiserver", "kubectl")
+ETCD = packages.CONTROL_PLANE
 
 STEPS = {
     "format": Step("operator", ("ruff check .", "ruff format --check .")),
     "types": Step("operator", ("mypy",)),
     "layers": Step("operator", ("lint-imports",)),
     "generated": Step("operator", ("python -m tradewind.generate --check",)),
-    "unit": Step("operator", ("pytest tests/unit tests/golden tests/property",)),
+    "unit": Step("operator", ("pytest tests/unit tests/golden tests/property",), packages=("prometheus",)),
     "server": Step("server", ("pytest tests/server",)),
-    "apiserver": Step("operator", ("pytest tests/crds tests/apiserver",), CONTROL_PLANE),
-    "packaging": Step("operator", ("pytest tests/packaging",), (*CONTROL_PLANE, "helm")),
+    "apiserver": Step("operator", ("pytest tests/cluster tests/crds tests/apiserver",), CONTROL_PLANE, ETCD),
+    "packaging": Step("operator", ("pytest tests/packaging",), (*CONTROL_PLANE, "helm"), ETCD),
     "workload": Step("workload", ("pytest tests/workload",)),
 }
 
@@ -55,17 +57,16 @@ def main(names: list[str]) -> int:
     start = time.monotonic()
     results = []
     with ThreadPoolExecutor(1) as network, ThreadPoolExecutor(1) as processor:
-        environments = _prepared(network, venv.python, [step.environment for step in steps.values()])
-        programs = _prepared(processor, binary, [program for step in steps.values() for program in step.programs])
+        needs = _needs(list(steps.values()), network, processor)
         for name, step in steps.items():
             began = time.monotonic()
             try:
-                python = environments[step.environment].result()
-                for program in step.programs:
-                    programs[program].result()
+                python = needs[step.environment].result()
+                for need in (*step.packages, *step.programs):
+                    needs[need].result()
             except Failed as failure:
                 print(f"== {name}: {failure}", flush=True)
-                results.append((name, False, time.monotonic() - began, 0.0))
+                results.append((name, False, 0.0, time.monotonic() - began))
                 continue
             waited = time.monotonic() - began
             passed = all(_run(name, python, command) for command in step.commands)
@@ -74,8 +75,26 @@ def main(names: list[str]) -> int:
     return 0 if all(passed for _, passed, _, _ in results) else 1
 
 
-def _prepared(pool: ThreadPoolExecutor, make: Callable[[str], Path], names: list[str]) -> dict[str, Future[Path]]:
-    return {name: pool.submit(make, name) for name in dict.fromkeys(names)}
+def _needs(steps: list[Step], network: ThreadPoolExecutor, processor: ThreadPoolExecutor) -> dict[str, Future[Path]]:
+    """What the steps need, being made in the order in which they need it."""
+    needs: dict[str, Future[Path]] = {}
+    for step in steps:
+        if step.environment not in needs:
+            needs[step.environment] = network.submit(venv.python, step.environment)
+        for package in step.packages:
+            if package not in needs:
+                needs[package] = network.submit(_installed, package)
+        for program in step.programs:
+            if program not in needs:
+                needs[program] = processor.submit(binary, program)
+    return needs
+
+
+def _installed(package: str) -> Path:
+    packages.require(package)
+    path = packages.program(package)
+    assert path is not None
+    return path
 
 
 def _run(name: str, python: Path, command: str) -> bool:
