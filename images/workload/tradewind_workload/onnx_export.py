@@ -42,6 +42,7 @@ class _Graph:
 
 def to_onnx(model: Classifier, row_shape: tuple[int, ...], classes: int) -> bytes:
     """The model as the bytes of an ONNX file; the number of rows is free."""
+    model.eval()
     graph = _Graph()
     rows = _arrange(graph, model, row_shape)
     for i, stage in enumerate(model.preparation):

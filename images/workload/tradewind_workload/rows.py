@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv
 import ray
 import ray.data
 from ray.data.datasource import FileBasedDatasource
@@ -105,7 +106,9 @@ def read_rows(layout: Layout, data: Data) -> Read:
     encode = _Encoder(layout.inputs(data), int(np.prod(layout.row_shape(data))), data)
     try:
         if layout.format == "csv":
-            dataset = ray.data.read_csv(files, override_num_blocks=len(files))
+            # Numbers are floats, also where the first rows look like integers.
+            types = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(layout.inputs(data), pa.float64()))
+            dataset = ray.data.read_csv(files, override_num_blocks=len(files), convert_options=types)
         elif layout.format == "parquet":
             dataset = ray.data.read_parquet(files, override_num_blocks=len(files))
         else:
@@ -117,7 +120,7 @@ def read_rows(layout: Layout, data: Data) -> Read:
         said = next((c for c in reversed(list(causes(error))) if isinstance(c, (pa.ArrowException, ValueError, OSError, zip_error()))), None)
         if said is None:
             raise  # not the data's fault: a lost worker, for example
-        words = " ".join(str(said).split())[:400]
+        words = _csv_mistake(layout, data) or " ".join(str(said).split())[:300]
         raise Fault("InvalidData", f"{layout.uri} can't be read as {layout.format}: {words}. Correct the file.") from None
     table = pa.concat_tables([part for part in narrow if part.num_rows] or narrow[:1])
     counts = [part.num_rows for part in narrow]
@@ -141,6 +144,19 @@ def read_rows(layout: Layout, data: Data) -> Read:
             if name.startswith("k") and name[1:].isdigit()
         },
     )
+
+
+def _csv_mistake(layout: Layout, data: Data) -> str | None:
+    """Arrow's words for the first mistake in a csv file, which Ray does not pass on; None where there is none."""
+    types = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(layout.inputs(data), pa.float64()))
+    for file in layout.files if layout.format == "csv" else ():
+        try:
+            with pyarrow.csv.open_csv(file, convert_options=types) as reader:
+                for _ in reader:
+                    pass
+        except pa.ArrowException as error:
+            return f"{file.rsplit('/', 1)[-1]}: {error}"[:400]
+    return None
 
 
 def zip_error() -> type[Exception]:

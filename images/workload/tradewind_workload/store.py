@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Mapping
@@ -18,9 +19,9 @@ WEIGHTS = "model.safetensors"
 
 def write_atomically(path: Path, content: bytes) -> None:
     """A reader sees the old file or the whole new one, also after a crash: written beside, synced, renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(beside, "wb") as file:
             file.write(content)
             file.flush()
@@ -28,7 +29,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.replace(beside, path)
         _sync(path.parent)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
         raise Fault("StorageFailed", _storage_message(path, error)) from error
 
 

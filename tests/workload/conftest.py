@@ -1,0 +1,118 @@
+"""Ray for the tests that read data, and one training of the digits that several tests look at."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["RAY_AUTH_MODE"] = "disabled"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from endpoint import Endpoint, endpoint
+from jobs import SOURCES, digits, finish, start, training_job
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """A Ray of this machine with room for two tasks."""
+    import ray
+
+    os.environ["PYTHONPATH"] = SOURCES
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        object_store_memory=100 * 1024**2,
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def volumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in place of the volumes: pvc://claim/x is `claim/x` in it."""
+    monkeypatch.setenv("TRADEWIND_PVC_ROOT", str(tmp_path))
+    return tmp_path
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished TrainingJob of the digits."""
+
+    volumes: Path
+    spec: dict[str, Any]
+    document: dict[str, Any]
+    reports: list[dict[str, Any]]
+    output: str
+    held_out: tuple[np.ndarray, np.ndarray]
+
+
+def digits_spec(output: str) -> dict[str, Any]:
+    """A small network on the digits, with every kind of preparation that images have."""
+    return {
+        "recipe": {
+            "task": "image-classification",
+            "model": {"architecture": "cnn", "channels": [16, 32], "hiddenUnits": [64]},
+            "optimizer": {"lr": "0.003"},
+            "epochs": 8,
+            "batchSize": 64,
+            "seed": 3,
+        },
+        "data": {
+            "train": {"storageUri": "pvc://claim/data/train.npz", "format": "npz"},
+            "validation": {"storageUri": "pvc://claim/data/validation.npz", "format": "npz"},
+            "inputs": ["image"],
+            "label": "digit",
+            "prepare": [
+                {"dropNulls": {}},
+                {"dropDuplicates": {}},
+                {"standardize": {}},
+                {"augment": {"shiftPixels": 1}},
+            ],
+        },
+        "resources": {"workers": 2},
+        "output": {"storageUri": output},
+    }
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
+    volumes = tmp_path_factory.mktemp("volumes")
+    images, classes = digits()
+    data = volumes / "claim" / "data"
+    data.mkdir(parents=True)
+    np.savez(data / "train.npz", image=images[:1200], digit=classes[:1200])
+    np.savez(data / "validation.npz", image=images[1200:1500], digit=classes[1200:1500])
+    spec = digits_spec("pvc://claim/model")
+    with endpoint(volumes / "mount") as operator:
+        document = training_job(spec, url=operator.url)
+        code, output = finish(start(document, volumes, TRADEWIND_MOUNT=str(operator.mount)))
+        assert code == 0, output
+        yield Trained(volumes, spec, document, operator.reports, output, (images[1500:], classes[1500:]))
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Iterator[Endpoint]:
+    with endpoint(tmp_path / "mount") as found:
+        yield found
+
+
+@pytest.fixture
+def processes() -> Iterator[list[subprocess.Popen[str]]]:
+    """Processes that must not outlive the test."""
+    import signal
+
+    started: list[subprocess.Popen[str]] = []
+    yield started
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

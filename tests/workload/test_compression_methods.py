@@ -1,0 +1,165 @@
+"""Pruning takes units out for good, quantisation computes in integers, and calibration never sees validation rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from tradewind.api.artefact import Manifest, Tensor
+from tradewind.api.trainingjob import Architecture, Recipe
+from tradewind_workload.compression.processor import processor
+from tradewind_workload.compression.pruning import load, prune
+from tradewind_workload.compression.quantisation import dynamic_int8, static_int8
+from tradewind_workload.fault import Fault
+from tradewind_workload.inference import open_session, predict
+from tradewind_workload.network import Classifier, build_network, build_preparation
+from tradewind_workload.onnx_export import to_onnx
+from tradewind_workload.preparation import Stage
+from tradewind_workload.training import logits
+
+CNN = Architecture.model_validate({"architecture": "cnn", "channels": [8, 16], "hiddenUnits": [32, 12]})
+MLP = Architecture.model_validate({"architecture": "mlp", "hiddenUnits": [512, 512]})
+STAGES = [Stage("standardize", np.array([0.2], np.float32), np.array([1.5], np.float32))]
+
+
+def classifier(architecture: Architecture, features: int, image: tuple[int, int, int] | None, seed: int = 0) -> Classifier:
+    torch.manual_seed(seed)
+    made = Classifier(build_preparation(STAGES), build_network(architecture, features, image, 5), image)
+    for module in made.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 2)
+            nn.init.uniform_(module.bias, -0.2, 0.2)
+    return made.eval()
+
+
+def rows(count: int, *shape: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(4)
+    return random.normal(size=(count, *shape)).astype(np.float32), random.integers(0, 5, count)
+
+
+def test_pruned_units_are_gone() -> None:
+    model = classifier(CNN, 64, (8, 8, 1))
+    inputs, classes = rows(64, 8, 8)
+    smaller, architecture = prune(model, CNN, 64, inputs, classes, 0.5)
+    assert architecture.channels == (4, 8)
+    assert architecture.hidden_units == (16, 6)
+    shapes = {name: tuple(tensor.shape) for name, tensor in smaller.network.state_dict().items() if name.endswith("weight")}
+    assert shapes["conv0.weight"] == (4, 1, 3, 3)
+    assert shapes["conv1.weight"] == (8, 4, 3, 3)
+    assert shapes["hidden0.weight"] == (16, 8 * 4)
+    assert shapes["hidden1.weight"] == (6, 16)
+    assert shapes["classes.weight"] == (5, 6)
+    big, small = len(to_onnx(model, (8, 8), 5)), len(to_onnx(smaller, (8, 8), 5))
+    assert small < 0.45 * big
+
+
+def test_units_that_do_nothing_go_first_and_nothing_changes() -> None:
+    """Half of the units are made useless: pruning by half must find exactly these, and give the same outputs."""
+    model = classifier(CNN, 64, (8, 8, 1))
+    random = np.random.default_rng(0)
+    with torch.no_grad():
+        for name, module in model.network.named_children():
+            if isinstance(module, nn.BatchNorm2d):
+                dead = torch.from_numpy(random.permutation(module.num_features)[: module.num_features // 2])
+                module.weight[dead] = 0
+                module.bias[dead] = 0
+            elif name.startswith("hidden") and isinstance(module, nn.Linear):
+                dead = torch.from_numpy(random.permutation(module.out_features)[: module.out_features // 2])
+                module.weight[dead] = 0
+                module.bias[dead] = 0
+    inputs, classes = rows(256, 8, 8)
+    smaller, _ = prune(model, CNN, 64, inputs, classes, 0.5)
+    np.testing.assert_allclose(logits(smaller, inputs), logits(model, inputs), atol=1e-5)
+
+
+def test_network_is_rebuilt_from_safetensors_alone(tmp_path: object) -> None:
+    path = tmp_path / "model.safetensors"  # type: ignore[operator]
+    model = classifier(CNN, 64, (8, 8, 1))
+    save_file(model.state_dict(), path)
+    recipe = Recipe(task="image-classification", model=CNN)
+    tensor = Tensor(name="inputs", datatype="FP32", shape=(-1, 8, 8))
+    manifest = Manifest(task=recipe.task, inputs=(tensor,), outputs=(), labels=tuple("abcde"), recipe=recipe, files={})
+    inputs, _ = rows(10, 8, 8)
+    np.testing.assert_array_equal(logits(load(path, manifest, (8, 8, 1)), inputs), logits(model, inputs))
+
+    other = manifest.model_copy(update={"recipe": Recipe(task="image-classification", model=MLP)})
+    with pytest.raises(Fault, match=r"does not fit the recipe in model.json"):
+        load(path, other, (8, 8, 1))
+
+
+class Bomb:
+    """A pickle of this would make a file."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+
+    def __reduce__(self) -> object:
+        return open, (self.target, "w")
+
+
+def test_pickled_weights_are_refused(tmp_path: object) -> None:
+    import pickle  # noqa: S403 -- what a hostile model would be made with
+
+    path, target = tmp_path / "model.safetensors", tmp_path / "pwned"  # type: ignore[operator]
+    path.write_bytes(pickle.dumps(Bomb(str(target))))
+    recipe = Recipe(task="image-classification", model=CNN)
+    tensor = Tensor(name="inputs", datatype="FP32", shape=(-1, 8, 8))
+    manifest = Manifest(task=recipe.task, inputs=(tensor,), outputs=(), labels=tuple("abcde"), recipe=recipe, files={})
+    with pytest.raises(Fault, match="can't be read as safetensors"):
+        load(path, manifest, (8, 8, 1))
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("scheme", ["dynamic", "static"])
+def test_int8_is_a_quarter_of_the_size_and_says_nearly_the_same(scheme: str) -> None:
+    model = classifier(MLP, 784, None)
+    content = to_onnx(model, (784,), 5)
+    inputs, _ = rows(300, 784)
+    quantised = (
+        dynamic_int8(content, reduce_range=False) if scheme == "dynamic" else static_int8(content, inputs[:200], reduce_range=False)
+    )
+    assert len(quantised) <= 0.27 * len(content)
+    exact, near = predict(open_session(content), inputs), predict(open_session(quantised), inputs)
+    assert (exact.label == near.label).mean() > 0.95
+    again = dynamic_int8(content, reduce_range=False) if scheme == "dynamic" else static_int8(content, inputs[:200], reduce_range=False)
+    assert again == quantised
+
+
+def test_preparation_and_outputs_stay_in_floats() -> None:
+    content = to_onnx(classifier(CNN, 64, (8, 8, 1)), (8, 8), 5)
+    inputs, _ = rows(100, 8, 8)
+    graph = onnx.load_from_string(static_int8(content, inputs, reduce_range=False)).graph
+    made_by = {output: node for node in graph.node for output in node.output}
+    for node in graph.node:
+        if node.op_type in ("Sub", "Div", "Softmax"):
+            sources = [made_by[name].op_type for name in node.input if name in made_by]
+            if node.op_type == "Softmax":
+                continue
+            assert "DequantizeLinear" not in sources, node.name
+    weights = [constant for constant in graph.initializer if constant.data_type == onnx.TensorProto.INT8 and len(constant.dims) == 4]
+    assert len(weights) == 2
+    scales = {constant.name: constant.dims for constant in graph.initializer}
+    assert list(scales["conv1.weight_scale"]) == [16]  # one a channel
+
+
+def test_range_is_reduced_where_products_would_overflow() -> None:
+    old = "model name\t: Some CPU\nflags\t: sse2 avx2\n"
+    new = "model name\t: Newer CPU\nflags\t: avx2 avx512f avx512_vnni\n"
+    assert processor(old).reduce_range
+    assert not processor(new).reduce_range
+    assert "avx512_vnni" in str(processor(new))
+    assert not processor("CPU part\t: 0xd0c\nFeatures\t: fp asimd asimddp\n").reduce_range
+    content = to_onnx(classifier(MLP, 20, None), (20,), 5)
+    inputs, _ = rows(50, 20)
+    graph = onnx.load_from_string(static_int8(content, inputs, reduce_range=True)).graph
+    largest = [
+        np.abs(onnx.numpy_helper.to_array(constant).astype(int)).max()
+        for constant in graph.initializer
+        if constant.data_type == onnx.TensorProto.INT8 and len(constant.dims) == 2
+    ]
+    assert largest
+    assert max(largest) <= 64

@@ -1,0 +1,303 @@
+"""Reading and preparing: what is wrong is refused in a sentence, what is fitted is fitted on the training split only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from jobs import blobs, write_csv
+
+from tradewind.api.data import Data
+from tradewind_workload.fault import Fault
+from tradewind_workload.preparation import Prepared, prepare
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+CSV = {"storageUri": "pvc://claim/train.csv", "format": "csv"}
+HELD = {"storageUri": "pvc://claim/validation.csv", "format": "csv"}
+NPZ = {"storageUri": "pvc://claim/train.npz", "format": "npz"}
+
+
+def prepared(task: str = "tabular-classification", seed: int = 0, **fields: Any) -> Prepared:
+    settings = {"train": CSV, "validationFraction": "0.25"} | fields
+    if "validation" in fields:
+        del settings["validationFraction"]
+    return prepare(Data.model_validate(settings), task, seed)  # type: ignore[arg-type]
+
+
+def refusal(task: str = "tabular-classification", **fields: Any) -> str:
+    with pytest.raises(Fault) as caught:
+        prepared(task, **fields)
+    assert caught.value.reason == "InvalidData"
+    return caught.value.message
+
+
+def save(volumes: Path, **arrays: Any) -> None:
+    (volumes / "claim").mkdir(exist_ok=True)
+    np.savez(volumes / "claim" / "train.npz", **arrays)
+
+
+def test_missing_file(volumes: Path) -> None:
+    assert refusal() == (
+        "pvc://claim/train.csv does not exist on the volume: put the data there, or correct spec.data.train.storageUri."
+    )
+
+
+def test_folder_without_a_file_of_the_format(volumes: Path) -> None:
+    (volumes / "claim" / "folder").mkdir(parents=True)
+    assert "has no .csv file" in refusal(train={"storageUri": "pvc://claim/folder", "format": "csv"})
+
+
+def test_files_of_a_folder_with_different_columns(volumes: Path) -> None:
+    write_csv(volumes / "claim/folder/a.csv", *blobs(10))
+    write_csv(volumes / "claim/folder/b.csv", *blobs(10), header="f0,f1,f2,other,label")
+    told = refusal(train={"storageUri": "pvc://claim/folder", "format": "csv"})
+    assert "b.csv of pvc://claim/folder has other columns than a.csv" in told
+
+
+def test_wrong_format(volumes: Path) -> None:
+    write_csv(volumes / "claim/train.csv", *blobs(10))
+    told = refusal(train={"storageUri": "pvc://claim/train.csv", "format": "parquet"})
+    assert told.startswith("train.csv can't be read as parquet")
+    assert told.endswith("correct the file or spec.data.train.format.")
+
+
+def test_damaged_parquet_and_npz(volumes: Path) -> None:
+    (volumes / "claim").mkdir()
+    (volumes / "claim" / "train.npz").write_bytes(b"PK\x03\x04 not really")
+    assert "train.npz can't be read as npz" in refusal(train=NPZ)
+    save(volumes, x=np.zeros((4, 2)), label=np.arange(4))
+    whole = (volumes / "claim" / "train.npz").read_bytes()
+    (volumes / "claim" / "train.npz").write_bytes(whole[:80] + b"\xff" * 40 + whole[120:])
+    assert "can't be read as npz" in refusal(train=NPZ)
+
+
+def test_label_column_that_is_not_there(volumes: Path) -> None:
+    write_csv(volumes / "claim/train.csv", *blobs(10))
+    assert refusal(label="species") == (
+        "pvc://claim/train.csv has no column 'species' for the label; it has f0, f1, f2, f3, label. Set spec.data.label to one of them."
+    )
+
+
+def test_input_column_that_is_not_there(volumes: Path) -> None:
+    write_csv(volumes / "claim/train.csv", *blobs(10))
+    assert "has no column 'f9', which spec.data.inputs names" in refusal(inputs=["f0", "f9"])
+    assert "the model would see the answer" in refusal(inputs=["f0", "label"])
+    assert "'f9', which spec.data.prepare[0].dropNulls names" in refusal(prepare=[{"dropNulls": {"columns": ["f9"]}}])
+
+
+def test_text_among_the_inputs(volumes: Path) -> None:
+    (volumes / "claim").mkdir()
+    (volumes / "claim/train.csv").write_text("size,colour,label\n1.5,red,a\n2.5,blue,b\n")
+    assert "the column 'colour' is text, not a number" in refusal()
+
+
+def test_text_further_down_in_a_column_of_numbers(volumes: Path) -> None:
+    (volumes / "claim").mkdir()
+    rows = "".join(f"{i},{i % 2}\n" for i in range(200_000))  # more than the block that the header check reads
+    (volumes / "claim/train.csv").write_text(f"f0,label\n{rows}oops,1\n")
+    told = refusal()
+    assert told.startswith("pvc://claim/train.csv can't be read as csv: train.csv: In CSV column #0")
+    assert "invalid value 'oops'" in told
+
+
+def test_fractions_after_many_whole_numbers(volumes: Path) -> None:
+    (volumes / "claim").mkdir()
+    rows = "".join(f"{i},{i % 2}\n" for i in range(200_000))
+    (volumes / "claim/train.csv").write_text(f"f0,label\n{rows}0.5,1\n")
+    found = prepared()
+    assert 0.5 in np.concatenate([found.train.load(), found.validation.load()])
+
+
+def test_pickles_are_never_read(volumes: Path) -> None:
+    save(volumes, x=np.array([{"a": 1}, {}], dtype=object), label=np.arange(2))
+    assert "the array 'x' has Python objects (a pickle), which are never read" in refusal(train=NPZ)
+
+
+def test_arrays_of_different_length(volumes: Path) -> None:
+    save(volumes, x=np.zeros((5, 2)), label=np.arange(4))
+    assert "the arrays differ in their number of rows (x 5, label 4)" in refusal(train=NPZ)
+
+
+def test_several_arrays_besides_the_label(volumes: Path) -> None:
+    save(volumes, x=np.zeros((4, 2)), z=np.zeros((4, 3)), label=np.arange(4))
+    assert "name the one array of inputs in spec.data.inputs" in refusal(train=NPZ)
+
+
+def test_missing_values_need_a_step(volumes: Path) -> None:
+    inputs, classes = blobs(40)
+    inputs[7, 2] = np.nan
+    write_csv(volumes / "claim/train.csv", inputs, classes)
+    told = refusal()
+    assert told == (
+        "pvc://claim/train.csv has a missing or not finite value in 'f2' (row 7): add dropNulls or impute to spec.data.prepare."
+    )
+
+
+def test_nothing_left_after_cleaning(volumes: Path) -> None:
+    inputs, classes = blobs(10)
+    inputs[:, 1] = np.inf
+    write_csv(volumes / "claim/train.csv", inputs, classes)
+    assert "has no row left after dropNulls (spec.data.prepare[0])" in refusal(prepare=[{"dropNulls": {}}])
+
+
+def test_labels_that_are_no_classes(volumes: Path) -> None:
+    inputs, _ = blobs(60)
+    write_csv(volumes / "claim/train.csv", inputs, np.linspace(0, 1, 60))
+    assert "is no class: row 1 has 0.0169" in refusal()
+    write_csv(volumes / "claim/train.csv", inputs, range(60))
+    assert "has 60 different values in 60 rows: these are no classes" in refusal()
+    write_csv(volumes / "claim/train.csv", inputs, ["yes"] * 60)
+    assert "has only one class, 'yes'" in refusal()
+
+
+def test_missing_labels(volumes: Path) -> None:
+    inputs, classes = blobs(60)
+    labels = [float(label) for label in classes]
+    labels[5] = float("nan")
+    write_csv(volumes / "claim/train.csv", inputs, labels)
+    assert "the label 'label' of pvc://claim/train.csv is missing in 1 rows (the first is row 5)" in refusal()
+    found = prepared(prepare=[{"dropNulls": {}}])
+    assert found.labels == ("0", "1", "2")
+    assert len(found.train) + len(found.validation) == 59
+
+
+def test_label_that_only_the_validation_data_has(volumes: Path) -> None:
+    inputs, classes = blobs(40)
+    write_csv(volumes / "claim/train.csv", inputs, [f"kind{label}" for label in classes])
+    write_csv(volumes / "claim/validation.csv", inputs, ["new" if i == 3 else "kind0" for i in range(40)])
+    assert "has labels that the training data does not have ('new')" in refusal(validation=HELD)
+
+
+def test_shapes_of_train_and_validation_differ(volumes: Path) -> None:
+    write_csv(volumes / "claim/train.csv", *blobs(20))
+    write_csv(volumes / "claim/validation.csv", *blobs(20, features=3))
+    assert "a row of pvc://claim/validation.csv has the shape [3], and one of pvc://claim/train.csv [4]" in refusal(
+        validation=HELD
+    )
+
+
+def test_images_that_are_not_square(volumes: Path) -> None:
+    write_csv(volumes / "claim/train.csv", *blobs(20, features=6))
+    assert "has 6 values, which make no square image: set spec.data.imageShape" in refusal("image-classification")
+    assert "has 8 values, and a row of pvc://claim/train.csv has 6" in refusal(
+        "image-classification", imageShape=[2, 4]
+    )
+    assert prepared("image-classification", imageShape=[2, 3]).image == (2, 3, 1)
+
+
+def test_augmentation_of_a_table(volumes: Path) -> None:
+    write_csv(volumes / "claim/train.csv", *blobs(20))
+    assert "augment shifts and rotates images" in refusal(prepare=[{"augment": {"shiftPixels": 1}}])
+
+
+def test_fraction_that_leaves_nothing(volumes: Path) -> None:
+    write_csv(volumes / "claim/train.csv", *blobs(20))
+    assert "leaves no validation data" in refusal(validationFraction="0")
+
+
+def test_csv_parquet_and_npz_give_the_same(volumes: Path) -> None:
+    inputs, classes = blobs(50)
+    write_csv(volumes / "claim/train.csv", inputs, classes)
+    columns = {f"f{i}": inputs[:, i] for i in range(4)} | {"label": classes}
+    pyarrow.parquet.write_table(pa.table(columns), volumes / "claim/train.parquet")
+    save(volumes, x=inputs, label=classes)
+    found = [
+        prepared(train={"storageUri": f"pvc://claim/train.{kind}", "format": kind}, prepare=[{"standardize": {}}])
+        for kind in ("csv", "parquet", "npz")
+    ]
+    for other in found[1:]:
+        np.testing.assert_array_equal(other.train.load(), found[0].train.load())
+        np.testing.assert_array_equal(other.validation.classes, found[0].validation.classes)
+        np.testing.assert_array_equal(other.stages[0].values, found[0].stages[0].values)
+
+
+def test_split_is_disjoint_and_by_the_seed(volumes: Path) -> None:
+    inputs, classes = blobs(200)
+    inputs[100:] = inputs[:100]  # each row twice, so that a split before the cleaning would share rows
+    classes[100:] = classes[:100]
+    write_csv(volumes / "claim/train.csv", inputs, classes)
+    steps = [{"dropDuplicates": {}}]
+    one, again, other = (prepared(seed=seed, prepare=steps) for seed in (1, 1, 2))
+    train = {row.tobytes() for row in one.train.load()}
+    held = {row.tobytes() for row in one.validation.load()}
+    assert len(train) + len(held) == 100
+    assert not train & held
+    assert len(held) == 25
+    np.testing.assert_array_equal(one.train.load(), again.train.load())
+    assert held != {row.tobytes() for row in other.validation.load()}
+    assert set(one.validation.classes) == {0, 1, 2}
+
+
+def test_training_rows_that_are_validation_rows_too_are_dropped_with_the_duplicates(volumes: Path) -> None:
+    inputs, classes = blobs(60)
+    write_csv(volumes / "claim/train.csv", inputs, classes)
+    write_csv(volumes / "claim/validation.csv", inputs[40:], classes[40:])
+    found = prepared(validation=HELD, prepare=[{"dropDuplicates": {}}])
+    assert (len(found.train), len(found.validation)) == (40, 20)
+    assert "20 training rows dropped that stand in the validation data too" in found.notes
+
+
+def test_duplicates_by_some_columns_keep_the_first(volumes: Path) -> None:
+    (volumes / "claim").mkdir()
+    (volumes / "claim/train.csv").write_text("id,f,label\n1,1,a\n1,2,b\n2,3,a\n3,4,b\n3,5,b\n4,6,a\n")
+    found = prepared(inputs=["f"], validationFraction="0.5", prepare=[{"dropDuplicates": {"columns": ["id"]}}])
+    rows = np.concatenate([found.train.load(), found.validation.load()])
+    assert sorted(rows.reshape(-1)) == [1, 3, 4, 6]
+
+
+def test_large_integers_are_told_apart(volumes: Path) -> None:
+    (volumes / "claim").mkdir()
+    big = 2**60
+    lines = [f"{big + i},{i},{i % 2}" for i in range(8)]
+    (volumes / "claim/train.csv").write_text("\n".join(["id,f,label", *lines]) + "\n")
+    found = prepared(inputs=["f"], prepare=[{"dropDuplicates": {"columns": ["id"]}}])
+    assert len(found.train) + len(found.validation) == 8
+
+
+def test_fitted_on_the_training_split_only(volumes: Path) -> None:
+    inputs, classes = blobs(200)
+    inputs[5, 0] = np.nan
+    write_csv(volumes / "claim/train.csv", inputs, classes)
+    extreme = np.full((30, 4), 1e6, np.float32)
+    write_csv(volumes / "claim/validation.csv", extreme, classes[:30])
+    for strategy, expected in (("mean", np.nanmean(inputs, axis=0)), ("median", np.nanmedian(inputs, axis=0))):
+        found = prepared(validation=HELD, prepare=[{"impute": {"strategy": strategy}}, {"standardize": {}}])
+        impute, standardize = found.stages
+        np.testing.assert_allclose(impute.values, expected, rtol=1e-5)
+        filled = np.where(np.isnan(inputs), impute.values, inputs).astype(np.float64)
+        np.testing.assert_allclose(standardize.values, filled.mean(axis=0), rtol=1e-5)
+        assert standardize.scale is not None
+        np.testing.assert_allclose(standardize.scale, filled.std(axis=0), rtol=1e-5)
+
+
+def test_images_are_standardised_by_channel(volumes: Path) -> None:
+    random = np.random.default_rng(0)
+    images = random.normal([1, 10, 100], [1, 2, 3], (64, 5, 4, 3)).astype(np.float32)
+    save(volumes, x=images, label=np.arange(64) % 2)
+    found = prepared("image-classification", train=NPZ, prepare=[{"standardize": {}}])
+    rows = found.train.load().astype(np.float64)
+    assert found.image == (5, 4, 3)
+    np.testing.assert_allclose(found.stages[0].values, rows.mean(axis=(0, 1, 2)), rtol=1e-5)
+    assert found.stages[0].scale is not None
+    np.testing.assert_allclose(found.stages[0].scale, rows.std(axis=(0, 1, 2)), rtol=1e-5)
+
+
+def test_column_without_any_value_can_not_be_imputed(volumes: Path) -> None:
+    inputs, classes = blobs(30)
+    inputs[:, 3] = np.nan
+    write_csv(volumes / "claim/train.csv", inputs, classes)
+    assert "'f3' of pvc://claim/train.csv has no value at all" in refusal(prepare=[{"impute": {}}])
+
+
+def test_constant_column_is_not_blown_up(volumes: Path) -> None:
+    inputs, classes = blobs(40)
+    inputs[:, 2] = 0.1
+    write_csv(volumes / "claim/train.csv", inputs, classes)
+    found = prepared(prepare=[{"standardize": {}}])
+    assert found.stages[0].scale is not None
+    assert found.stages[0].scale[2] == 1

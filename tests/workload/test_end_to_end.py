@@ -1,0 +1,268 @@
+"""Whole jobs as the pods run them: `python -m tradewind_workload` with a document, reports to an endpoint over TLS."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from conftest import Trained
+from endpoint import Endpoint, endpoint
+from jobs import finish, start, training_job
+from safetensors import safe_open
+
+from tradewind.api.compressionjob import CompressionResult
+from tradewind.api.report import Report
+from tradewind_workload.store import open_model
+
+
+def test_trained_model_is_whole_and_reported(trained: Trained) -> None:
+    folder = trained.volumes / "claim" / "model"
+    manifest, digest = open_model(folder)
+    reports = [Report.model_validate(report) for report in trained.reports]
+    last = reports[-1]
+    assert last.model is not None
+    assert last.model.digest == digest
+    assert last.model.storage_uri == "pvc://claim/model"
+    assert last.model.size_bytes == (folder / "model.onnx").stat().st_size
+    assert manifest.labels == tuple("0123456789")
+    assert manifest.lineage is not None
+    assert (manifest.lineage.kind, manifest.lineage.namespace, manifest.lineage.name) == ("TrainingJob", "team", "job")
+    with safe_open(folder / "model.safetensors", framework="np") as weights:
+        assert "network.conv0.weight" in weights.keys()  # noqa: SIM118 -- not a mapping
+
+
+def test_accuracy_in_the_manifest_is_that_of_the_file(trained: Trained) -> None:
+    folder = trained.volumes / "claim" / "model"
+    manifest, _ = open_model(folder)
+    with np.load(trained.volumes / "claim/data/validation.npz") as data:
+        images, classes = data["image"], data["digit"]
+    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    label, _ = session.run(None, {"inputs": images})
+    told = {entry.name: entry.value for entry in manifest.metrics}
+    assert float(told["accuracy"]) == pytest.approx((label == classes).mean(), abs=1e-6)
+    images, classes = trained.held_out
+    label, _ = session.run(None, {"inputs": images})
+    assert (label == classes).mean() > 0.9
+
+
+def test_progress_on_the_way(trained: Trained) -> None:
+    reports = [Report.model_validate(report) for report in trained.reports]
+    told = [report.trainer_status for report in reports if report.trainer_status is not None]
+    assert told
+    percent = [status.progress_percentage for status in told]
+    assert percent == sorted(percent)
+    assert percent[0] == 0
+    assert percent[-1] == 99
+    assert {entry.name for entry in told[-1].metrics} == {"accuracy", "loss", "epoch"}
+    checkpoints = [report.last_checkpoint.step for report in reports if report.last_checkpoint is not None]
+    assert checkpoints[-1] == 8 * 19  # 8 epochs of 1200 rows, 64 a step
+    assert "Traceback" not in trained.output
+
+
+def test_killed_and_resumed_gives_the_same_bytes(trained: Trained, processes: list[subprocess.Popen[str]]) -> None:
+    """Another object with the same spec, killed after a checkpoint: its second attempt ends with the very same model."""
+    spec = trained.spec | {"output": {"storageUri": "pvc://claim/killed"}}
+    uid = "22222222-2222-2222-2222-222222222222"
+    first = start(training_job(spec, uid=uid), trained.volumes)
+    processes.append(first)
+    checkpoints = trained.volumes / "claim/killed/.train/checkpoints"
+    end = time.monotonic() + 200
+    while not list(checkpoints.glob("*.checkpoint")):
+        assert first.poll() is None, finish(first)[1]
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    os.killpg(first.pid, signal.SIGKILL)
+    assert not (trained.volumes / "claim/killed/model.json").exists()
+
+    code, output = finish(start(training_job(spec, uid=uid, attempt=2), trained.volumes))
+    assert code == 0, output
+    assert "going on after epoch" in output
+    for name in ("model.onnx", "model.safetensors"):
+        whole, resumed = (trained.volumes / "claim" / job / name for job in ("model", "killed"))
+        assert whole.read_bytes() == resumed.read_bytes(), name
+
+    # An attempt after the files are whole (its report was lost) does not train again.
+    start_time = time.monotonic()
+    code, output = finish(start(training_job(spec, uid=uid, attempt=3), trained.volumes))
+    assert code == 0, output
+    assert "epoch" not in output
+    assert time.monotonic() - start_time < 30
+
+
+def test_bad_data_ends_with_a_sentence(trained: Trained, operator: Endpoint) -> None:
+    data = trained.spec["data"] | {"label": "species"}
+    spec = trained.spec | {"data": data, "output": {"storageUri": "pvc://claim/none"}}
+    code, output = finish(start(training_job(spec, url=operator.url), trained.volumes, TRADEWIND_MOUNT=str(operator.mount)))
+    assert code == 2
+    assert "Traceback" not in output
+    (report,) = operator.reports
+    assert report["failure"]["reason"] == "InvalidData"
+    assert report["failure"]["message"].startswith("pvc://claim/data/train.npz has no array 'species' for the label; it has image, digit.")
+
+
+def test_earlier_attempt_leaves_quietly(trained: Trained, operator: Endpoint) -> None:
+    operator.answers = [(409, {})]
+    code, output = finish(start(trained.document | {"reportUrl": operator.url}, trained.volumes, TRADEWIND_MOUNT=str(operator.mount)))
+    assert code == 0
+    assert "nothing more to do" in output
+
+
+def compression(trained: Trained, output: str, url: str = "", **fields: Any) -> dict[str, Any]:
+    _, digest = open_model(trained.volumes / "claim" / "model")
+    spec = {
+        "model": {"storageUri": "pvc://claim/model"},
+        "data": trained.spec["data"],
+        "candidates": [
+            {"name": "dynamic", "methods": [{"quantize": {"scheme": "dynamic-int8"}}]},
+            {"name": "static", "methods": [{"quantize": {"scheme": "static-int8", "calibrationRows": 100}}]},
+            {"name": "pruned", "methods": [{"prune": {"sparsity": "0.5", "fineTuneEpochs": 3}}]},
+            {
+                "name": "stacked",
+                "methods": [{"prune": {"sparsity": "0.5", "fineTuneEpochs": 3}}, {"quantize": {"scheme": "static-int8"}}],
+            },
+        ],
+        "goals": {"maxAccuracyLossPercent": "5"},
+        "output": {"storageUri": output},
+    }
+    return {
+        "kind": "CompressionJob",
+        "namespace": "team",
+        "name": "smaller",
+        "uid": "33333333-3333-3333-3333-333333333333",
+        "attempt": 1,
+        "reportUrl": url,
+        "pricePerHour": "0.036",
+        "source": {"storageUri": "pvc://claim/model", "digest": digest},
+        "spec": spec | fields,
+    }
+
+
+@pytest.fixture(scope="session")
+def compressed(trained: Trained) -> tuple[CompressionResult, list[dict[str, Any]]]:
+    with endpoint(trained.volumes / "mount-compression") as operator:
+        document = compression(trained, "pvc://claim/variants", operator.url)
+        code, output = finish(start(document, trained.volumes, TRADEWIND_MOUNT=str(operator.mount)))
+    assert code == 0, output
+    report = Report.model_validate(operator.reports[-1])
+    assert report.compression is not None
+    return report.compression, operator.reports
+
+
+def test_rows_say_what_the_files_are(trained: Trained, compressed: tuple[CompressionResult, list[dict[str, Any]]]) -> None:
+    result, _ = compressed
+    assert [variant.name for variant in result.variants] == ["baseline", "dynamic", "static", "pruned", "stacked"]
+    with np.load(trained.volumes / "claim/data/validation.npz") as data:
+        images, classes = data["image"], data["digit"]
+    baseline = result.variants[0]
+    assert baseline.storage_uri == "pvc://claim/model"
+    for variant in result.variants:
+        assert variant.storage_uri is not None
+        folder = trained.volumes / variant.storage_uri.removeprefix("pvc://")
+        manifest, digest = open_model(folder)
+        assert digest == variant.digest
+        assert variant.size_bytes == (folder / "model.onnx").stat().st_size
+        session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+        label, probabilities = session.run(None, {"inputs": images})
+        assert float(variant.accuracy or 0) == pytest.approx((label == classes).mean(), abs=1e-6)
+        assert probabilities.shape == (len(images), 10)
+        assert variant.speedup is not None
+        assert float(variant.speedup.low) <= float(variant.speedup.value) <= float(variant.speedup.high)
+        price = 0.036 / 3600 / float(variant.throughput_per_second or 0) * 1e6
+        assert float(variant.cost_per_million or 0) == pytest.approx(price, rel=0.01, abs=1e-8)
+        if variant.verdict == "Accepted" and variant.name != "baseline":
+            assert float(variant.accuracy_delta or 0) >= -5
+            assert float(variant.speedup.high) >= 1
+        if "pruned" in variant.name or "stacked" in variant.name:
+            assert manifest.recipe is not None
+            assert manifest.recipe.model.channels == (8, 16)
+    sizes = {variant.name: variant.size_bytes or 0 for variant in result.variants}
+    assert sizes["static"] < 0.4 * sizes["baseline"]
+    assert sizes["stacked"] < sizes["pruned"] < 0.5 * sizes["baseline"]
+
+
+def test_report_lies_beside_the_variants(trained: Trained, compressed: tuple[CompressionResult, list[dict[str, Any]]]) -> None:
+    result, reports = compressed
+    folder = trained.volumes / "claim" / "variants"
+    content = json.loads((folder / "report.json").read_text())
+    assert [CompressionResult.model_validate(content).variants] == [result.variants]
+    page = (folder / "report.html").read_text()
+    assert page.count("<svg") == 1
+    assert "http://www.w3.org" in page
+    assert "src=" not in page
+    for variant in result.variants:
+        assert variant.name in page
+    percent = [report["trainerStatus"]["progressPercentage"] for report in reports if "trainerStatus" in report]
+    assert percent == sorted(percent)
+
+
+def test_second_attempt_takes_over_what_is_finished(
+    trained: Trained, compressed: tuple[CompressionResult, list[dict[str, Any]]]
+) -> None:
+    result, _ = compressed
+    folder = trained.volumes / "claim" / "variants"
+    (folder / "static" / "model.json").unlink()  # as if it had been killed while that one was written
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("*/model.onnx")}
+    code, output = finish(start(compression(trained, "pvc://claim/variants") | {"attempt": 2}, trained.volumes))
+    assert code == 0, output
+    assert output.count("finished by an earlier attempt") == 3
+    after = {path: path.stat().st_mtime_ns for path in folder.glob("*/model.onnx")}
+    changed = [path.parent.name for path in before if before[path] != after[path]]
+    assert changed == ["static"]
+    _, digest = open_model(folder / "static")
+    assert digest == result.variants[2].digest  # byte for byte
+
+
+def test_changed_source_is_refused(trained: Trained, operator: Endpoint) -> None:
+    document = compression(trained, "pvc://claim/none", operator.url)
+    document["source"]["digest"] = "sha256:" + "0" * 64
+    code, _ = finish(start(document, trained.volumes, TRADEWIND_MOUNT=str(operator.mount)))
+    assert code == 2
+    (report,) = operator.reports
+    assert report["failure"]["reason"] == "InvalidModel"
+    assert "and sha256:000" in report["failure"]["message"]
+
+
+SCRIPT = """
+import json, os, pathlib, tempfile
+import ray, ray.train
+from ray.train import Checkpoint, RunConfig, ScalingConfig
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+def work():
+    import beside
+    for epoch in (1, 2):
+        with tempfile.TemporaryDirectory() as folder:
+            pathlib.Path(folder, "state.json").write_text(json.dumps(epoch))
+            ray.train.report({"epoch": epoch, "loss": beside.LOSS / epoch, "progress": epoch / 2}, checkpoint=Checkpoint.from_directory(folder))
+
+ray.init(num_cpus=1, include_dashboard=False)
+settings = RunConfig(name="run", storage_path=os.environ["TRADEWIND_STORAGE_PATH"])
+DataParallelTrainer(work, scaling_config=ScalingConfig(num_workers=1), run_config=settings).fit()
+"""
+
+
+def test_what_a_program_tells_ray_train_is_forwarded(trained: Trained, operator: Endpoint, tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(SCRIPT)
+    (tmp_path / "beside.py").write_text("LOSS = 4")
+    spec = {"entrypoint": {"argv": ["python", "main.py"]}, "output": {"storageUri": "pvc://claim/program"}}
+    document = training_job(spec, url=operator.url, uid="44444444-4444-4444-4444-444444444444")
+    code, output = finish(
+        start(document, trained.volumes, TRADEWIND_MOUNT=str(operator.mount), TRADEWIND_WORKING_DIR=str(tmp_path))
+    )
+    assert code == 0, output
+    first, *_, last = [Report.model_validate(report) for report in operator.reports]
+    for report in (first, last):
+        assert report.trainer_status is not None
+        assert report.last_checkpoint is not None
+    assert last.trainer_status is not None
+    assert last.trainer_status.progress_percentage == 100
+    assert {entry.name: entry.value for entry in last.trainer_status.metrics} == {"epoch": "2", "loss": "2"}
+    assert not any(report.get("failure") for report in operator.reports)

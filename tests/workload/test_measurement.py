@@ -1,0 +1,110 @@
+"""The measurements are honest: sizes exact, memory of the model's own process, verdicts that a second measurement confirms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tradewind.api.compressionjob import Goals, Measure
+from tradewind.api.trainingjob import Architecture
+from tradewind_workload.compression.job import cost_per_million
+from tradewind_workload.compression.measurement import Figures, measure, speedup
+from tradewind_workload.compression.verdict import Measured, frontier, judge, judge_baseline
+from tradewind_workload.network import Classifier, build_network
+from tradewind_workload.onnx_export import to_onnx
+
+
+def figures(speed: float = 1.0, low: float | None = None, high: float | None = None, p50: float = 1.0, p95: float = 2.0) -> Figures:
+    return Figures(p50, p95, 1000.0, 1, 10**7, speed, speed * 0.98 if low is None else low, speed * 1.02 if high is None else high)
+
+
+def measured(accuracy: float = 0.9, size: int = 1000, found: Figures | None = None) -> Measured:
+    return Measured(accuracy, size, found or figures())
+
+
+BASELINE = measured()
+
+
+@pytest.mark.parametrize(
+    ("variant", "verdict"),
+    [
+        (measured(size=500, found=figures(2.0)), "Accepted"),
+        (measured(size=2000, found=figures(2.0)), "Accepted"),  # larger but faster
+        (measured(size=500, found=figures(1.0)), "Accepted"),  # smaller, and as fast
+        (measured(size=500, found=figures(0.9)), "NotFaster"),  # smaller, but slower
+        (measured(size=500, found=figures(0.94, 0.8, 1.1)), "NotFaster"),  # slower, though the interval is wide
+        (measured(size=1000, found=figures(1.01)), "NotFaster"),  # neither
+        (measured(0.8899, 500, figures(2.0)), "Regression"),
+        (measured(0.89, 500, figures(2.0)), "Accepted"),  # exactly what may be lost
+        (measured(0.95, 500, figures(2.0)), "Accepted"),
+    ],
+)
+def test_verdicts(variant: Measured, verdict: str) -> None:
+    found, reason = judge(variant, BASELINE, Goals())
+    assert found == verdict, reason
+
+
+def test_goals_of_latency_and_size() -> None:
+    goals = Goals.model_validate({"maxLatencyMs": {"percentile": 95, "value": "1.5"}, "maxSizeBytes": 900})
+    assert judge(measured(size=500, found=figures(2.0)), BASELINE, goals) == (
+        "Infeasible",
+        "p95 latency is 2.000 ms; goals.maxLatencyMs is 1.5",
+    )
+    assert judge(measured(size=950, found=figures(2.0, p95=1.0)), BASELINE, goals)[0] == "Infeasible"
+    assert judge(measured(size=500, found=figures(2.0, p95=1.0)), BASELINE, goals)[0] == "Accepted"
+    assert judge_baseline(BASELINE, goals)[0] == "Infeasible"
+    assert judge_baseline(BASELINE, Goals())[0] == "Accepted"
+
+
+def test_frontier() -> None:
+    best = measured(0.9, 1000, figures(p50=1))
+    small = measured(0.8, 100, figures(p50=2))
+    beaten = measured(0.79, 100, figures(p50=2))
+    assert frontier([best, small, beaten]) == [True, True, False]
+    assert frontier([best, best]) == [True, True]
+
+
+def test_cost_is_the_price_of_the_time_or_unknown() -> None:
+    assert cost_per_million(figures(), "3.6") == "1"  # 1000 rows a second
+    assert cost_per_million(figures(), None) == "Unknown"
+
+
+def test_interval_covers_the_truth_and_is_the_same_each_time() -> None:
+    random = np.random.default_rng(1)
+    covered = 0
+    for _ in range(60):
+        drift = random.uniform(0.8, 1.25, (20, 1))  # of the machine, alike for both
+        baseline = 1e6 * drift * random.gamma(50, 1 / 50, (20, 10))
+        variant = 0.5e6 * drift * random.gamma(50, 1 / 50, (20, 10))
+        value, low, high = speedup(baseline, variant)
+        assert low <= value <= high
+        covered += low <= 2.0 <= high
+        assert (value, low, high) == speedup(baseline, variant)
+    assert covered >= 50
+
+
+def model(path: Path, hidden: int) -> Path:
+    torch.manual_seed(0)
+    architecture = Architecture.model_validate({"architecture": "mlp", "hiddenUnits": [hidden, hidden]})
+    path.write_bytes(to_onnx(Classifier(torch.nn.Sequential(), build_network(architecture, 64, None, 4), None).eval(), (64,), 4))
+    return path
+
+
+def test_measured_beside_the_baseline(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(50, 64)).astype(np.float32)
+    large, small = model(tmp_path / "large.onnx", 1500), model(tmp_path / "small.onnx", 150)
+    steps: list[int] = []
+    found = measure([large, small, large], rows, Measure(repeats=60, batch_sizes=(1, 8)), lambda: steps.append(1))
+    assert len(found) == len(steps) == 3
+    baseline, faster, same = found
+    assert baseline.speedup == baseline.low == baseline.high == 1
+    assert faster.low > 2
+    assert 0.8 < same.speedup < 1.25
+    assert faster.p50_ms < baseline.p50_ms <= baseline.p95_ms
+    assert faster.throughput > baseline.throughput
+    weights = large.stat().st_size - small.stat().st_size
+    assert baseline.peak_memory - faster.peak_memory > 0.8 * weights
+    assert faster.peak_memory < 200 * 10**6  # of a process without torch or Ray

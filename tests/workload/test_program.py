@@ -1,0 +1,137 @@
+"""A program of the user's own: what it gets, how it ends, and what becomes of the model that it leaves."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from endpoint import Endpoint
+from jobs import training_job
+from onnx import TensorProto, helper
+
+from tradewind.api.report import JobDocument
+from tradewind_workload import program
+from tradewind_workload.fault import Fault
+from tradewind_workload.report import LAST_GOOD, SNAPSHOT, key_values, repair
+from tradewind_workload.reporter import Reporter
+from tradewind_workload.store import open_model
+
+
+def run(operator: Endpoint, folder: Path, source: str, argv: tuple[str, ...] = (sys.executable, "main.py"), **spec: Any) -> int:
+    mounted = folder / "mounted"
+    (mounted / "..2026_11_24").mkdir(parents=True, exist_ok=True)  # as the kubelet lays a ConfigMap out
+    (mounted / "..2026_11_24" / "main.py").write_text(source)
+    (mounted / "main.py").unlink(missing_ok=True)
+    (mounted / "main.py").symlink_to("..2026_11_24/main.py")
+    settings = {"entrypoint": {"argv": list(argv)}, "output": {"storageUri": "pvc://claim/own"}} | spec
+    job = JobDocument.model_validate(training_job(settings, url=operator.url))
+    return program.run(job, Reporter(job, mount=operator.mount))
+
+
+@pytest.fixture(autouse=True)
+def _places(volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRADEWIND_WORKING_DIR", str(volumes / "mounted"))
+
+
+def identity(path: Path, kind: int = TensorProto.FLOAT) -> None:
+    """An ONNX file that gives back what it takes."""
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        "identity",
+        [helper.make_tensor_value_info("x", kind, ["n", 3])],
+        [helper.make_tensor_value_info("y", kind, ["n", 3])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+
+
+def test_environment_and_arguments_without_a_shell(operator: Endpoint, volumes: Path) -> None:
+    source = """
+import json, os, sys, pathlib
+pathlib.Path("scratch").write_text("writable")
+told = {k: v for k, v in os.environ.items() if k.startswith(("TRADEWIND_", "RAY_TRAIN_CALLBACKS", "RAY_JOB_CONFIG"))}
+pathlib.Path(os.environ["TRADEWIND_OUTPUT"], "told.json").write_text(json.dumps([sys.argv[1:], os.getcwd(), told]))
+"""
+    hostile = "$(touch pwned); `id` && *"
+    data = {"train": {"storageUri": "pvc://claim/d/t.csv", "format": "csv"}, "validationFraction": "0.5"}
+    code = run(operator, volumes, source, (sys.executable, "main.py", hostile), data=data, resources={"workers": 3})
+    assert code == 0
+    arguments, where, told = json.loads((volumes / "claim/own/told.json").read_text())
+    assert arguments == [hostile]
+    assert told["TRADEWIND_STORAGE_PATH"] == str(volumes / "claim/own/.train")
+    assert told["TRADEWIND_DATA_TRAIN"] == str(volumes / "claim/d/t.csv")
+    assert "TRADEWIND_DATA_VALIDATION" not in told
+    assert told["TRADEWIND_WORKERS"] == "3"
+    assert told["RAY_TRAIN_CALLBACKS"] == "tradewind_workload.report.Automatic"
+    assert json.loads(told["RAY_JOB_CONFIG_JSON_ENV_VAR"])["runtime_env"]["working_dir"] == where
+    assert not (volumes / "mounted/scratch").exists()
+    assert not operator.reports  # no result of its own: how the RayJob ends decides
+
+
+def test_exit_code_is_passed_on_and_nothing_is_reported(operator: Endpoint, volumes: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(operator, volumes, "print('reading'); raise SystemExit(3)") == 3
+    assert run(operator, volumes, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)") == 1
+    assert run(operator, volumes, "", ("no-such-program",)) == 127
+    out, error = capfd.readouterr()
+    assert "reading" in out
+    assert "ended with exit code 3; its last lines:\nreading" in error
+    assert "'no-such-program' is not in the image or in the working directory: correct spec.entrypoint.argv" in error
+    assert not operator.reports
+
+
+def test_model_that_it_leaves_becomes_the_result(operator: Endpoint, volumes: Path) -> None:
+    identity(volumes / "made.onnx")
+    source = f"import os, shutil; shutil.copyfile({str(volumes / 'made.onnx')!r}, os.environ['TRADEWIND_OUTPUT'] + '/model.onnx')"
+    assert run(operator, volumes, source) == 0
+    manifest, digest = open_model(volumes / "claim/own")
+    assert manifest.task == "custom"
+    assert [(tensor.name, tensor.datatype, tensor.shape) for tensor in manifest.inputs] == [("x", "FP32", (-1, 3))]
+    (report,) = operator.reports
+    assert report["model"]["digest"] == digest
+    assert report["model"]["sizeBytes"] == (volumes / "made.onnx").stat().st_size
+
+
+def test_model_of_an_earlier_run_is_not_its_result(operator: Endpoint, volumes: Path) -> None:
+    import os
+
+    (volumes / "claim/own").mkdir(parents=True)
+    identity(volumes / "claim/own/model.onnx")
+    os.utime(volumes / "claim/own/model.onnx", (1, 1))
+    assert run(operator, volumes, "") == 0
+    assert not operator.reports
+
+
+@pytest.mark.parametrize(("content", "words"), [(b"no graph", "model.onnx"), (None, "can't be served")])
+def test_model_that_can_not_be_served_is_refused(operator: Endpoint, volumes: Path, content: bytes | None, words: str) -> None:
+    if content is None:
+        identity(volumes / "made.onnx", TensorProto.STRING)
+    else:
+        (volumes / "made.onnx").write_bytes(content)
+    source = f"import os, shutil; shutil.copyfile({str(volumes / 'made.onnx')!r}, os.environ['TRADEWIND_OUTPUT'] + '/model.onnx')"
+    with pytest.raises(Fault, match=words) as caught:
+        run(operator, volumes, source)
+    assert caught.value.reason == "InvalidModel"
+
+
+def test_torn_list_of_checkpoints_is_put_right(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    (folder / "checkpoint_1").mkdir(parents=True)
+    whole = json.dumps({"checkpoint_results": [{"checkpoint_dir_name": "checkpoint_1"}]})
+    (folder / SNAPSHOT).write_text(whole[:20])
+    (folder / LAST_GOOD).write_text(whole)
+    assert "the last good list of checkpoints is back" in repair(tmp_path)[0]
+    assert (folder / SNAPSHOT).read_text() == whole
+    assert repair(tmp_path) == []
+    (folder / SNAPSHOT).write_text("")
+    (folder / LAST_GOOD).write_text(whole.replace("checkpoint_1", "checkpoint_0"))  # deleted meanwhile
+    assert "the run starts over" in repair(tmp_path)[0]
+    assert not (folder / SNAPSHOT).exists()
+
+
+def test_metrics_as_decimals() -> None:
+    found = key_values({"loss": 0.25, "epoch": 3, "name": "x", "ok": True, "bad": float("nan"), "array": np.float32(0.5), "progress": 0.5})
+    assert [(entry.name, entry.value) for entry in found] == [("loss", "0.25"), ("epoch", "3"), ("array", "0.5")]

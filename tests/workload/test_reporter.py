@@ -1,0 +1,98 @@
+"""The reports: over verified TLS, with the token of the moment, the last one until it has arrived."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from endpoint import Endpoint, endpoint
+from jobs import training_job
+
+from tradewind.api.report import Failure, JobDocument, Report
+from tradewind.api.trainingjob import TrainerStatus
+from tradewind_workload.fault import Superseded
+from tradewind_workload.reporter import Refused, Reporter
+
+LAST = Report(failure=Failure(reason="InvalidData", message="a column is missing"))
+
+
+def reporter(operator: Endpoint, **settings: object) -> Reporter:
+    job = JobDocument.model_validate(training_job({}, url=operator.url, attempt=3))
+    return Reporter(job, mount=operator.mount, **settings)  # type: ignore[arg-type]
+
+
+def test_last_report_is_tried_again_with_the_token_of_the_moment(operator: Endpoint) -> None:
+    operator.answers = [(503, {"Retry-After": "1"}), (401, {}), (200, {})]
+    threading.Timer(0.5, lambda: (operator.mount / "token").write_text("second-token")).start()
+    reporter(operator).final(LAST)
+    assert len(operator.reports) == 3
+    assert operator.tokens[0] == "Bearer first-token"
+    assert operator.tokens[-1] == "Bearer second-token"
+    assert operator.reports[-1] == {
+        "attempt": 3,
+        "failure": {"reason": "InvalidData", "message": "a column is missing"},
+    }
+
+
+@pytest.mark.parametrize("code", [404, 409])
+def test_an_operator_that_has_moved_on_ends_it(operator: Endpoint, code: int) -> None:
+    operator.answers = [(code, {})]
+    with pytest.raises(Superseded, match="said by the operator"):
+        reporter(operator).final(LAST)
+    gone = threading.Event()
+    speaking = reporter(operator, on_superseded=gone.set)
+    speaking.progress(TrainerStatus(progress_percentage=1))
+    assert gone.wait(10)
+
+
+@pytest.mark.parametrize("code", [400, 413, 422])
+def test_a_report_that_is_refused_is_not_sent_again(operator: Endpoint, code: int) -> None:
+    operator.answers = [(code, {})]
+    with pytest.raises(Refused, match=f"{code} said by the operator"):
+        reporter(operator).final(LAST)
+    assert len(operator.reports) == 1
+
+
+def test_it_gives_up_in_time(operator: Endpoint) -> None:
+    operator.answers = [(503, {})]
+    with pytest.raises(TimeoutError):
+        reporter(operator, patience=2).final(LAST)
+
+
+def test_a_server_of_another_authority_gets_no_token(tmp_path: Path, operator: Endpoint) -> None:
+    with endpoint(tmp_path / "other") as impostor:
+        job = JobDocument.model_validate(training_job({}, url=impostor.url))
+        with pytest.raises(TimeoutError, match="certificate"):
+            Reporter(job, mount=operator.mount, patience=0.5).final(LAST)
+        assert not impostor.reports
+
+
+def test_a_redirect_is_not_followed(tmp_path: Path, operator: Endpoint) -> None:
+    with endpoint(tmp_path / "other") as other:
+        operator.answers = [(307, {"Location": other.url})]
+        with pytest.raises(TimeoutError):
+            reporter(operator, patience=0.5).final(LAST)
+        assert not other.reports
+
+
+def test_progress_is_throttled_and_the_newest_wins(operator: Endpoint) -> None:
+    speaking = reporter(operator, interval=0.5)
+    for percent in range(100):
+        speaking.progress(TrainerStatus(progress_percentage=percent))
+        time.sleep(0.01)
+    speaking.close()
+    told = [report["trainerStatus"]["progressPercentage"] for report in operator.reports]
+    assert told == sorted(told)
+    assert told[-1] == 99
+    assert 2 <= len(told) <= 5
+
+
+def test_progress_never_waits_for_an_operator_that_is_gone(tmp_path: Path) -> None:
+    with endpoint(tmp_path / "mount") as operator:
+        speaking = reporter(operator)
+    start = time.monotonic()
+    for percent in range(100):
+        speaking.progress(TrainerStatus(progress_percentage=percent))
+    assert time.monotonic() - start < 0.2

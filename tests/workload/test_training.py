@@ -1,0 +1,154 @@
+"""Optimisation alone, without Ray: what a seed fixes, and what a checkpoint brings back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from jobs import blobs
+
+from tradewind.api.data import Augment
+from tradewind.api.trainingjob import Recipe
+from tradewind_workload import checkpoint
+from tradewind_workload.fault import Fault
+from tradewind_workload.network import Classifier, build_network, build_preparation
+from tradewind_workload.preparation import Stage
+from tradewind_workload.training import Share, Training, shares
+
+
+@pytest.fixture(autouse=True)
+def _deterministic() -> None:
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(1)
+
+
+def recipe(**fields: object) -> Recipe:
+    settings = {
+        "task": "image-classification",
+        "model": {"architecture": "cnn", "channels": [4, 4], "hiddenUnits": [8], "dropout": "0.2"},
+        "optimizer": {"name": "adamw", "lr": "0.01"},
+        "epochs": 4,
+        "batchSize": 16,
+    }
+    return Recipe.model_validate(settings | fields)
+
+
+def training(settings: Recipe, augment: Augment | None = None) -> Training:
+    inputs, classes = blobs(90, features=36)
+    torch.manual_seed(settings.seed)
+    network = build_network(settings.model, 36, (6, 6, 1) if settings.model.architecture == "cnn" else None, 3)
+    stages = [Stage("standardize", np.array([0.5], np.float32), np.array([2.0], np.float32))]
+    model = Classifier(build_preparation(stages), network, (6, 6, 1) if settings.model.architecture == "cnn" else None)
+    rows = inputs.reshape(-1, 6, 6) if settings.model.architecture == "cnn" else inputs
+    return Training(model, settings, Share(rows, classes, (90,)), epochs=settings.epochs, augment=augment)
+
+
+def weights(run: Training) -> dict[str, bytes]:
+    return {name: tensor.numpy().tobytes() for name, tensor in run.model.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
+def test_resumed_from_a_checkpoint_equals_uninterrupted(tmp_path: Path, name: str) -> None:
+    settings = recipe(optimizer={"name": name, "lr": "0.01"})
+    augment = Augment(shift_pixels=1, rotate_degrees=10)
+    whole = training(settings, augment)
+    for epoch in range(4):
+        whole.epoch(epoch)
+
+    first = training(settings, augment)
+    for epoch in range(2):
+        first.epoch(epoch)
+    checkpoint.write(tmp_path, first.state(2), "mark", keep=2)
+    torch.rand(17)  # another process has another history
+    second = training(settings, augment)
+    state = checkpoint.restore(tmp_path, "mark")
+    assert state is not None
+    second.restore(state)
+    for epoch in range(state.epoch, 4):
+        second.epoch(epoch)
+    assert weights(second) == weights(whole)
+    assert weights(whole) != weights(first)
+
+
+def test_another_seed_gives_other_weights() -> None:
+    one, other = training(recipe(seed=1)), training(recipe(seed=2))
+    assert weights(one) != weights(other)
+
+
+def test_augmentation_varies_training_batches_only() -> None:
+    plain, varied = training(recipe()), training(recipe(), Augment(shift_pixels=2, rotate_degrees=30))
+    inputs, classes = blobs(30, features=36)
+    assert plain.correct(inputs.reshape(-1, 6, 6), classes) == varied.correct(inputs.reshape(-1, 6, 6), classes)
+    plain.epoch(0)
+    varied.epoch(0)
+    assert weights(plain) != weights(varied)
+
+
+def test_loss_that_is_not_finite_ends_with_a_sentence() -> None:
+    wild = training(
+        recipe(
+            model={"architecture": "mlp"}, optimizer={"name": "sgd", "lr": "100000000"}, task="tabular-classification"
+        )
+    )
+    with pytest.raises(
+        Fault, match=r"the loss is not finite in epoch \d: lower spec.recipe.optimizer.lr \(it is 100000000\)"
+    ):
+        for epoch in range(4):
+            wild.epoch(epoch)
+
+
+def test_every_row_is_dealt_to_one_worker() -> None:
+    dealt = shares(101, 3, seed=5)
+    assert sorted(np.concatenate(dealt)) == list(range(101))
+    assert [len(numbers) for numbers in dealt] == [34, 34, 33]
+
+
+def test_batch_that_is_too_small_for_a_cnn() -> None:
+    with pytest.raises(Fault, match="raise batchSize or lower spec.resources.workers"):
+        training(recipe(batchSize=1))
+
+
+def test_torn_checkpoints_are_never_loaded(tmp_path: Path) -> None:
+    run = training(recipe())
+    run.epoch(0)
+    checkpoint.write(tmp_path, run.state(1), "mark", keep=5)
+    before = run.step
+    run.epoch(1)
+    checkpoint.write(tmp_path, run.state(2), "mark", keep=5)
+    newest = max(tmp_path.iterdir())
+    whole = newest.read_bytes()
+    random = np.random.default_rng(0)
+    # Cut anywhere, and a byte turned over anywhere: in the length, the head, the tensors' names and the tensors.
+    for cut in [0, 1, 3, 4, 5, 60, *random.integers(0, len(whole), 60)]:
+        newest.write_bytes(whole[:cut])
+        state = checkpoint.restore(tmp_path, "mark")
+        assert state is not None
+        assert (state.epoch, state.step) == (1, before)
+    for place in [0, 3, 4, 20, *random.integers(0, len(whole), 60)]:
+        newest.write_bytes(whole[:place] + bytes([whole[place] ^ 0x41]) + whole[place + 1 :])
+        state = checkpoint.restore(tmp_path, "mark")
+        assert state is None or state.epoch == 1 or state.tensors.keys() == run.state(2).tensors.keys()
+        assert state is None or state.epoch in (1, 2)
+    newest.write_bytes(whole)
+    state = checkpoint.restore(tmp_path, "mark")
+    assert state is not None
+    assert state.epoch == 2
+
+
+def test_checkpoints_of_another_training_are_not_gone_on_from(tmp_path: Path) -> None:
+    run = training(recipe())
+    checkpoint.write(tmp_path, run.state(1), "mark of one object", keep=2)
+    assert checkpoint.restore(tmp_path, "mark of another object") is None
+
+
+def test_only_the_newest_checkpoints_stay(tmp_path: Path) -> None:
+    run = training(recipe())
+    for epoch in range(4):
+        run.epoch(epoch)
+        checkpoint.write(tmp_path, run.state(epoch + 1), "mark", keep=2)
+    assert len(list(tmp_path.iterdir())) == 2
+    state = checkpoint.restore(tmp_path, "mark")
+    assert state is not None
+    assert state.epoch == 4
