@@ -59,7 +59,7 @@ class Process:
         return self._until("/v2/health/ready")
 
     def _until(self, path: str) -> Process:
-        for _ in range(600):
+        for _ in range(2400):
             if self.popen.poll() is not None:
                 break
             try:

@@ -94,6 +94,7 @@ def test_it_is_alive_while_inference_takes_all_cpus(slow: Path, tmp_path: Path) 
 
 
 def test_more_than_can_wait_is_refused_at_once(busy: Process) -> None:
+    assert json.loads(busy.log)["threads"] == 1  # as the environment says
     with ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(lambda _: httpx.post(busy.url + PATH, json=work(5 * TENTH), timeout=60), range(12)))
     codes = sorted(answer.status_code for answer in answers)
