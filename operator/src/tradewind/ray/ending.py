@@ -87,4 +87,4 @@ def failed(
 
 def _still_accepted(this: View) -> Verdict:
     """At the end it no longer matters what became of the pool or the reference."""
-    return Verdict("Accepted", "True", Reason.ACCEPTED, "The spec was carried out.")
+    return Verdict("Accepted", "True", Reason.ACCEPTED, "The spec could be carried out.")
