@@ -47,10 +47,9 @@ def images() -> list[Scratch]:
     ]
     busybox = program("busybox-static") or Path("/bin/busybox")
     pause = Scratch(node.PAUSE, {"bin/busybox": busybox}, ("/bin/busybox", "sleep", "2147483647"))
-    # For probes and quick looks: a shell with wget and nslookup.
+    # For quick looks: a shell. Its wget would crash, being static and in need of the C library's resolver.
     applets = {
-        f"bin/{name}": "busybox"
-        for name in ("sh", "cat", "ls", "sleep", "wget", "nslookup", "id", "touch", "env", "nc")
+        f"bin/{name}": "busybox" for name in ("sh", "cat", "ls", "sleep", "nslookup", "id", "touch", "env", "nc")
     }
     shell = Scratch("tradewind.local/busybox:1", {"bin/busybox": busybox}, ("/bin/sh",), links=applets)
     return [pause, one["coredns"], one["volumes"], *managers, shell]
