@@ -29,14 +29,14 @@ class Request:
     body: dict[str, Any]  # what was written, of a status of ours; else empty
 
 
-def requests(log: Path, user: str = OPERATOR) -> Iterator[Request]:
-    """The requests of a user, in the order of their answers."""
+def requests(log: Path, since: str = "", user: str = OPERATOR) -> Iterator[Request]:
+    """The requests of a user from a time on (RFC 3339), in the order of their answers."""
     with log.open() as lines:
         for line in lines:
             if user not in line or not line.endswith("\n"):
                 continue
             entry = json.loads(line)
-            if entry["user"]["username"] != user or entry["stage"] != "ResponseComplete":
+            if entry["user"]["username"] != user or entry["stageTimestamp"] < since:
                 continue
             about = entry.get("objectRef", {})
             resource = "/".join(filter(None, (about.get("resource", ""), about.get("subresource", ""))))
@@ -52,11 +52,11 @@ def requests(log: Path, user: str = OPERATOR) -> Iterator[Request]:
             )
 
 
-def writes(log: Path, namespace: str, user: str = OPERATOR) -> Counter[tuple[str, str, str]]:
+def writes(log: Path, namespace: str, since: str = "") -> Counter[tuple[str, str, str]]:
     """How often each object of a namespace was written: by (verb, resource, name); Events and leases apart."""
     return Counter(
         (request.verb, request.resource, request.name)
-        for request in requests(log, user)
+        for request in requests(log, since)
         if request.verb in WRITES
         and request.namespace == namespace
         and request.resource.partition("/")[0] not in APART
@@ -64,19 +64,19 @@ def writes(log: Path, namespace: str, user: str = OPERATOR) -> Counter[tuple[str
     )
 
 
-def events(log: Path, namespace: str, user: str = OPERATOR) -> int:
+def events(log: Path, namespace: str, since: str = "") -> int:
     """How many Events were written in a namespace."""
     return sum(
         request.verb in WRITES and request.resource == "events" and request.namespace == namespace
-        for request in requests(log, user)
+        for request in requests(log, since)
     )
 
 
-def progress(log: Path, namespace: str, plural: str, name: str, user: str = OPERATOR) -> int:
+def progress(log: Path, namespace: str, plural: str, name: str, since: str = "") -> int:
     """How many writes of an object's status only carried what its program reported: no condition had changed."""
     before: list[Any] | None = None
     count = 0
-    for request in requests(log, user):
+    for request in requests(log, since):
         if (request.namespace, request.resource, request.name) != (namespace, f"{plural}/status", name):
             continue
         conditions = request.body.get("status", {}).get("conditions", [])
