@@ -26,7 +26,7 @@ class Request:
     code: int
     time: str
     uri: str
-    body: dict[str, Any]  # what was written, of a status of ours; else empty
+    body: list[dict[str, Any]]  # the JSON patch of a status of ours; else empty
 
 
 def requests(log: Path, since: str = "", user: str = OPERATOR) -> Iterator[Request]:
@@ -48,7 +48,7 @@ def requests(log: Path, since: str = "", user: str = OPERATOR) -> Iterator[Reque
                 entry.get("responseStatus", {}).get("code", 0),
                 entry["stageTimestamp"],
                 entry["requestURI"],
-                entry.get("requestObject") or {},
+                entry.get("requestObject") or [],
             )
 
 
@@ -79,7 +79,8 @@ def progress(log: Path, namespace: str, plural: str, name: str, since: str = "")
     for request in requests(log, since):
         if (request.namespace, request.resource, request.name) != (namespace, f"{plural}/status", name):
             continue
-        conditions = request.body.get("status", {}).get("conditions", [])
+        written = next((step["value"] for step in request.body if step["path"] == "/status"), {})
+        conditions = written.get("conditions", [])
         now = sorted((c["type"], c["status"], c["reason"], c["message"]) for c in conditions)
         count += now == before
         before = now
