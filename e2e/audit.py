@@ -79,7 +79,7 @@ def progress(log: Path, namespace: str, plural: str, name: str, since: str = "")
     for request in requests(log, since):
         if (request.namespace, request.resource, request.name) != (namespace, f"{plural}/status", name):
             continue
-        written = next((step["value"] for step in request.body if step["path"] == "/status"), {})
+        written: dict[str, Any] = next((step["value"] for step in request.body if step["path"] == "/status"), {})
         conditions = written.get("conditions", [])
         now = sorted((c["type"], c["status"], c["reason"], c["message"]) for c in conditions)
         count += now == before
