@@ -17,7 +17,7 @@ CLASSES = 3
 
 
 def blobs(rows: int, features: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """A table that a classifier can learn: float32 [rows, features] around a centre for each class, and int64 classes."""
+    """A table that can be learnt: float32 [rows, features] around a centre for each class, and int64 classes."""
     random = np.random.default_rng(seed)
     centres = np.random.default_rng(99).normal(0, 3, (CLASSES, features))
     classes = random.integers(0, CLASSES, rows)
@@ -78,5 +78,5 @@ def start(document: dict[str, Any], volumes: Path, **environment: str) -> subpro
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Its exit code and what it printed."""
-    output, _ = process.communicate(timeout=240)
+    output, _ = process.communicate(timeout=500)
     return process.returncode, output

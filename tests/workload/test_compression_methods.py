@@ -15,10 +15,10 @@ from tradewind_workload.compression.processor import processor
 from tradewind_workload.compression.pruning import load, prune
 from tradewind_workload.compression.quantisation import dynamic_int8, static_int8
 from tradewind_workload.fault import Fault
+from tradewind_workload.fitting import Stage
 from tradewind_workload.inference import open_session, predict
 from tradewind_workload.network import Classifier, build_network, build_preparation
 from tradewind_workload.onnx_export import to_onnx
-from tradewind_workload.preparation import Stage
 from tradewind_workload.training import logits
 
 CNN = Architecture.model_validate({"architecture": "cnn", "channels": [8, 16], "hiddenUnits": [32, 12]})
@@ -26,7 +26,9 @@ MLP = Architecture.model_validate({"architecture": "mlp", "hiddenUnits": [512, 5
 STAGES = [Stage("standardize", np.array([0.2], np.float32), np.array([1.5], np.float32))]
 
 
-def classifier(architecture: Architecture, features: int, image: tuple[int, int, int] | None, seed: int = 0) -> Classifier:
+def classifier(
+    architecture: Architecture, features: int, image: tuple[int, int, int] | None, seed: int = 0
+) -> Classifier:
     torch.manual_seed(seed)
     made = Classifier(build_preparation(STAGES), build_network(architecture, features, image, 5), image)
     for module in made.modules():
@@ -47,7 +49,9 @@ def test_pruned_units_are_gone() -> None:
     smaller, architecture = prune(model, CNN, 64, inputs, classes, 0.5)
     assert architecture.channels == (4, 8)
     assert architecture.hidden_units == (16, 6)
-    shapes = {name: tuple(tensor.shape) for name, tensor in smaller.network.state_dict().items() if name.endswith("weight")}
+    shapes = {
+        name: tuple(tensor.shape) for name, tensor in smaller.network.state_dict().items() if name.endswith("weight")
+    }
     assert shapes["conv0.weight"] == (4, 1, 3, 3)
     assert shapes["conv1.weight"] == (8, 4, 3, 3)
     assert shapes["hidden0.weight"] == (16, 8 * 4)
@@ -102,7 +106,7 @@ class Bomb:
 
 
 def test_pickled_weights_are_refused(tmp_path: object) -> None:
-    import pickle  # noqa: S403 -- what a hostile model would be made with
+    import pickle
 
     path, target = tmp_path / "model.safetensors", tmp_path / "pwned"  # type: ignore[operator]
     path.write_bytes(pickle.dumps(Bomb(str(target))))
@@ -120,12 +124,18 @@ def test_int8_is_a_quarter_of_the_size_and_says_nearly_the_same(scheme: str) -> 
     content = to_onnx(model, (784,), 5)
     inputs, _ = rows(300, 784)
     quantised = (
-        dynamic_int8(content, reduce_range=False) if scheme == "dynamic" else static_int8(content, inputs[:200], reduce_range=False)
+        dynamic_int8(content, reduce_range=False)
+        if scheme == "dynamic"
+        else static_int8(content, inputs[:200], reduce_range=False)
     )
     assert len(quantised) <= 0.27 * len(content)
     exact, near = predict(open_session(content), inputs), predict(open_session(quantised), inputs)
     assert (exact.label == near.label).mean() > 0.95
-    again = dynamic_int8(content, reduce_range=False) if scheme == "dynamic" else static_int8(content, inputs[:200], reduce_range=False)
+    again = (
+        dynamic_int8(content, reduce_range=False)
+        if scheme == "dynamic"
+        else static_int8(content, inputs[:200], reduce_range=False)
+    )
     assert again == quantised
 
 
@@ -140,7 +150,11 @@ def test_preparation_and_outputs_stay_in_floats() -> None:
             if node.op_type == "Softmax":
                 continue
             assert "DequantizeLinear" not in sources, node.name
-    weights = [constant for constant in graph.initializer if constant.data_type == onnx.TensorProto.INT8 and len(constant.dims) == 4]
+    weights = [
+        constant
+        for constant in graph.initializer
+        if constant.data_type == onnx.TensorProto.INT8 and len(constant.dims) == 4
+    ]
     assert len(weights) == 2
     scales = {constant.name: constant.dims for constant in graph.initializer}
     assert list(scales["conv1.weight_scale"]) == [16]  # one a channel

@@ -1,9 +1,8 @@
-"""Reading and preparing: what is wrong is refused in a sentence, what is fitted is fitted on the training split only."""
+"""Reading and preparing: what is wrong is refused in a sentence, what is fitted saw the training split only."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +13,9 @@ from jobs import blobs, write_csv
 from tradewind.api.data import Data
 from tradewind_workload.fault import Fault
 from tradewind_workload.preparation import Prepared, prepare
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -79,7 +81,8 @@ def test_damaged_parquet_and_npz(volumes: Path) -> None:
 def test_label_column_that_is_not_there(volumes: Path) -> None:
     write_csv(volumes / "claim/train.csv", *blobs(10))
     assert refusal(label="species") == (
-        "pvc://claim/train.csv has no column 'species' for the label; it has f0, f1, f2, f3, label. Set spec.data.label to one of them."
+        "pvc://claim/train.csv has no column 'species' for the label; it has f0, f1, f2, f3, label. Set "
+        "spec.data.label to one of them."
     )
 
 
@@ -134,7 +137,8 @@ def test_missing_values_need_a_step(volumes: Path) -> None:
     write_csv(volumes / "claim/train.csv", inputs, classes)
     told = refusal()
     assert told == (
-        "pvc://claim/train.csv has a missing or not finite value in 'f2' (row 7): add dropNulls or impute to spec.data.prepare."
+        "pvc://claim/train.csv has a missing or not finite value in 'f2' (row 7): add dropNulls or impute to "
+        "spec.data.prepare."
     )
 
 

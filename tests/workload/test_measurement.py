@@ -1,8 +1,8 @@
-"""The measurements are honest: sizes exact, memory of the model's own process, verdicts that a second measurement confirms."""
+"""The measurements are honest: memory of the model's own process, intervals that cover, verdicts by the rules."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -16,9 +16,16 @@ from tradewind_workload.compression.verdict import Measured, frontier, judge, ju
 from tradewind_workload.network import Classifier, build_network
 from tradewind_workload.onnx_export import to_onnx
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def figures(speed: float = 1.0, low: float | None = None, high: float | None = None, p50: float = 1.0, p95: float = 2.0) -> Figures:
-    return Figures(p50, p95, 1000.0, 1, 10**7, speed, speed * 0.98 if low is None else low, speed * 1.02 if high is None else high)
+
+def figures(
+    speed: float = 1.0, low: float | None = None, high: float | None = None, p50: float = 1.0, p95: float = 2.0
+) -> Figures:
+    return Figures(
+        p50, p95, 1000.0, 1, 10**7, speed, speed * 0.98 if low is None else low, speed * 1.02 if high is None else high
+    )
 
 
 def measured(accuracy: float = 0.9, size: int = 1000, found: Figures | None = None) -> Measured:
@@ -89,7 +96,9 @@ def test_interval_covers_the_truth_and_is_the_same_each_time() -> None:
 def model(path: Path, hidden: int) -> Path:
     torch.manual_seed(0)
     architecture = Architecture.model_validate({"architecture": "mlp", "hiddenUnits": [hidden, hidden]})
-    path.write_bytes(to_onnx(Classifier(torch.nn.Sequential(), build_network(architecture, 64, None, 4), None).eval(), (64,), 4))
+    path.write_bytes(
+        to_onnx(Classifier(torch.nn.Sequential(), build_network(architecture, 64, None, 4), None).eval(), (64,), 4)
+    )
     return path
 
 

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from tradewind.api.trainingjob import Architecture
+from tradewind_workload.fitting import Stage
 from tradewind_workload.inference import open_session, predict
 from tradewind_workload.network import Classifier, build_network, build_preparation
 from tradewind_workload.onnx_export import tensors, to_onnx
-from tradewind_workload.preparation import Stage
 from tradewind_workload.training import logits
 
 CNN = {"architecture": "cnn", "channels": [5, 7, 9], "hiddenUnits": [11], "dropout": "0.5"}

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 import pytest
-from endpoint import Endpoint
 from jobs import training_job
 from onnx import TensorProto, helper
 
@@ -21,8 +19,15 @@ from tradewind_workload.report import LAST_GOOD, SNAPSHOT, key_values, repair
 from tradewind_workload.reporter import Reporter
 from tradewind_workload.store import open_model
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def run(operator: Endpoint, folder: Path, source: str, argv: tuple[str, ...] = (sys.executable, "main.py"), **spec: Any) -> int:
+    from endpoint import Endpoint
+
+
+def run(
+    operator: Endpoint, folder: Path, source: str, argv: tuple[str, ...] = (sys.executable, "main.py"), **spec: Any
+) -> int:
     mounted = folder / "mounted"
     (mounted / "..2026_11_24").mkdir(parents=True, exist_ok=True)  # as the kubelet lays a ConfigMap out
     (mounted / "..2026_11_24" / "main.py").write_text(source)
@@ -36,6 +41,9 @@ def run(operator: Endpoint, folder: Path, source: str, argv: tuple[str, ...] = (
 @pytest.fixture(autouse=True)
 def _places(volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRADEWIND_WORKING_DIR", str(volumes / "mounted"))
+
+
+COPY = "import os, shutil; shutil.copyfile({!r}, os.environ['TRADEWIND_OUTPUT'] + '/model.onnx')"
 
 
 def identity(path: Path, kind: int = TensorProto.FLOAT) -> None:
@@ -72,7 +80,9 @@ pathlib.Path(os.environ["TRADEWIND_OUTPUT"], "told.json").write_text(json.dumps(
     assert not operator.reports  # no result of its own: how the RayJob ends decides
 
 
-def test_exit_code_is_passed_on_and_nothing_is_reported(operator: Endpoint, volumes: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_exit_code_is_passed_on_and_nothing_is_reported(
+    operator: Endpoint, volumes: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert run(operator, volumes, "print('reading'); raise SystemExit(3)") == 3
     assert run(operator, volumes, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)") == 1
     assert run(operator, volumes, "", ("no-such-program",)) == 127
@@ -85,7 +95,7 @@ def test_exit_code_is_passed_on_and_nothing_is_reported(operator: Endpoint, volu
 
 def test_model_that_it_leaves_becomes_the_result(operator: Endpoint, volumes: Path) -> None:
     identity(volumes / "made.onnx")
-    source = f"import os, shutil; shutil.copyfile({str(volumes / 'made.onnx')!r}, os.environ['TRADEWIND_OUTPUT'] + '/model.onnx')"
+    source = COPY.format(str(volumes / "made.onnx"))
     assert run(operator, volumes, source) == 0
     manifest, digest = open_model(volumes / "claim/own")
     assert manifest.task == "custom"
@@ -106,12 +116,14 @@ def test_model_of_an_earlier_run_is_not_its_result(operator: Endpoint, volumes: 
 
 
 @pytest.mark.parametrize(("content", "words"), [(b"no graph", "model.onnx"), (None, "can't be served")])
-def test_model_that_can_not_be_served_is_refused(operator: Endpoint, volumes: Path, content: bytes | None, words: str) -> None:
+def test_model_that_can_not_be_served_is_refused(
+    operator: Endpoint, volumes: Path, content: bytes | None, words: str
+) -> None:
     if content is None:
         identity(volumes / "made.onnx", TensorProto.STRING)
     else:
         (volumes / "made.onnx").write_bytes(content)
-    source = f"import os, shutil; shutil.copyfile({str(volumes / 'made.onnx')!r}, os.environ['TRADEWIND_OUTPUT'] + '/model.onnx')"
+    source = COPY.format(str(volumes / "made.onnx"))
     with pytest.raises(Fault, match=words) as caught:
         run(operator, volumes, source)
     assert caught.value.reason == "InvalidModel"
@@ -133,5 +145,15 @@ def test_torn_list_of_checkpoints_is_put_right(tmp_path: Path) -> None:
 
 
 def test_metrics_as_decimals() -> None:
-    found = key_values({"loss": 0.25, "epoch": 3, "name": "x", "ok": True, "bad": float("nan"), "array": np.float32(0.5), "progress": 0.5})
+    found = key_values(
+        {
+            "loss": 0.25,
+            "epoch": 3,
+            "name": "x",
+            "ok": True,
+            "bad": float("nan"),
+            "array": np.float32(0.5),
+            "progress": 0.5,
+        }
+    )
     assert [(entry.name, entry.value) for entry in found] == [("loss", "0.25"), ("epoch", "3"), ("array", "0.5")]

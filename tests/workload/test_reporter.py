@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from endpoint import Endpoint, endpoint
@@ -14,6 +14,9 @@ from tradewind.api.report import Failure, JobDocument, Report
 from tradewind.api.trainingjob import TrainerStatus
 from tradewind_workload.fault import Superseded
 from tradewind_workload.reporter import Refused, Reporter
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LAST = Report(failure=Failure(reason="InvalidData", message="a column is missing"))
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tradewind.api.artefact import Manifest
 from tradewind_workload.fault import Fault
 from tradewind_workload.store import begin, finish, open_model, write_atomically
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def write(folder: Path) -> str:

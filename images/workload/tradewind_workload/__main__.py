@@ -1,7 +1,7 @@
 """Entry of a job's driver: reads the document of the job and does what it says.
 
-Exit codes: 0 the operator knows the result (or has moved on), 1 the program failed and may be tried again, 2 it gave up for
-a reason that another attempt would only repeat, and has said so to the operator.
+Exit codes: 0 the operator knows the result (or has moved on), 1 the program failed and may be tried again, 2 it gave
+up for a reason that another attempt would only repeat, and has said so to the operator.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")  # a report of a worker waits for it, 2 s by default
-os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # Kubernetes tells pods, not Ray; saves a process of 110 MB
+os.environ.setdefault(
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0"
+)  # Kubernetes tells pods, not Ray; saves a process of 110 MB
 os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # it prints every line twice
 
 from tradewind.api.report import Failure, JobDocument, Report
@@ -39,7 +41,7 @@ def main() -> int:
     except (Refused, TimeoutError) as error:
         print(f"the result could not be delivered: {error}", file=sys.stderr, flush=True)
         return 1
-    except Exception:
+    except Exception:  # noqa: BLE001 -- whatever it was, it belongs into the log and the exit code
         traceback.print_exc()
         return 1
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a recipe's training: one file each, whole or not there, with a hash inside; the newest good one is restored.
+"""Checkpoints of a recipe's training: one file each, with a hash inside; the newest one that is whole is restored.
 
 Ray Train keeps a list of its checkpoints in one JSON file that it overwrites in place; a process killed in that moment
 leaves a list that can't be read and a run that can't be restored. Here the names of the files are the list.
@@ -10,13 +10,17 @@ import hashlib
 import json
 import struct
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from tradewind_workload.store import write_atomically
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
 
 _SUFFIX = ".checkpoint"
 
@@ -34,7 +38,12 @@ def write(folder: Path, state: State, fingerprint: str, keep: int) -> None:
     """Write a checkpoint, then delete all but the newest `keep`."""
     body = save({name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()})
     head = json.dumps(
-        {"epoch": state.epoch, "step": state.step, "fingerprint": fingerprint, "sha256": hashlib.sha256(body).hexdigest()}
+        {
+            "epoch": state.epoch,
+            "step": state.step,
+            "fingerprint": fingerprint,
+            "sha256": hashlib.sha256(body).hexdigest(),
+        }
     ).encode()
     write_atomically(folder / f"{state.step:012d}{_SUFFIX}", struct.pack("<I", len(head)) + head + body)
     for stale in _newest(folder)[keep:]:
@@ -52,7 +61,9 @@ def restore(folder: Path, fingerprint: str) -> State | None:
 def _newest(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted((path for path in folder.iterdir() if path.suffix == _SUFFIX and not path.name.startswith(".")), reverse=True)
+    return sorted(
+        (path for path in folder.iterdir() if path.suffix == _SUFFIX and not path.name.startswith(".")), reverse=True
+    )
 
 
 def _read(path: Path, fingerprint: str) -> State | None:

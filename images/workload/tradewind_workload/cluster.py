@@ -6,9 +6,10 @@ import logging
 import math
 import os
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tradewind.api.trainingjob import Resources
+if TYPE_CHECKING:
+    from tradewind.api.trainingjob import Resources
 
 _SUFFIXES = {"m": Decimal("0.001"), "": Decimal(1), "k": Decimal(1000)}
 
@@ -55,5 +56,8 @@ def scaling(resources: Resources) -> Any:
     if accelerators:
         each["GPU"] = 1.0
     return ScalingConfig(
-        num_workers=processes(resources), use_gpu=bool(accelerators), resources_per_worker=each, placement_strategy="SPREAD" if not accelerators else "PACK"
+        num_workers=processes(resources),
+        use_gpu=bool(accelerators),
+        resources_per_worker=each,
+        placement_strategy="SPREAD" if not accelerators else "PACK",
     )

@@ -1,9 +1,12 @@
-"""How the program gives up: a mistake that another attempt would only repeat, told in a sentence that its author can act on."""
+"""How the program gives up: a mistake that another attempt would only repeat, in a sentence that its author can act
+on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Reason = Literal["InvalidData", "InvalidModel", "StorageFailed", "NotSupported", "ProgramFailed"]
 
@@ -12,7 +15,9 @@ class Fault(Exception):
     """A failure with a reason of api.report.Failure; the message says what was wrong, where, and what to do."""
 
     def __init__(self, reason: Reason, message: str) -> None:
-        super().__init__(reason, message)  # both as arguments: an exception that crosses Ray's processes is built from them
+        super().__init__(
+            reason, message
+        )  # both as arguments: an exception that crosses Ray's processes is built from them
         self.reason: Reason = reason
         self.message = message
 

@@ -20,14 +20,19 @@ def open_session(model: Path | bytes, threads: int = 1) -> onnxruntime.Inference
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a spinning thread takes a small pod's only core
+    options.add_session_config_entry(
+        "session.intra_op.allow_spinning", "0"
+    )  # a spinning thread takes a small pod's only core
     try:
         return onnxruntime.InferenceSession(
             model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
         )
-    except Exception as error:  # ONNX Runtime's errors have no common class
+    except Exception as error:  # noqa: BLE001 -- ONNX Runtime's errors have no common class
         said = " ".join(str(error).split())[:300]
-        raise Fault("InvalidModel", f"{model if isinstance(model, Path) else 'the model'} can't be loaded by ONNX Runtime: {said}") from None
+        raise Fault(
+            "InvalidModel",
+            f"{model if isinstance(model, Path) else 'the model'} can't be loaded by ONNX Runtime: {said}",
+        ) from None
 
 
 @dataclass(frozen=True)

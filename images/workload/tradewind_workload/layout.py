@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from tradewind.api.data import Data, Dataset
 from tradewind_workload.document import local_path
 from tradewind_workload.fault import Fault
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tradewind.api.data import Data, Dataset
 
 Kind = Literal["number", "text", "other"]
 
@@ -44,16 +47,23 @@ class Layout:
                 "Set spec.data.label to one of them.",
             )
         if self.columns[data.label].shape:
-            raise Fault("InvalidData", f"{self.uri}: the label {data.label!r} has more than one value a row; give one class a row.")
+            raise Fault(
+                "InvalidData",
+                f"{self.uri}: the label {data.label!r} has more than one value a row; give one class a row.",
+            )
         chosen = data.inputs or tuple(name for name in self.columns if name != data.label)
         for name in chosen:
             if name not in self.columns:
                 raise Fault(
                     "InvalidData",
-                    f"{self.uri} has no {self._noun} {name!r}, which spec.data.inputs names; it has {_listed(self.columns)}.",
+                    f"{self.uri} has no {self._noun} {name!r}, which spec.data.inputs names; it has "
+                    f"{_listed(self.columns)}.",
                 )
             if name == data.label:
-                raise Fault("InvalidData", f"spec.data.inputs names the label {name!r}: the model would see the answer. Remove it.")
+                raise Fault(
+                    "InvalidData",
+                    f"spec.data.inputs names the label {name!r}: the model would see the answer. Remove it.",
+                )
             if self.columns[name].kind != "number":
                 raise Fault(
                     "InvalidData",
@@ -65,7 +75,8 @@ class Layout:
         if len(chosen) > 1 and any(self.columns[name].shape for name in chosen):
             raise Fault(
                 "InvalidData",
-                f"{self.uri} has several arrays besides the label ({_listed(chosen)}): name the one array of inputs in spec.data.inputs.",
+                f"{self.uri} has several arrays besides the label ({_listed(chosen)}): name the one array of inputs "
+                "in spec.data.inputs.",
             )
         return chosen
 
@@ -78,7 +89,10 @@ class Layout:
         """Raises Fault(InvalidData) where a preparation step names a column that is not there."""
         for name in columns:
             if name not in self.columns:
-                raise Fault("InvalidData", f"{self.uri} has no {self._noun} {name!r}, which {step} names; it has {_listed(self.columns)}.")
+                raise Fault(
+                    "InvalidData",
+                    f"{self.uri} has no {self._noun} {name!r}, which {step} names; it has {_listed(self.columns)}.",
+                )
 
     @property
     def _noun(self) -> str:
@@ -91,7 +105,7 @@ def _listed(names: object) -> str:
 
 
 def read_layout(dataset: Dataset, field: str) -> Layout:
-    """Look at the header of every file. Raises Fault(InvalidData) where one is missing, unreadable, or unlike the others."""
+    """Look at the header of every file. Raises Fault(InvalidData) where one is missing or unlike the rest."""
     files = _files(dataset, field)
     first: dict[str, Column] | None = None
     for file in files:
@@ -101,7 +115,8 @@ def read_layout(dataset: Dataset, field: str) -> Layout:
         elif _shapes(columns) != _shapes(first):
             raise Fault(
                 "InvalidData",
-                f"{file.name} of {dataset.storage_uri} has other columns than {files[0].name}: {_listed(columns)} and not {_listed(first)}. "
+                f"{file.name} of {dataset.storage_uri} has other columns than {files[0].name}: {_listed(columns)} "
+                f"and not {_listed(first)}. "
                 "All files of a folder need the same columns.",
             )
     assert first is not None
@@ -121,11 +136,14 @@ def _files(dataset: Dataset, field: str) -> list[Path]:
             "InvalidData",
             f"{dataset.storage_uri} does not exist on the volume: put the data there, or correct {field}.storageUri.",
         )
-    files = sorted(found for found in path.iterdir() if found.suffix == f".{dataset.format}" and not found.name.startswith("."))
+    files = sorted(
+        found for found in path.iterdir() if found.suffix == f".{dataset.format}" and not found.name.startswith(".")
+    )
     if not files:
         raise Fault(
             "InvalidData",
-            f"the folder {dataset.storage_uri} has no .{dataset.format} file: put one there, or correct {field}.format.",
+            f"the folder {dataset.storage_uri} has no .{dataset.format} file: put one there, or correct "
+            f"{field}.format.",
         )
     return files
 
@@ -135,9 +153,11 @@ def _columns(file: Path, format_: str, field: str) -> dict[str, Column]:
         columns = {"csv": _csv, "parquet": _parquet, "npz": _npz}[format_](file)
     except Fault:
         raise
-    except Exception as error:  # each reader has errors of its own; all of them mean that this is no file of that format
+    except Exception as error:  # noqa: BLE001 -- each reader has errors of its own for a file of another format
         said = " ".join(str(error).split())[:300]
-        raise Fault("InvalidData", f"{file.name} can't be read as {format_} ({said}): correct the file or {field}.format.") from None
+        raise Fault(
+            "InvalidData", f"{file.name} can't be read as {format_} ({said}): correct the file or {field}.format."
+        ) from None
     if not columns:
         raise Fault("InvalidData", f"{file.name} is empty: put data there, or correct {field}.storageUri.")
     return columns
@@ -157,13 +177,18 @@ def _parquet(file: Path) -> dict[str, Column]:
 
 
 def _arrow(schema: object, file: Path) -> dict[str, Column]:
-    import pyarrow.types as types
+    from pyarrow import types
 
     columns: dict[str, Column] = {}
     for field in schema:  # type: ignore[attr-defined]
         if field.name in columns:
             raise Fault("InvalidData", f"{file.name} has the column {field.name!r} twice: give each a name of its own.")
-        if types.is_integer(field.type) or types.is_floating(field.type) or types.is_boolean(field.type) or types.is_null(field.type):
+        if (
+            types.is_integer(field.type)
+            or types.is_floating(field.type)
+            or types.is_boolean(field.type)
+            or types.is_null(field.type)
+        ):
             columns[field.name] = Column("number", (), str(field.type))
         elif types.is_string(field.type) or types.is_large_string(field.type) or types.is_dictionary(field.type):
             columns[field.name] = Column("text", (), "text")
@@ -187,14 +212,20 @@ def _npz(file: Path) -> dict[str, Column]:
             if dtype.hasobject:
                 raise Fault(
                     "InvalidData",
-                    f"{file.name}: the array {name!r} has Python objects (a pickle), which are never read. Save numbers or fixed-length text.",
+                    f"{file.name}: the array {name!r} has Python objects (a pickle), which are never read. Save "
+                    "numbers or fixed-length text.",
                 )
             if not shape:
-                raise Fault("InvalidData", f"{file.name}: the array {name!r} has no rows: its first axis must be the rows.")
+                raise Fault(
+                    "InvalidData", f"{file.name}: the array {name!r} has no rows: its first axis must be the rows."
+                )
             rows[name] = shape[0]
             kind: Kind = "number" if dtype.kind in "biuf" else "text" if dtype.kind in "SU" else "other"
             columns[name] = Column(kind, shape[1:], f"of type {dtype}")
     if len(set(rows.values())) > 1:
         told = ", ".join(f"{name} {count}" for name, count in rows.items())
-        raise Fault("InvalidData", f"{file.name}: the arrays differ in their number of rows ({told}): give each row an input and a label.")
+        raise Fault(
+            "InvalidData",
+            f"{file.name}: the arrays differ in their number of rows ({told}): give each row an input and a label.",
+        )
     return columns

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 
-from tradewind.api.trainingjob import Architecture
-from tradewind_workload.preparation import Prepared, Stage
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tradewind.api.trainingjob import Architecture
+    from tradewind_workload.fitting import Stage
+from tradewind_workload.preparation import Prepared
 
 DEFAULT_CHANNELS = (32, 64)
 DEFAULT_HIDDEN = (128,)
@@ -25,6 +29,7 @@ class Impute(nn.Module):
         self.register_buffer("values", values)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """Rows without a missing value."""
         return torch.where(torch.isfinite(rows), rows, self.values)
 
 
@@ -40,6 +45,7 @@ class Standardize(nn.Module):
         self.register_buffer("deviation", deviation)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """Rows on the scale of the training split."""
         return (rows - self.mean) / self.deviation
 
 
@@ -66,10 +72,13 @@ def widths(architecture: Architecture) -> tuple[tuple[int, ...], tuple[int, ...]
     return (architecture.channels or DEFAULT_CHANNELS if architecture.architecture == "cnn" else ()), hidden
 
 
-def build_network(architecture: Architecture, features: int, image: tuple[int, int, int] | None, classes: int) -> nn.Sequential:
+def build_network(
+    architecture: Architecture, features: int, image: tuple[int, int, int] | None, classes: int
+) -> nn.Sequential:
     """The network behind the preparation; its modules are named, and the names are those of its weights.
 
-    cnn: blocks of 3x3 convolution, batch normalisation, ReLU, and halving of the image as long as it has two pixels a side.
+    cnn: blocks of 3x3 convolution, batch normalisation, ReLU, and halving of the image as long as it has two pixels a
+    side.
     """
     channels, hidden = widths(architecture)
     network = nn.Sequential()

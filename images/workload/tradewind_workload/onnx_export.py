@@ -1,8 +1,9 @@
 """A classifier as ONNX: raw rows in, label and probabilities out, the preparation inside.
 
-The graph is written node by node. torch.onnx.export would need 230 MB and several seconds more in the pod of a worker, and
-puts the stack traces of this machine into the file; the few kinds of modules that recipes have are quick to name, the same
-weights give the same bytes, and every model is compared with torch on the validation data before it counts.
+The graph is written node by node. torch.onnx.export would need 230 MB and several seconds more in the pod of a
+worker, and puts the stack traces of this machine into the file; the few kinds of modules that recipes have are quick
+to name, the same weights give the same bytes, and every model is compared with torch on the validation data before it
+counts.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ def to_onnx(model: Classifier, row_shape: tuple[int, ...], classes: int) -> byte
         ],
         graph.constants,
     )
-    proto = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="tradewind")
+    proto = helper.make_model(
+        made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="tradewind"
+    )
     onnx.checker.check_model(proto, full_check=True)
     return bytes(proto.SerializeToString(deterministic=True))
 
@@ -73,10 +76,16 @@ def _arrange(graph: _Graph, model: Classifier, row_shape: tuple[int, ...]) -> st
         return graph.node("Reshape", [INPUT, shape], "table")
     height, width, channels = model.image
     if channels == 1:
-        return graph.node("Reshape", [INPUT, graph.constant("image_shape", np.array([-1, 1, height, width], np.int64))], "image")
+        return graph.node(
+            "Reshape", [INPUT, graph.constant("image_shape", np.array([-1, 1, height, width], np.int64))], "image"
+        )
     rows = INPUT
     if row_shape != model.image:
-        rows = graph.node("Reshape", [INPUT, graph.constant("image_shape", np.array([-1, height, width, channels], np.int64))], "pixels")
+        rows = graph.node(
+            "Reshape",
+            [INPUT, graph.constant("image_shape", np.array([-1, height, width, channels], np.int64))],
+            "pixels",
+        )
     return graph.node("Transpose", [rows], "image", perm=[0, 3, 1, 2])
 
 
@@ -111,14 +120,18 @@ def _network(graph: _Graph, network: nn.Sequential, rows: str) -> str:
             rows = graph.node("Conv", inputs, name, kernel_shape=list(conv.kernel_size), pads=[1, 1, 1, 1])
         elif isinstance(module, nn.Linear):
             weight = graph.constant(f"{name}.weight", module.weight.detach().numpy())
-            rows = graph.node("Gemm", [rows, weight, graph.constant(f"{name}.bias", module.bias.detach().numpy())], name, transB=1)
+            rows = graph.node(
+                "Gemm", [rows, weight, graph.constant(f"{name}.bias", module.bias.detach().numpy())], name, transB=1
+            )
         elif isinstance(module, nn.ReLU):
             rows = graph.node("Relu", [rows], name)
         elif isinstance(module, nn.MaxPool2d):
             rows = graph.node("MaxPool", [rows], name, kernel_shape=[2, 2], strides=[2, 2])
         elif isinstance(module, nn.Flatten):
             rows = graph.node("Flatten", [rows], name, axis=1)
-        elif not isinstance(module, nn.BatchNorm2d | nn.Dropout):  # the one is inside the convolution, the other only trains
+        elif not isinstance(
+            module, nn.BatchNorm2d | nn.Dropout
+        ):  # the one is inside the convolution, the other only trains
             raise TypeError(f"no ONNX for {type(module).__name__}")
     return rows
 

@@ -1,4 +1,4 @@
-"""From files to a training and a validation split: cleaned, with class indices, and with what was fitted on the training split.
+"""From files to a training and a validation split: cleaned, with class indices and what was fitted on the training.
 
 Rows are dropped first, by the values as they were read; then the labels become classes, the splits are made, and the
 stages are fitted in the order of the steps, each on the training rows as the stages before it left them.
@@ -8,36 +8,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import ray
 
-from tradewind.api.data import Augment, Data
 from tradewind_workload.fault import Fault
+from tradewind_workload.fitting import Stage, fit
 from tradewind_workload.layout import Layout, read_layout
 from tradewind_workload.rows import Read, Rows, block_inputs, read_rows
 
+if TYPE_CHECKING:
+    from tradewind.api.data import Augment, Data
+
 Task = Literal["image-classification", "tabular-classification"]
 MAX_CLASSES = 10_000
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A fitted step. `impute`: what a missing value becomes; `standardize`: subtract `values`, divide by `scale`.
-
-    For images both have one value a channel (standardize) or a pixel (impute), for tables one a column.
-    """
-
-    kind: Literal["impute", "standardize"]
-    values: np.ndarray  # float32
-    scale: np.ndarray | None = None  # float32
-
-    def apply(self, rows: np.ndarray) -> np.ndarray:
-        """The rows after this stage, float32 [n, ...]."""
-        if self.scale is None:
-            return np.where(np.isfinite(rows), rows, self.values).astype(np.float32)
-        return ((rows - self.values) / self.scale).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -54,20 +39,16 @@ class Prepared:
     notes: tuple[str, ...]  # what was dropped, for the log
 
 
-def arranged(rows: np.ndarray, image: tuple[int, int, int] | None) -> np.ndarray:
-    """Rows as the stages see them: images [n, height, width, channels], tables [n, columns]."""
-    return rows.reshape(len(rows), *(image or (-1,)))
-
-
 def prepare(data: Data, task: Task, seed: int) -> Prepared:
-    """Read, clean, split, fit. Raises Fault(InvalidData) with a sentence that names the file, the column and the remedy."""
+    """Read, clean, split, fit. Raises Fault(InvalidData) in a sentence that names file, column and remedy."""
     layout = read_layout(data.train, "spec.data.train")
     validation_layout = read_layout(data.validation, "spec.data.validation") if data.validation else None
     shape = layout.row_shape(data)
     if validation_layout is not None and (other := validation_layout.row_shape(data)) != shape:
         raise Fault(
             "InvalidData",
-            f"a row of {validation_layout.uri} has the shape {list(other)}, and one of {layout.uri} {list(shape)}: both need the same inputs.",
+            f"a row of {validation_layout.uri} has the shape {list(other)}, and one of {layout.uri} {list(shape)}: "
+            "both need the same inputs.",
         )
     if validation_layout is not None and not data.inputs and layout.format != "npz":
         _same_columns(layout, validation_layout, data)
@@ -79,7 +60,9 @@ def prepare(data: Data, task: Task, seed: int) -> Prepared:
             if step.drop_duplicates is not None:
                 found.require(step.drop_duplicates.columns, f"spec.data.prepare[{i}].dropDuplicates")
     if task != "image-classification" and any(step.augment for step in data.prepare):
-        raise Fault("InvalidData", "augment shifts and rotates images: remove it from spec.data.prepare for a tabular task.")
+        raise Fault(
+            "InvalidData", "augment shifts and rotates images: remove it from spec.data.prepare for a tabular task."
+        )
 
     notes: list[str] = []
     read = read_rows(layout, data)
@@ -99,7 +82,8 @@ def prepare(data: Data, task: Task, seed: int) -> Prepared:
             raise Fault(
                 "InvalidData",
                 f"spec.data.validationFraction {data.validation_fraction} of {len(rows)} rows of {layout.uri} leaves "
-                f"{'no validation' if not chosen.any() else 'no training'} data: choose another fraction, or give more rows.",
+                f"{'no validation' if not chosen.any() else 'no training'} data: choose another fraction, or give "
+                "more rows.",
             )
         train, validation = rows.take(np.flatnonzero(~chosen)), rows.take(np.flatnonzero(chosen))
     if not any(step.impute for step in data.prepare):
@@ -111,7 +95,7 @@ def prepare(data: Data, task: Task, seed: int) -> Prepared:
         shape,
         image,
         labels,
-        _fit(train, data, image, layout),
+        fit(train, data, image, layout),
         next((step.augment for step in data.prepare if step.augment is not None), None),
         tuple(notes),
     )
@@ -121,7 +105,8 @@ def _same_columns(layout: Layout, other: Layout, data: Data) -> None:
     if layout.inputs(data) != other.inputs(data):
         raise Fault(
             "InvalidData",
-            f"{other.uri} has other columns, or another order of them, than {layout.uri}: name the inputs in spec.data.inputs.",
+            f"{other.uri} has other columns, or another order of them, than {layout.uri}: name the inputs in "
+            "spec.data.inputs.",
         )
 
 
@@ -131,7 +116,8 @@ def _image(data: Data, shape: tuple[int, ...], uri: str) -> tuple[int, int, int]
         if height * width * channels != math.prod(shape):
             raise Fault(
                 "InvalidData",
-                f"spec.data.imageShape {list(data.image_shape)} has {height * width * channels} values, and a row of {uri} has {math.prod(shape)}.",
+                f"spec.data.imageShape {list(data.image_shape)} has {height * width * channels} values, and a row of "
+                f"{uri} has {math.prod(shape)}.",
             )
         return height, width, channels
     if len(shape) in (2, 3):
@@ -141,7 +127,8 @@ def _image(data: Data, shape: tuple[int, ...], uri: str) -> tuple[int, int, int]
     if len(shape) != 1 or side * side != shape[0]:
         raise Fault(
             "InvalidData",
-            f"a row of {uri} has {math.prod(shape)} values, which make no square image: set spec.data.imageShape to [height, width] or "
+            f"a row of {uri} has {math.prod(shape)} values, which make no square image: set spec.data.imageShape to "
+            "[height, width] or "
             "[height, width, channels].",
         )
     return side, side, 1
@@ -162,16 +149,22 @@ def _clean(read: Read, data: Data, uri: str, notes: list[str]) -> np.ndarray:
         if before > len(kept):
             notes.append(f"{uri}: {before - len(kept)} rows dropped by {step.chosen()[0]}")
         if not len(kept):
-            raise Fault("InvalidData", f"{uri} has no row left after {step.chosen()[0]} (spec.data.prepare[{i}]): correct the data or the step.")
+            raise Fault(
+                "InvalidData",
+                f"{uri} has no row left after {step.chosen()[0]} (spec.data.prepare[{i}]): correct the data or the "
+                "step.",
+            )
     return kept
 
 
 def _apart(read: Read, kept: np.ndarray, held: Read, held_kept: np.ndarray, notes: list[str]) -> np.ndarray:
-    """Where duplicates are dropped, training rows that stand in the validation data too are dropped: it judges what was not seen."""
+    """With the duplicates go training rows that stand in the validation data too: it judges what was not seen."""
     for i in read.key:
         seen = np.isin(read.key[i][kept], held.key[i][held_kept])
         if seen.all():
-            raise Fault("InvalidData", "every training row stands in the validation data too: give two data sets that differ.")
+            raise Fault(
+                "InvalidData", "every training row stands in the validation data too: give two data sets that differ."
+            )
         if seen.any():
             notes.append(f"{int(seen.sum())} training rows dropped that stand in the validation data too")
             kept = kept[~seen]
@@ -185,22 +178,27 @@ def _classes(read: Read, kept: np.ndarray, layout: Layout, data: Data) -> tuple[
     if missing:
         raise Fault(
             "InvalidData",
-            f"{where} is missing in {len(missing)} rows (the first is row {missing[0]}): add dropNulls to spec.data.prepare, or fill it in.",
+            f"{where} is missing in {len(missing)} rows (the first is row {missing[0]}): add dropNulls to "
+            "spec.data.prepare, or fill it in.",
         )
     continuous = kept[read.continuous[kept]]
     if len(continuous):
         raise Fault(
             "InvalidData",
-            f"{where} is no class: row {continuous[0]} has {read.labels[continuous[0]]}. A classification needs whole numbers or names; "
+            f"{where} is no class: row {continuous[0]} has {read.labels[continuous[0]]}. A classification needs "
+            "whole numbers or names; "
             "correct spec.data.label.",
         )
     names = {name for i in kept if (name := read.labels[i]) is not None}
     if len(names) < 2:
-        raise Fault("InvalidData", f"{where} has only one class, {next(iter(names))!r}: there is nothing to tell apart.")
+        raise Fault(
+            "InvalidData", f"{where} has only one class, {next(iter(names))!r}: there is nothing to tell apart."
+        )
     if len(names) > MAX_CLASSES or (len(names) > 50 and len(names) > len(kept) / 2):
         raise Fault(
             "InvalidData",
-            f"{where} has {len(names)} different values in {len(kept)} rows: these are no classes. Correct spec.data.label.",
+            f"{where} has {len(names)} different values in {len(kept)} rows: these are no classes. Correct "
+            "spec.data.label.",
         )
     if all(_whole(name) for name in names):
         return tuple(sorted(names, key=int))
@@ -218,7 +216,8 @@ def _with_classes(read: Read, kept: np.ndarray, labels: tuple[str, ...], layout:
         if missing:
             raise Fault(
                 "InvalidData",
-                f"the label is missing in {len(missing)} rows of {layout.uri} (the first is row {missing[0]}): add dropNulls to "
+                f"the label is missing in {len(missing)} rows of {layout.uri} (the first is row {missing[0]}): add "
+                "dropNulls to "
                 "spec.data.prepare, or fill it in.",
             )
         unknown = sorted({name for i in kept if (name := read.labels[i]) is not None and name not in index})
@@ -226,7 +225,8 @@ def _with_classes(read: Read, kept: np.ndarray, labels: tuple[str, ...], layout:
             shown = ", ".join(repr(name) for name in unknown[:5])
             raise Fault(
                 "InvalidData",
-                f"the validation data {layout.uri} has labels that the training data does not have ({shown}): the model can't learn them. "
+                f"the validation data {layout.uri} has labels that the training data does not have ({shown}): the "
+                "model can't learn them. "
                 "Correct one of the two.",
             )
     return read.rows.take(kept).with_classes(np.array([index[read.labels[i] or ""] for i in kept], np.int64))
@@ -260,72 +260,6 @@ def _no_missing(rows: Rows, layout: Layout, data: Data) -> None:
         name = chosen[found[1]] if len(chosen) > 1 else chosen[0]
         raise Fault(
             "InvalidData",
-            f"{layout.uri} has a missing or not finite value in {name!r} (row {found[0]}): add dropNulls or impute to spec.data.prepare.",
+            f"{layout.uri} has a missing or not finite value in {name!r} (row {found[0]}): add dropNulls or impute "
+            "to spec.data.prepare.",
         )
-
-
-@ray.remote(num_cpus=1)
-def _moments(block: Any, offsets: np.ndarray, stages: tuple[Stage, ...], image: tuple[int, int, int] | None, by_channel: bool) -> tuple[
-    np.ndarray, np.ndarray, np.ndarray
-]:
-    """Count, mean and sum of squared deviations of what is not missing; by column, pixel or channel."""
-    rows = _staged(block, offsets, stages, image)
-    axes = (0, 1, 2) if by_channel else (0,)
-    valid = np.isfinite(rows)
-    count = valid.sum(axis=axes)
-    mean = np.where(valid, rows, 0).sum(axis=axes) / np.maximum(count, 1)
-    return count, mean, np.where(valid, (rows - mean) ** 2, 0).sum(axis=axes)
-
-
-@ray.remote(num_cpus=1)
-def _values(block: Any, offsets: np.ndarray, stages: tuple[Stage, ...], image: tuple[int, int, int] | None) -> np.ndarray:
-    return _staged(block, offsets, stages, image).astype(np.float32)
-
-
-def _staged(block: Any, offsets: np.ndarray, stages: tuple[Stage, ...], image: tuple[int, int, int] | None) -> np.ndarray:
-    rows = arranged(block_inputs(block)[offsets], image)
-    for stage in stages:
-        rows = stage.apply(rows)
-    return rows.astype(np.float64)
-
-
-def _fit(train: Rows, data: Data, image: tuple[int, int, int] | None, layout: Layout) -> tuple[Stage, ...]:
-    stages: tuple[Stage, ...] = ()
-    for i, step in enumerate(data.prepare):
-        if step.impute is not None:
-            count, values, _ = _merged(train, stages, image, by_channel=False)
-            if not count.all():
-                empty = int(np.flatnonzero(count.reshape(-1) == 0)[0])
-                chosen = layout.inputs(data)
-                raise Fault(
-                    "InvalidData",
-                    f"{chosen[empty] if len(chosen) > 1 else chosen[0]!r} of {layout.uri} has no value at all in the training split "
-                    f"{'' if len(chosen) > 1 else f'at position {empty} '}for spec.data.prepare[{i}].impute: leave it out of spec.data.inputs.",
-                )
-            if step.impute.strategy == "median":  # exact, on the driver: one float32 a value of the training split
-                parts = ray.get([_values.remote(block, offsets, stages, image) for block, offsets in train.parts()])
-                whole = np.concatenate(parts)
-                values = np.nanmedian(np.where(np.isfinite(whole), whole, np.nan), axis=0)
-            stages += (Stage("impute", values.astype(np.float32)),)
-        elif step.standardize is not None:
-            count, mean, squares = _merged(train, stages, image, by_channel=image is not None)
-            deviation = np.sqrt(squares / np.maximum(count, 1))
-            # A column that never varies is left at 0 rather than blown up by a division by (almost) nothing.
-            flat = deviation <= 1e-7 * np.maximum(np.abs(mean), 1e-30)
-            stages += (Stage("standardize", mean.astype(np.float32), np.where(flat, 1, deviation).astype(np.float32)),)
-    return stages
-
-
-def _merged(train: Rows, stages: tuple[Stage, ...], image: tuple[int, int, int] | None, *, by_channel: bool) -> tuple[
-    np.ndarray, np.ndarray, np.ndarray
-]:
-    """The moments of all blocks as one (Chan et al., 1979), in the order of the blocks."""
-    parts = ray.get([_moments.remote(block, offsets, stages, image, by_channel) for block, offsets in train.parts()])
-    count, mean, squares = parts[0]
-    for more, other, others in parts[1:]:
-        total = np.maximum(count + more, 1)
-        delta = other - mean
-        mean = mean + delta * more / total
-        squares = squares + others + delta**2 * count * more / total
-        count = count + more
-    return count, mean, squares

@@ -14,7 +14,9 @@ def join() -> tuple[int, int, str]:
 
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
-    device = "cuda:0" if ray.get_gpu_ids() and torch.cuda.is_available() else "cpu"  # Ray shows each process only its own GPU
+    device = (
+        "cuda:0" if ray.get_gpu_ids() and torch.cuda.is_available() else "cpu"
+    )  # Ray shows each process only its own GPU
     if world > 1:
         store = None
         if rank == 0:

@@ -1,9 +1,9 @@
 """A TrainingJob with an entrypoint: the user's own program as a process of this driver, without a shell.
 
 It gets the environment of the pod, and
-TRADEWIND_OUTPUT (folder for its result), TRADEWIND_STORAGE_PATH (for RunConfig(storage_path=...): a further attempt restores
-from there), TRADEWIND_WORKERS (for ScalingConfig(num_workers=...)), TRADEWIND_ATTEMPT, and where the job has data,
-TRADEWIND_DATA_TRAIN and TRADEWIND_DATA_VALIDATION (paths).
+TRADEWIND_OUTPUT (folder for its result), TRADEWIND_STORAGE_PATH (for RunConfig(storage_path=...): a further attempt
+restores from there), TRADEWIND_WORKERS (for ScalingConfig(num_workers=...)), TRADEWIND_ATTEMPT, and where the job has
+data, TRADEWIND_DATA_TRAIN and TRADEWIND_DATA_VALIDATION (paths).
 A model.onnx that it leaves in TRADEWIND_OUTPUT becomes the job's model.
 """
 
@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import deque
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tradewind.api.artefact import Lineage, Manifest
 from tradewind.api.base import KeyValue
@@ -25,8 +26,10 @@ from tradewind.api.report import JobDocument, Report
 from tradewind.api.trainingjob import ModelResult, TrainingJobSpec
 from tradewind_workload.document import local_path, training_spec
 from tradewind_workload.fault import Fault
-from tradewind_workload.reporter import Reporter
 from tradewind_workload.store import ONNX, WEIGHTS, adopt, finish
+
+if TYPE_CHECKING:
+    from tradewind_workload.reporter import Reporter
 
 WORKING_DIR = "/mnt/workingdir"
 TAIL = 20  # lines of the program's output that are told again when it fails
@@ -42,7 +45,8 @@ def run(job: JobDocument, reporter: Reporter) -> int:
     except OSError as error:
         raise Fault(
             "StorageFailed",
-            f"{spec.output.storage_uri} can't be written ({error.strerror}): let group 10001 write there, or choose another "
+            f"{spec.output.storage_uri} can't be written ({error.strerror}): let group 10001 write there, or choose "
+            "another "
             "spec.output.storageUri.",
         ) from None
     from tradewind_workload.report import repair
@@ -55,7 +59,11 @@ def run(job: JobDocument, reporter: Reporter) -> int:
         where = _copy(Path(os.environ.get("TRADEWIND_WORKING_DIR", WORKING_DIR)), Path(scratch))
         code, tail = _stream(list(spec.entrypoint.argv), where, environment(job, spec, where))
     if code != 0:
-        print(f"{spec.entrypoint.argv[0]} ended with exit code {code}; its last lines:\n{tail}", file=sys.stderr, flush=True)
+        print(
+            f"{spec.entrypoint.argv[0]} ended with exit code {code}; its last lines:\n{tail}",
+            file=sys.stderr,
+            flush=True,
+        )
         return code if 0 < code < 256 else 1
     model = folder / ONNX
     if model.is_file() and model.stat().st_mtime >= started - 1:
@@ -68,7 +76,7 @@ def environment(job: JobDocument, spec: TrainingJobSpec, where: Path) -> dict[st
     folder = local_path(spec.output.storage_uri)
     values = dict(os.environ)
     values |= {
-        "PATH": f"{os.path.dirname(sys.executable)}:{values.get('PATH', os.defpath)}",  # python is the one that has Ray
+        "PATH": f"{Path(sys.executable).parent}:{values.get('PATH', os.defpath)}",  # python is the one that has Ray
         "TRADEWIND_OUTPUT": str(folder),
         "TRADEWIND_STORAGE_PATH": str(folder / ".train"),
         "TRADEWIND_WORKERS": str(spec.resources.workers),
@@ -79,7 +87,7 @@ def environment(job: JobDocument, spec: TrainingJobSpec, where: Path) -> dict[st
         if spec.data.validation is not None:
             values["TRADEWIND_DATA_VALIDATION"] = str(local_path(spec.data.validation.storage_uri))
     if "TRADEWIND_JOB_FILE" in values:
-        values["TRADEWIND_JOB_FILE"] = os.path.abspath(values["TRADEWIND_JOB_FILE"])  # the program runs elsewhere
+        values["TRADEWIND_JOB_FILE"] = str(Path(values["TRADEWIND_JOB_FILE"]).absolute())  # the program runs elsewhere
     callbacks = [entry for entry in values.get("RAY_TRAIN_CALLBACKS", "").split(",") if entry]
     values["RAY_TRAIN_CALLBACKS"] = ",".join([*callbacks, "tradewind_workload.report.Automatic"])
     # ray.init() of the program reads this: its workers in other pods find the program's files by it.
@@ -106,13 +114,26 @@ def _copy(source: Path, target: Path) -> Path:
 def _stream(argv: list[str], where: Path, values: dict[str, str]) -> tuple[int, str]:
     """Run it, its output line by line in this job's log. Returns the exit code and the last lines."""
     try:
-        process = subprocess.Popen(
-            argv, cwd=where, env=values, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        process = subprocess.Popen(  # noqa: S603 -- the user's own program, in the user's own pod
+            argv,
+            cwd=where,
+            env=values,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
         )
     except FileNotFoundError:
-        return 127, f"the program {argv[0]!r} is not in the image or in the working directory: correct spec.entrypoint.argv"
+        return (
+            127,
+            f"the program {argv[0]!r} is not in the image or in the working directory: correct spec.entrypoint.argv",
+        )
     except PermissionError:
-        return 126, f"the file {argv[0]!r} can't be executed: name an interpreter in spec.entrypoint.argv, for example [python, {argv[0]}]"
+        return (
+            126,
+            f"the file {argv[0]!r} can't be executed: put an interpreter before it in spec.entrypoint.argv.",
+        )
     tail: deque[str] = deque(maxlen=TAIL)
     assert process.stdout is not None
     try:
@@ -136,10 +157,12 @@ def _publish(job: JobDocument, spec: TrainingJobSpec, folder: Path) -> ModelResu
     path = folder / ONNX
     try:
         proto = onnx.load(path, load_external_data=False)
-    except Exception as error:  # protobuf's error is of no public class
+    except Exception as error:  # noqa: BLE001 -- protobuf's error is of no public class
         raise Fault("InvalidModel", f"{path} is no ONNX file: {' '.join(str(error).split())[:200]}") from None
     if any(constant.data_location == onnx.TensorProto.EXTERNAL for constant in proto.graph.initializer):
-        raise Fault("InvalidModel", f"{path} keeps its weights in other files: save it as one file (external_data=False).")
+        raise Fault(
+            "InvalidModel", f"{path} keeps its weights in other files: save it as one file (external_data=False)."
+        )
     try:
         inputs, outputs = tensors(proto)
     except ValueError as error:
@@ -160,4 +183,6 @@ def _publish(job: JobDocument, spec: TrainingJobSpec, folder: Path) -> ModelResu
         files=files,
     )
     digest = finish(folder, manifest)
-    return ModelResult(storage_uri=spec.output.storage_uri, digest=digest, metrics=metrics, size_bytes=files[ONNX].size_bytes)
+    return ModelResult(
+        storage_uri=spec.output.storage_uri, digest=digest, metrics=metrics, size_bytes=files[ONNX].size_bytes
+    )

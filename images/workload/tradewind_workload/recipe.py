@@ -1,4 +1,5 @@
-"""A TrainingJob with a recipe: the driver prepares the data and starts Ray Train; its first worker exports the model."""
+"""A TrainingJob with a recipe: the driver prepares the data and starts Ray Train, whose first worker exports the
+model."""
 
 from __future__ import annotations
 
@@ -7,8 +8,7 @@ import json
 import os
 import time
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from tradewind_workload.fault import Fault, fault_in
 from tradewind_workload.preparation import Prepared, prepare
 from tradewind_workload.reporter import Reporter, rfc3339
 from tradewind_workload.store import ONNX, WEIGHTS, begin, finish, open_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TOLERANCE = 1e-4  # largest difference of a probability between torch and the exported model
 
@@ -39,7 +42,8 @@ def run(job: JobDocument, reporter: Reporter) -> None:
         for note in prepared.notes:
             print(note, flush=True)
         print(
-            f"{len(prepared.train)} training rows, {len(prepared.validation)} validation rows, {len(prepared.labels)} classes, "
+            f"{len(prepared.train)} training rows, {len(prepared.validation)} validation rows, "
+            f"{len(prepared.labels)} classes, "
             f"shape {list(prepared.row_shape)}",
             flush=True,
         )
@@ -58,17 +62,22 @@ def _finished(folder: Path, job: JobDocument) -> bool:
 
 def _result(folder: Path, uri: str) -> ModelResult:
     manifest, digest = open_model(folder)
-    return ModelResult(storage_uri=uri, digest=digest, metrics=manifest.metrics, size_bytes=manifest.files[ONNX].size_bytes)
+    return ModelResult(
+        storage_uri=uri, digest=digest, metrics=manifest.metrics, size_bytes=manifest.files[ONNX].size_bytes
+    )
 
 
 def _require_supported(spec: TrainingJobSpec, recipe: Recipe) -> None:
     processes = cluster.processes(spec.resources)
     if spec.resources.topology is not None:
-        raise Fault("NotSupported", "a recipe trains on CPUs and GPUs: use a pool without TPUs, or an entrypoint with JAX.")
+        raise Fault(
+            "NotSupported", "a recipe trains on CPUs and GPUs: use a pool without TPUs, or an entrypoint with JAX."
+        )
     if recipe.batch_size < processes:
         raise Fault(
             "NotSupported",
-            f"spec.recipe.batchSize is {recipe.batch_size} for {processes} workers together: give each at least one row a step.",
+            f"spec.recipe.batchSize is {recipe.batch_size} for {processes} workers together: give each at least one "
+            "row a step.",
         )
 
 
@@ -82,16 +91,23 @@ def _train(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, folder: 
     except OSError as error:
         raise Fault(
             "StorageFailed",
-            f"{spec.output.storage_uri} can't be written ({error.strerror}): let group 10001 write there, or choose another "
+            f"{spec.output.storage_uri} can't be written ({error.strerror}): let group 10001 write there, or choose "
+            "another "
             "spec.output.storageUri.",
         ) from None
     # What TorchTrainer adds to its base is the process group, and it imports torch for that in this process and in the
-    # controller: 800 MB of a small head pod and 10 s of the start. The workers make the group themselves (process_group.py).
+    # controller: 800 MB of a small head pod and 10 s of the start. The workers make the group themselves
+    # (process_group.py).
     trainer = DataParallelTrainer(
         work,
-        train_loop_config={"job": job.model_dump_json(by_alias=True), "prepared": prepared, "threads": cluster.threads(spec.resources)},
+        train_loop_config={
+            "job": job.model_dump_json(by_alias=True),
+            "prepared": prepared,
+            "threads": cluster.threads(spec.resources),
+        },
         scaling_config=cluster.scaling(spec.resources),
-        # What a further attempt goes on from is in our own checkpoints (see checkpoint.py); this is Ray Train's own record.
+        # What a further attempt goes on from is in our own checkpoints (see checkpoint.py); this is Ray Train's own
+        # record.
         run_config=RunConfig(name="ray", storage_path=str(runs)),
     )
     try:
@@ -103,10 +119,19 @@ def _train(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, folder: 
 
 
 def fingerprint(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, world: int) -> str:
-    """What a checkpoint must be of to be gone on from: this object, these settings, this data, this number of workers."""
+    """What a checkpoint must be of to be restored: this object, these settings, this data, this number of workers."""
     assert spec.recipe is not None and spec.data is not None
     content = json.dumps(
-        [job.uid, spec.recipe.dump(), spec.data.dump(), world, len(prepared.train), len(prepared.validation), prepared.labels], sort_keys=True
+        [
+            job.uid,
+            spec.recipe.dump(),
+            spec.data.dump(),
+            world,
+            len(prepared.train),
+            len(prepared.validation),
+            prepared.labels,
+        ],
+        sort_keys=True,
     )
     return hashlib.sha256(content.encode()).hexdigest()
 
@@ -207,7 +232,9 @@ def require_same(expected_logits: np.ndarray, probabilities: np.ndarray, where: 
     expected = shifted / shifted.sum(axis=1, keepdims=True)
     off = float(np.abs(expected - probabilities).max())
     if not off <= TOLERANCE:
-        raise RuntimeError(f"{where} differs from the trained network by {off:.2e} in a probability: the export is wrong")
+        raise RuntimeError(
+            f"{where} differs from the trained network by {off:.2e} in a probability: the export is wrong"
+        )
 
 
 def cross_entropy(probabilities: np.ndarray, classes: np.ndarray) -> float:

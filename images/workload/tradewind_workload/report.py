@@ -1,7 +1,7 @@
 """For programs of the user's own: forwards what they tell Ray Train to the TrainingJob's status.
 
-An `entrypoint` has nothing to do for it: the callback is registered for every Ray Train run of the program. `ray.train.report`
-is all that it takes; these metrics are understood besides, and the others are shown as they are:
+An `entrypoint` has nothing to do for it: the callback is registered for every Ray Train run of the program.
+`ray.train.report` is all that it takes; these metrics are understood besides, and the others are shown as they are:
 
 - `progress`: share of the work done, 0 to 1; the time that is left is worked out from it;
 - `step` (or `epoch`): number of the checkpoint that is reported with it.
@@ -63,7 +63,7 @@ class TradewindCallback(UserCallback):  # type: ignore[misc]
         folder = local_path(training_spec(job).output.storage_uri)
         try:
             write_atomically(folder / METRICS, json.dumps([value.dump() for value in values]).encode())
-        except Exception as error:  # what the program does must not fail by what is said of it
+        except Exception as error:  # noqa: BLE001 -- what the program does must not fail by what is said of it
             print(f"metrics not written: {error}", flush=True)
 
     def _status(self, told: dict[str, Any], values: tuple[KeyValue, ...]) -> TrainerStatus:
@@ -73,7 +73,10 @@ class TradewindCallback(UserCallback):  # type: ignore[misc]
         share = min(1.0, max(0.0, float(progress)))  # type: ignore[arg-type]
         left = round((time.time() - self._started) / share * (1 - share)) if share > 0 else None
         return TrainerStatus(
-            progress_percentage=math.floor(100 * share), estimated_remaining_seconds=left, metrics=values, last_updated_time=rfc3339()
+            progress_percentage=math.floor(100 * share),
+            estimated_remaining_seconds=left,
+            metrics=values,
+            last_updated_time=rfc3339(),
         )
 
 
@@ -109,7 +112,7 @@ def _keep_snapshot(folder: Path) -> None:
         content = (folder / SNAPSHOT).read_bytes()
         json.loads(content)
         write_atomically(folder / LAST_GOOD, content)
-    except Exception:  # being written at this moment, or a store that is no folder: the last copy stays
+    except Exception:  # noqa: BLE001 -- being written at this moment, or a store that is no folder: the last copy stays
         return
 
 

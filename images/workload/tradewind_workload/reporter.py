@@ -10,13 +10,17 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tradewind.api.report import MOUNT, JobDocument, Report
-from tradewind.api.trainingjob import CheckpointRecord, TrainerStatus
 from tradewind_workload.fault import Superseded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tradewind.api.trainingjob import CheckpointRecord, TrainerStatus
 
 INTERVAL = 3.0  # seconds between two progress reports
 PATIENCE = 600.0  # seconds that a last report is tried for
@@ -85,7 +89,7 @@ class Reporter:
         report = report.model_copy(update={"attempt": self._job.attempt})
         if not self._job.report_url:
             print(f"no report URL; the result is {json.dumps(report.dump())}", flush=True)
-            return
+            return None
         end = time.monotonic() + self._patience
         pause = 1.0
         while True:
@@ -94,7 +98,9 @@ class Reporter:
             except _Unanswered as error:
                 wait = max(pause, error.retry_after or 0.0)
                 if time.monotonic() + wait > end:
-                    raise TimeoutError(f"the operator did not take the result in {self._patience:.0f} s: {error}") from None
+                    raise TimeoutError(
+                        f"the operator did not take the result in {self._patience:.0f} s: {error}"
+                    ) from None
                 print(f"result not delivered yet, again in {wait:.0f} s: {error}", file=sys.stderr, flush=True)
                 time.sleep(wait)
                 pause = min(pause * 2, 30.0)
@@ -128,19 +134,22 @@ class Reporter:
 
     def _post(self, report: Report) -> None:
         try:
-            # Both are read at each try: the kubelet renews the token, and the operator's certificates may be renewed too.
+            # Both are read at each try: the kubelet renews the token, and the operator's certificates may be renewed
+            # too.
             token = (self._mount / "token").read_text().strip()
             context = ssl.create_default_context(cafile=str(self._mount / "ca.crt"))
         except (OSError, ssl.SSLError) as error:
             raise _Unanswered(f"token or ca.crt can't be read: {error}") from None
-        request = urllib.request.Request(
+        request = urllib.request.Request(  # noqa: S310 -- the opener below knows https only by our authority
             self._job.report_url,
             data=json.dumps(report.dump()).encode(),
             headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
             method="POST",
         )
         # No proxy of the user's environment: the token is for the operator alone.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context), _NoRedirect())
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context), _NoRedirect()
+        )
         try:
             with opener.open(request, timeout=12) as answer:
                 answer.read()

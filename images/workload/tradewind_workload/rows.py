@@ -1,11 +1,10 @@
-"""Rows of a data set in Ray's object store: read by Ray Data once, then picked by number from any process of the job."""
+"""Rows of a data set in Ray's object store: read by Ray Data once, then picked by number in any process of the job."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +14,13 @@ import ray
 import ray.data
 from ray.data.datasource import FileBasedDatasource
 
-from tradewind.api.data import Data
 from tradewind_workload.fault import Fault, causes
-from tradewind_workload.layout import Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tradewind.api.data import Data
+    from tradewind_workload.layout import Layout
 
 INPUTS, LABEL, CONTINUOUS = "inputs", "label", "continuous"  # columns that every block has after reading
 
@@ -25,7 +28,7 @@ INPUTS, LABEL, CONTINUOUS = "inputs", "label", "continuous"  # columns that ever
 class NpzDatasource(FileBasedDatasource):
     """Arrays of .npz files, the first axis as rows. Pickled arrays are refused."""
 
-    _FILE_EXTENSIONS = ["npz"]
+    _FILE_EXTENSIONS: ClassVar[list[str]] = ["npz"]
 
     def _read_stream(self, f: pa.NativeFile, path: str) -> Iterator[pa.Table]:
         with np.load(io.BytesIO(f.readall()), allow_pickle=False) as arrays:
@@ -117,11 +120,20 @@ def read_rows(layout: Layout, data: Data) -> Read:
         blocks = tuple(done.to_arrow_refs())
         narrow = ray.get([_narrow.remote(block) for block in blocks])
     except (ray.exceptions.RayError, pa.ArrowException, ValueError, OSError) as error:
-        said = next((c for c in reversed(list(causes(error))) if isinstance(c, (pa.ArrowException, ValueError, OSError, zip_error()))), None)
+        said = next(
+            (
+                c
+                for c in reversed(list(causes(error)))
+                if isinstance(c, (pa.ArrowException, ValueError, OSError, zip_error()))
+            ),
+            None,
+        )
         if said is None:
             raise  # not the data's fault: a lost worker, for example
         words = _csv_mistake(layout, data) or " ".join(str(said).split())[:300]
-        raise Fault("InvalidData", f"{layout.uri} can't be read as {layout.format}: {words}. Correct the file.") from None
+        raise Fault(
+            "InvalidData", f"{layout.uri} can't be read as {layout.format}: {words}. Correct the file."
+        ) from None
     table = pa.concat_tables([part for part in narrow if part.num_rows] or narrow[:1])
     counts = [part.num_rows for part in narrow]
     rows = Rows(
@@ -137,7 +149,11 @@ def read_rows(layout: Layout, data: Data) -> Read:
         rows,
         table[LABEL].to_pylist(),
         table[CONTINUOUS].to_numpy(),
-        {int(name[1:]): table[name].to_numpy() for name in table.column_names if name.startswith("n") and name[1:].isdigit()},
+        {
+            int(name[1:]): table[name].to_numpy()
+            for name in table.column_names
+            if name.startswith("n") and name[1:].isdigit()
+        },
         {
             int(name[1:]): np.array(table[name].to_pylist(), dtype="S32")
             for name in table.column_names
@@ -179,7 +195,9 @@ class _Encoder:
         self._width = width
         self._label = data.label
         self._null = {i: step.drop_nulls.columns for i, step in enumerate(data.prepare) if step.drop_nulls is not None}
-        self._key = {i: step.drop_duplicates.columns for i, step in enumerate(data.prepare) if step.drop_duplicates is not None}
+        self._key = {
+            i: step.drop_duplicates.columns for i, step in enumerate(data.prepare) if step.drop_duplicates is not None
+        }
 
     def __call__(self, table: pa.Table) -> pa.Table:
         columns = {name: table[name].combine_chunks() for name in table.column_names}
@@ -237,7 +255,10 @@ def _labels(column: pa.Array) -> tuple[pa.Array, pa.Array]:
         numbers = column.to_numpy(zero_copy_only=False).astype(np.float64)
         whole = np.isfinite(numbers) & (numbers == np.floor(np.where(np.isfinite(numbers), numbers, 0)))
         continuous = np.isfinite(numbers) & ~whole
-        names = [None if gone else str(int(n)) if w else repr(float(n)) for n, w, gone in zip(numbers, whole, missing, strict=True)]
+        names = [
+            None if gone else str(int(n)) if w else repr(float(n))
+            for n, w, gone in zip(numbers, whole, missing, strict=True)
+        ]
     else:
         names = [None if gone else str(value) for value, gone in zip(column.to_pylist(), missing, strict=True)]
     return pa.array(names, pa.string()), pa.array(continuous)
@@ -255,8 +276,8 @@ def _keys(columns: list[pa.Array], rows: int) -> list[str]:
                 digest.update(len(content).to_bytes(8, "little") + content)
             continue
         width = column.type.list_size if _is_list(column) else 1
-        # Equal numbers are equal whatever type a file gave them: as 64-bit floats, and what those lose of large integers.
-        # -0 is 0, and every NaN is the same one.
+        # Equal numbers are equal whatever type a file gave them: as 64-bit floats, and what those lose of large
+        # integers. -0 is 0, and every NaN is the same one.
         values = flat.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False) + 0.0
         values = np.where(np.isnan(values), np.nan, values)
         lost = np.zeros(len(values), np.int64)
@@ -269,4 +290,6 @@ def _keys(columns: list[pa.Array], rows: int) -> list[str]:
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)
+    return (
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)
+    )

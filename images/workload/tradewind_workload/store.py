@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from tradewind.api.artefact import MANIFEST, File, Manifest
 from tradewind_workload.fault import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 ONNX = "model.onnx"
 WEIGHTS = "model.safetensors"
@@ -22,11 +25,11 @@ def write_atomically(path: Path, content: bytes) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(beside, "wb") as file:
+        with beside.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, path)
+        beside.replace(path)
         _sync(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -54,7 +57,7 @@ def _sync(folder: Path) -> None:
 
 def sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -63,21 +66,24 @@ def begin(folder: Path, files: Mapping[str, bytes]) -> dict[str, File]:
     try:
         (folder / MANIFEST).unlink(missing_ok=True)
         # What an earlier model left would lie there unnamed by the new manifest.
-        for stale in ({ONNX, WEIGHTS} - files.keys()):
+        for stale in {ONNX, WEIGHTS} - files.keys():
             (folder / stale).unlink(missing_ok=True)
     except OSError as error:
         raise Fault("StorageFailed", _storage_message(folder / MANIFEST, error)) from error
     for name, content in files.items():
         write_atomically(folder / name, content)
     return {
-        name: File(sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content)) for name, content in sorted(files.items())
+        name: File(sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
+        for name, content in sorted(files.items())
     }
 
 
 def adopt(folder: Path, names: tuple[str, ...]) -> dict[str, File]:
     """Files that another program wrote into the folder, as far as they are there."""
     return {
-        name: File(sha256=sha256(folder / name), size_bytes=(folder / name).stat().st_size) for name in names if (folder / name).is_file()
+        name: File(sha256=sha256(folder / name), size_bytes=(folder / name).stat().st_size)
+        for name in names
+        if (folder / name).is_file()
     }
 
 
@@ -97,12 +103,15 @@ def open_model(folder: Path, digest: str | None = None) -> tuple[Manifest, str]:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise Fault("InvalidModel", f"{path} does not exist: the folder must hold a model that Tradewind made.") from None
+        raise Fault(
+            "InvalidModel", f"{path} does not exist: the folder must hold a model that Tradewind made."
+        ) from None
     found = f"sha256:{hashlib.sha256(content).hexdigest()}"
     if digest is not None and found != digest:
         raise Fault(
             "InvalidModel",
-            f"{path} was changed: its digest is {found}, and {digest} was expected. Train the model again, or name another one.",
+            f"{path} was changed: its digest is {found}, and {digest} was expected. Train the model again, or name "
+            "another one.",
         )
     try:
         manifest = Manifest.model_validate_json(content)
@@ -116,5 +125,7 @@ def open_model(folder: Path, digest: str | None = None) -> tuple[Manifest, str]:
         if not (folder / name).is_file():
             raise Fault("InvalidModel", f"{folder / name} does not exist, though {MANIFEST} names it.")
         if sha256(folder / name) != file.sha256:
-            raise Fault("InvalidModel", f"{folder / name} was changed after {MANIFEST} was written: its SHA-256 differs.")
+            raise Fault(
+                "InvalidModel", f"{folder / name} was changed after {MANIFEST} was written: its SHA-256 differs."
+            )
     return manifest, found

@@ -1,25 +1,29 @@
-"""Optimisation of a classifier, alone or together with other processes; each epoch depends on nothing but the seed and its number.
+"""Optimisation of a classifier, alone or with other processes; an epoch depends on nothing but the seed and its number.
 
-Every row is seen once an epoch. A step's gradient is that of the mean loss over the rows of all workers, so that a worker
-with a row more than another does not weigh more.
+Every row is seen once an epoch. A step's gradient is that of the mean loss over the rows of all workers, so that a
+worker with a row more than another does not weigh more.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
 
-from tradewind.api.data import Augment
-from tradewind.api.trainingjob import Recipe
 from tradewind_workload.checkpoint import State
 from tradewind_workload.fault import Fault
-from tradewind_workload.network import Classifier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tradewind.api.data import Augment
+    from tradewind.api.trainingjob import Recipe
+    from tradewind_workload.network import Classifier
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,14 @@ class Training:
     """Trains `model` in place. All processes of a group make the same calls."""
 
     def __init__(
-        self, model: Classifier, recipe: Recipe, share: Share, *, epochs: int, augment: Augment | None = None, device: str = "cpu"
+        self,
+        model: Classifier,
+        recipe: Recipe,
+        share: Share,
+        *,
+        epochs: int,
+        augment: Augment | None = None,
+        device: str = "cpu",
     ) -> None:
         self.model = model.to(device)
         self._recipe = recipe
@@ -60,8 +71,10 @@ class Training:
         if smallest < 2 and any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
             raise Fault(
                 "NotSupported",
-                f"spec.recipe.batchSize {recipe.batch_size} over {len(share.sizes)} workers and {sum(share.sizes)} rows leaves less than "
-                "2 rows a step and worker, and a cnn normalises over them: raise batchSize or lower spec.resources.workers.",
+                f"spec.recipe.batchSize {recipe.batch_size} over {len(share.sizes)} workers and {sum(share.sizes)} "
+                "rows leaves less than "
+                "2 rows a step and worker, and a cnn normalises over them: raise batchSize or lower "
+                "spec.resources.workers.",
             )
 
     def epoch(self, number: int, on_step: Callable[[], None] = lambda: None) -> float:
@@ -73,7 +86,9 @@ class Training:
         total = 0.0
         for i in range(self.steps_per_epoch):
             mine = _slice(len(order), self.steps_per_epoch, i)
-            everyone = sum(len(range(*_slice(size, self.steps_per_epoch, i).indices(size))) for size in self._share.sizes)
+            everyone = sum(
+                len(range(*_slice(size, self.steps_per_epoch, i).indices(size))) for size in self._share.sizes
+            )
             total += self._step(torch.from_numpy(order[mine]), everyone)
             self.step += 1
             on_step()
@@ -82,7 +97,8 @@ class Training:
         if not math.isfinite(loss):
             raise Fault(
                 "ProgramFailed",
-                f"the loss is not finite in epoch {number + 1}: lower spec.recipe.optimizer.lr (it is {self._recipe.optimizer.lr}), "
+                f"the loss is not finite in epoch {number + 1}: lower spec.recipe.optimizer.lr (it is "
+                f"{self._recipe.optimizer.lr}), "
                 "or add standardize to spec.data.prepare.",
             )
         return loss
@@ -114,7 +130,8 @@ class Training:
         if len(self._share.sizes) == 1:
             return
         gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self._parameters]
-        # One exchange of one size at every step: the order of the additions, and so the sum, never differs between runs.
+        # One exchange of one size at every step: the order of the additions, and so the sum, never differs between
+        # runs.
         flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
         dist.all_reduce(flat)
         for parameter, part in zip(self._parameters, flat.split([g.numel() for g in gradients]), strict=True):
@@ -129,7 +146,7 @@ class Training:
                 for buffer in (module.running_mean, module.running_var):
                     assert buffer is not None
                     dist.all_reduce(buffer)
-                    buffer /= len(self._share.sizes)
+                    buffer.div_(len(self._share.sizes))
 
     def _sum(self, value: float) -> float:
         if len(self._share.sizes) == 1:
@@ -147,12 +164,18 @@ class Training:
         """All that training goes on from after `epoch` epochs."""
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         for number, fields in self._optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{number}.{name}": torch.as_tensor(value) for name, value in fields.items() if value is not None}
+            tensors |= {
+                f"optimizer.{number}.{name}": torch.as_tensor(value)
+                for name, value in fields.items()
+                if value is not None
+            }
         return State(epoch, self.step, tensors)
 
     def restore(self, state: State) -> None:
         """Go on from a state of a training with the same settings."""
-        self.model.load_state_dict({k.removeprefix("model."): v for k, v in state.tensors.items() if k.startswith("model.")})
+        self.model.load_state_dict(
+            {k.removeprefix("model."): v for k, v in state.tensors.items() if k.startswith("model.")}
+        )
         whole = self._optimizer.state_dict()
         whole["state"] = {}
         for name, tensor in state.tensors.items():
@@ -167,9 +190,12 @@ def logits(model: Classifier, inputs: np.ndarray, device: str = "cpu", batch: in
     """Logits, float32 [n, classes], in evaluation mode."""
     model.eval()
     with torch.inference_mode():
-        return np.concatenate([
-            model(torch.from_numpy(inputs[start : start + batch]).to(device)).cpu().numpy() for start in range(0, len(inputs), batch)
-        ])
+        return np.concatenate(
+            [
+                model(torch.from_numpy(inputs[start : start + batch]).to(device)).cpu().numpy()
+                for start in range(0, len(inputs), batch)
+            ]
+        )
 
 
 def _slice(rows: int, parts: int, number: int) -> slice:
@@ -182,7 +208,9 @@ def _optimizer(parameters: Sequence[nn.Parameter], recipe: Recipe) -> torch.opti
     return kinds[settings.name](parameters, lr=float(settings.lr), weight_decay=float(settings.weight_decay))
 
 
-def _augmentation(augment: Augment | None, image: tuple[int, int, int] | None) -> Callable[[torch.Tensor], torch.Tensor] | None:
+def _augmentation(
+    augment: Augment | None, image: tuple[int, int, int] | None
+) -> Callable[[torch.Tensor], torch.Tensor] | None:
     """Varies each image of a batch for itself, in the layout of the file."""
     if augment is None or image is None or not (augment.shift_pixels or augment.rotate_degrees):
         return None

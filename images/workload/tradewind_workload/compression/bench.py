@@ -1,4 +1,4 @@
-"""Measures models in a process of its own that has nothing but ONNX Runtime: `python -m tradewind_workload.compression.bench`.
+"""Measures models in a process of its own: `python -m tradewind_workload.compression.bench`.
 
 It reads a JSON object from stdin and writes one to stdout. Times are in nanoseconds.
 """
@@ -18,14 +18,20 @@ from tradewind_workload.inference import open_session
 BLOCK = 5  # requests to one model in a row: the first finds cold caches, the median does not
 
 
-def interleaved(models: list[str], rows: np.ndarray, threads: int, batch: int, warmup: int, repeats: int) -> list[list[list[int]]]:
-    """Times of each model, [models][rounds][requests]: the models in their order, then in reverse (A B B A), again and again.
+def interleaved(
+    models: list[str], rows: np.ndarray, threads: int, batch: int, warmup: int, repeats: int
+) -> list[list[list[int]]]:
+    """Times, [models][rounds][requests]: the models in their order, then in reverse (A B B A), again and again.
 
     What the machine does besides, and the drift of its clock, meet all models alike.
     """
     sessions = [open_session(Path(model), threads) for model in models]
     feeds = [
-        {sessions[0].get_inputs()[0].name: np.ascontiguousarray(np.take(rows, range(start, start + batch), axis=0, mode="wrap"))}
+        {
+            sessions[0].get_inputs()[0].name: np.ascontiguousarray(
+                np.take(rows, range(start, start + batch), axis=0, mode="wrap")
+            )
+        }
         for start in range(0, 8 * batch, batch)
     ]
     for session in sessions:
@@ -49,7 +55,7 @@ def interleaved(models: list[str], rows: np.ndarray, threads: int, batch: int, w
 
 
 def peak_memory(model: str, rows: np.ndarray, threads: int, batch: int) -> int:
-    """Peak resident bytes of this process once it has served the model. ru_maxrss would count the parent's memory too."""
+    """Peak resident bytes of this process after it served the model; ru_maxrss would count the parent's memory too."""
     session = open_session(Path(model), threads)
     feed = {session.get_inputs()[0].name: np.ascontiguousarray(np.take(rows, range(batch), axis=0, mode="wrap"))}
     for _ in range(20):

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tradewind.api.artefact import Manifest
-from tradewind.api.compressionjob import Candidate, Method
-from tradewind.api.trainingjob import Recipe
-from tradewind_workload.compression.processor import Processor
 from tradewind_workload.compression.quantisation import dynamic_int8, static_int8
 from tradewind_workload.fault import Fault
-from tradewind_workload.preparation import Prepared
 from tradewind_workload.store import ONNX, WEIGHTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tradewind.api.artefact import Manifest
+    from tradewind.api.compressionjob import Candidate, Method
+    from tradewind.api.trainingjob import Recipe
+    from tradewind_workload.compression.processor import Processor
+    from tradewind_workload.preparation import Prepared
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,15 @@ def told(methods: tuple[Method, ...], processor: Processor) -> tuple[str, ...]:
     words = []
     for method in methods:
         if method.prune is not None:
-            words.append(f"prune {method.prune.sparsity} of the channels, fine-tune {method.prune.fine_tune_epochs} epochs")
+            words.append(
+                f"prune {method.prune.sparsity} of the channels, fine-tune {method.prune.fine_tune_epochs} epochs"
+            )
         elif method.quantize is not None:
-            details = [f"{method.quantize.calibration_rows} calibration rows"] if method.quantize.scheme == "static-int8" else []
+            details = (
+                [f"{method.quantize.calibration_rows} calibration rows"]
+                if method.quantize.scheme == "static-int8"
+                else []
+            )
             details += ["7-bit weights"] if processor.reduce_range else []
             words.append(method.quantize.scheme + (f" ({', '.join(details)})" if details else ""))
     return tuple(words)
@@ -82,7 +91,9 @@ class Workshop:
             rows = self._calibration(method.quantize.calibration_rows)
             quantised = static_int8(made.onnx, rows, reduce_range=self.processor.reduce_range)
         if len(quantised) >= len(made.onnx) and b"Linear" not in quantised and b"Integer" not in quantised:
-            raise Fault("NotSupported", "the model has no layer that this scheme can compute in 8 bits: use another method.")
+            raise Fault(
+                "NotSupported", "the model has no layer that this scheme can compute in 8 bits: use another method."
+            )
         return Made(quantised, None, made.recipe)
 
     def _calibration(self, count: int) -> np.ndarray:
@@ -92,7 +103,9 @@ class Workshop:
         order = np.random.default_rng([seed, 3]).permutation(len(self.rows))
         chosen = [number for number in order if self.rows[number].tobytes() not in seen][:count]
         if not chosen:
-            raise Fault("InvalidData", "every training row stands in the validation data too: there is nothing to calibrate on.")
+            raise Fault(
+                "InvalidData", "every training row stands in the validation data too: there is nothing to calibrate on."
+            )
         return self.rows[np.sort(np.array(chosen))]
 
     def _prune(self, made: Made, sparsity: float, epochs: int) -> Made:
@@ -105,7 +118,10 @@ class Workshop:
 
         recipe = made.recipe
         if recipe is None:
-            raise Fault("NotSupported", "prune takes units out of the network of a recipe, and this model was made by a program: use quantize.")
+            raise Fault(
+                "NotSupported",
+                "prune takes units out of the network of a recipe, and this model was made by a program: use quantize.",
+            )
         if recipe.model.architecture == "linear":
             raise Fault("NotSupported", "a linear model has no hidden units to prune: use quantize.")
         _settle(self.threads)

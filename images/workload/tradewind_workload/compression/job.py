@@ -6,7 +6,7 @@ import time
 import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -20,7 +20,7 @@ from tradewind_workload import cluster
 from tradewind_workload.compression.candidates import Made, Workshop, told
 from tradewind_workload.compression.measurement import Figures, measure
 from tradewind_workload.compression.page import write_report
-from tradewind_workload.compression.processor import Processor, processor
+from tradewind_workload.compression.processor import processor
 from tradewind_workload.compression.verdict import Measured, frontier, judge, judge_baseline
 from tradewind_workload.document import compression_spec, local_path
 from tradewind_workload.fault import Fault
@@ -30,6 +30,9 @@ from tradewind_workload.preparation import Prepared, prepare
 from tradewind_workload.recipe import cross_entropy, decimal
 from tradewind_workload.reporter import Reporter, rfc3339
 from tradewind_workload.store import ONNX, WEIGHTS, begin, finish, open_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BASELINE = "baseline"
 
@@ -77,7 +80,9 @@ def run(job: JobDocument, reporter: Reporter) -> None:
         progress.step(number)
 
     whole = [variant for variant in stored if variant.folder is not None]
-    figures = measure([found.folder / ONNX for found in whole if found.folder is not None], rows, spec.measure, progress.step)
+    figures = measure(
+        [found.folder / ONNX for found in whole if found.folder is not None], rows, spec.measure, progress.step
+    )
     measured = {
         variant.name: Measured(variant.accuracy, (variant.folder / ONNX).stat().st_size, found)
         for variant, found in zip(whole, figures, strict=True)
@@ -96,7 +101,8 @@ def _require_classifier(manifest: Manifest, source: Path) -> None:
     if not {"label", "probabilities"} <= names or len(manifest.inputs) != 1:
         raise Fault(
             "NotSupported",
-            f"{source / ONNX} has the outputs {', '.join(sorted(names))}: a model to compress needs one input and the outputs label and "
+            f"{source / ONNX} has the outputs {', '.join(sorted(names))}: a model to compress needs one input and "
+            "the outputs label and "
             "probabilities, as a recipe's model has.",
         )
 
@@ -106,12 +112,16 @@ def _same_labels(manifest: Manifest, prepared: Prepared) -> tuple[np.ndarray, np
     if tuple(manifest.inputs[0].shape[1:]) != prepared.row_shape:
         raise Fault(
             "InvalidData",
-            f"a row of the data has the shape {list(prepared.row_shape)}, and the model takes {list(manifest.inputs[0].shape[1:])}: "
+            f"a row of the data has the shape {list(prepared.row_shape)}, and the model takes "
+            f"{list(manifest.inputs[0].shape[1:])}: "
             "give spec.data the data that the model is for.",
         )
     index = {label: i for i, label in enumerate(manifest.labels)}
     if unknown := [label for label in prepared.labels if label not in index]:
-        raise Fault("InvalidData", f"the data has labels that the model does not know ({', '.join(unknown[:5])}): correct spec.data.")
+        raise Fault(
+            "InvalidData",
+            f"the data has labels that the model does not know ({', '.join(unknown[:5])}): correct spec.data.",
+        )
     into = np.array([index[label] for label in prepared.labels], np.int64)
     return into[prepared.train.classes], into[prepared.validation.classes]
 
@@ -152,9 +162,11 @@ def _store(
         if fault.reason == "StorageFailed":
             raise
         return Stored(candidate.name, words, None, uri, None, failure=fault.message)
-    except Exception as error:  # one candidate that can't be made is a row of the report, not the end of the job
+    except Exception as error:  # noqa: BLE001 -- one candidate that can't be made is a row of the report, not the end of the job
         traceback.print_exc()
-        return Stored(candidate.name, words, None, uri, None, failure=f"could not be made: {' '.join(str(error).split())[:500]}")
+        return Stored(
+            candidate.name, words, None, uri, None, failure=f"could not be made: {' '.join(str(error).split())[:500]}"
+        )
     print(f"{candidate.name}: made in {time.monotonic() - started:.1f} s, accuracy {accuracy:.4f}", flush=True)
     return Stored(candidate.name, words, folder, uri, digest, accuracy=accuracy)
 
@@ -166,7 +178,11 @@ def _equal(one: Predictions, other: Predictions) -> bool:
 def _is_same(found: Manifest, job: JobDocument, source_digest: str, methods: tuple[str, ...]) -> bool:
     """Whether this object made that variant, from this very model, by these methods."""
     lineage = found.lineage
-    return lineage is not None and (lineage.uid, lineage.source_digest, found.methods) == (job.uid, source_digest, methods)
+    return lineage is not None and (lineage.uid, lineage.source_digest, found.methods) == (
+        job.uid,
+        source_digest,
+        methods,
+    )
 
 
 def _manifest(
@@ -193,7 +209,9 @@ def _manifest(
         methods=(*source.methods, *words),
         recipe=made.recipe,
         data=source.data,
-        lineage=Lineage(kind=job.kind, namespace=job.namespace, name=job.name, uid=job.uid, source_digest=source_digest),
+        lineage=Lineage(
+            kind=job.kind, namespace=job.namespace, name=job.name, uid=job.uid, source_digest=source_digest
+        ),
         files=files,
     )
 
@@ -209,10 +227,17 @@ def judge_all(
     for variant in stored:
         if (found := measured.get(variant.name)) is None:
             rows.append(
-                Variant(name=variant.name, methods=_cut(variant.methods), verdict="Failed", reason=(variant.failure or "could not be made")[:1024])
+                Variant(
+                    name=variant.name,
+                    methods=_cut(variant.methods),
+                    verdict="Failed",
+                    reason=(variant.failure or "could not be made")[:1024],
+                )
             )
             continue
-        verdict, reason = judge_baseline(found, spec.goals) if variant.name == BASELINE else judge(found, baseline, spec.goals)
+        verdict, reason = (
+            judge_baseline(found, spec.goals) if variant.name == BASELINE else judge(found, baseline, spec.goals)
+        )
         rows.append(
             Variant(
                 name=variant.name,
@@ -228,7 +253,9 @@ def judge_all(
                 peak_memory_bytes=found.figures.peak_memory,
                 cost_per_million=cost_per_million(found.figures, price_per_hour),
                 speedup=SpeedUp(
-                    value=decimal(found.figures.speedup, 3), low=decimal(found.figures.low, 3), high=decimal(found.figures.high, 3)
+                    value=decimal(found.figures.speedup, 3),
+                    low=decimal(found.figures.low, 3),
+                    high=decimal(found.figures.high, 3),
                 ),
                 pareto=best[variant.name],
                 storage_uri=variant.uri,
@@ -268,7 +295,9 @@ class _Progress:
         self._speak()
 
     def _speak(self) -> None:
-        left = round((time.monotonic() - self._started) / self._done * (self._steps - self._done)) if self._done else None
+        left = (
+            round((time.monotonic() - self._started) / self._done * (self._steps - self._done)) if self._done else None
+        )
         self._reporter.progress(
             TrainerStatus(
                 progress_percentage=min(99, 100 * self._done // self._steps),

@@ -7,14 +7,16 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tradewind.api.compressionjob import Measure
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tradewind.api.compressionjob import Measure
 
 RESAMPLES = 2000
 GROUP_BYTES = 256 * 1024**2  # models that are loaded at the same time
@@ -34,28 +36,45 @@ class Figures:
     high: float
 
 
-def measure(models: Sequence[Path], rows: np.ndarray, settings: Measure, on_step: Callable[[], None] = lambda: None) -> list[Figures]:
-    """Figures of the models, the baseline first; rows are raw, float32 [n, *row shape]. Calls `on_step` once a model."""
+def measure(
+    models: Sequence[Path], rows: np.ndarray, settings: Measure, on_step: Callable[[], None] = lambda: None
+) -> list[Figures]:
+    """Figures of the models, the baseline first, on raw rows, float32 [n, *row shape]; `on_step` is called for each."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "rows.npy")
         np.save(file, rows[:1024])
         found: list[Figures] = []
         for group in _groups(models):
             times = {
-                batch: _times([models[0], *group], file, settings, batch, settings.repeats if i == 0 else max(10, settings.repeats // 4))
+                batch: _times(
+                    [models[0], *group],
+                    file,
+                    settings,
+                    batch,
+                    settings.repeats if i == 0 else max(10, settings.repeats // 4),
+                )
                 for i, batch in enumerate(settings.batch_sizes)
             }
             numbers = range(1, len(group) + 1) if found else range(len(group) + 1)
             for number in numbers:
                 model = [models[0], *group][number]
-                peak = int(_bench({"model": str(model), "rows": str(file), "threads": settings.threads, "batch": settings.batch_sizes[0]}))
+                peak = int(
+                    _bench(
+                        {
+                            "model": str(model),
+                            "rows": str(file),
+                            "threads": settings.threads,
+                            "batch": settings.batch_sizes[0],
+                        }
+                    )
+                )
                 found.append(_figures(times, number, peak, settings.batch_sizes[0]))
                 on_step()
         return found
 
 
 def _groups(models: Sequence[Path]) -> list[list[Path]]:
-    """The variants in groups that fit into memory together with the baseline; a group may be empty if there is no variant."""
+    """The variants in groups that fit into memory beside the baseline; a group may be empty if there is no variant."""
     groups: list[list[Path]] = [[]]
     size = 0
     for model in models[1:]:
@@ -116,14 +135,17 @@ def _figures(times: dict[int, list[np.ndarray]], number: int, peak: int, first: 
 def speedup(baseline: np.ndarray, variant: np.ndarray) -> tuple[float, float, float]:
     """Ratio of the medians and its 95 % bootstrap interval; both are [rounds, requests], measured in the same rounds.
 
-    Whole rounds are drawn, for the requests of one round share what the machine did in that moment. The draw has a fixed
-    seed: the same times give the same interval.
+    Whole rounds are drawn, for the requests of one round share what the machine did in that moment. The draw has a
+    fixed seed: the same times give the same interval.
     """
     value = float(np.median(baseline) / np.median(variant))
     drawn = np.random.default_rng(0).integers(0, len(baseline), (RESAMPLES, len(baseline)))
-    ratios = np.concatenate([
-        np.median(baseline[part].reshape(len(part), -1), axis=1) / np.median(variant[part].reshape(len(part), -1), axis=1)
-        for part in np.array_split(drawn, max(1, RESAMPLES * baseline.size // 2_000_000))
-    ])
+    ratios = np.concatenate(
+        [
+            np.median(baseline[part].reshape(len(part), -1), axis=1)
+            / np.median(variant[part].reshape(len(part), -1), axis=1)
+            for part in np.array_split(drawn, max(1, RESAMPLES * baseline.size // 2_000_000))
+        ]
+    )
     low, high = np.percentile(ratios, [2.5, 97.5])
     return value, float(low), float(high)

@@ -5,14 +5,24 @@ from __future__ import annotations
 import html
 import io
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tradewind.api.compressionjob import CompressionJobSpec, CompressionResult, Variant
-from tradewind.api.report import JobDocument
 from tradewind_workload.reporter import rfc3339
 from tradewind_workload.store import write_atomically
 
-COLOURS = {"Accepted": "#1a7f5a", "Regression": "#b4232a", "NotFaster": "#8a6d00", "Infeasible": "#7a4bb5", "Failed": "#666666"}
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tradewind.api.compressionjob import CompressionJobSpec, CompressionResult, Variant
+    from tradewind.api.report import JobDocument
+
+COLOURS = {
+    "Accepted": "#1a7f5a",
+    "Regression": "#b4232a",
+    "NotFaster": "#8a6d00",
+    "Infeasible": "#7a4bb5",
+    "Failed": "#666666",
+}
 
 
 def write_report(
@@ -20,7 +30,13 @@ def write_report(
 ) -> None:
     """Write both files into the output folder; `rows` is the size of the validation set."""
     content = {
-        "object": {"kind": job.kind, "namespace": job.namespace, "name": job.name, "uid": job.uid, "attempt": job.attempt},
+        "object": {
+            "kind": job.kind,
+            "namespace": job.namespace,
+            "name": job.name,
+            "uid": job.uid,
+            "attempt": job.attempt,
+        },
         "source": {"storageUri": job.source.storage_uri if job.source else None, "digest": source_digest},
         "validationRows": rows,
         "goals": spec.goals.dump(),
@@ -40,11 +56,15 @@ def page(job: JobDocument, spec: CompressionJobSpec, result: CompressionResult, 
     lead = (
         "No variant is worth more than the baseline."
         if fastest is None or fastest.speedup is None
-        else f"{len(accepted)} of {len(result.variants) - 1} variants were accepted. The fastest is {html.escape(fastest.name)}: "
-        f"{fastest.speedup.value} times the baseline's speed (95 % interval {fastest.speedup.low} to {fastest.speedup.high}), "
+        else f"{len(accepted)} of {len(result.variants) - 1} variants were accepted. "
+        f"The fastest is {html.escape(fastest.name)}: "
+        f"{fastest.speedup.value} times the baseline's speed (95 % interval {fastest.speedup.low} to "
+        f"{fastest.speedup.high}), "
         f"{(fastest.size_bytes or 0) / (result.variants[0].size_bytes or 1):.0%} of its size, "
         f"{float(fastest.accuracy_delta or 0):+.2f} percentage points of accuracy."
     )
+    measure = spec.measure
+    batches = ", ".join(map(str, measure.batch_sizes))
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{html.escape(f"{job.namespace}/{job.name}")}: compression</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -53,46 +73,54 @@ body {{ font: 15px/1.5 system-ui, sans-serif; color: #1f2328; max-width: 72rem; 
 h1 {{ font-size: 1.5rem; margin-bottom: .2rem; }} h2 {{ font-size: 1.1rem; margin-top: 2rem; }}
 p.of {{ color: #59636e; margin-top: 0; }} svg {{ width: 100%; height: auto; }}
 div.wide {{ overflow-x: auto; }} table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
-th, td {{ padding: .35rem .7rem; border-bottom: 1px solid #d1d9e0; text-align: right; vertical-align: top; white-space: nowrap; }}
+th, td {{ padding: .35rem .7rem; border-bottom: 1px solid #d1d9e0; text-align: right; vertical-align: top;
+  white-space: nowrap; }}
 th:first-child, td:first-child, td.words {{ text-align: left; }} td.words {{ white-space: normal; min-width: 18rem; }}
 b.verdict {{ font-weight: 600; }}
 </style></head><body>
 <h1>Compression {html.escape(job.name)}</h1>
-<p class="of">{html.escape(job.namespace)} · {html.escape(result.cpu or "")} · {spec.measure.threads} thread{"s" if spec.measure.threads > 1 else ""}</p>
+<p class="of">{html.escape(job.namespace)} · {html.escape(result.cpu or "")} ·
+{_count(measure.threads, "thread")}</p>
 <p>{lead}</p>
 <h2>The frontier</h2>
 {plot(result.variants)}
-<p>Up and to the left is better; a larger dot is a larger file. The line is the best accuracy that can be had for a latency. ★ in the table: no
-other variant is at least as good in accuracy, latency and size.</p>
+<p>Up and to the left is better; a larger dot is a larger file. The line is the best accuracy that can be had for a
+latency. ★ in the table: no other variant is at least as good in accuracy, latency and size.</p>
 <h2>All variants</h2>
 <div class="wide"><table>
-<tr><th>variant</th><th>verdict</th><th>accuracy</th><th>change</th><th>p50 ms</th><th>p95 ms</th><th>speed</th><th>rows/s</th>
+<tr><th>variant</th><th>verdict</th><th>accuracy</th><th>change</th><th>p50 ms</th><th>p95 ms</th>
+<th>speed</th><th>rows/s</th>
 <th>size kB</th><th>memory MB</th><th>per million</th><th>methods and reason</th></tr>
 {"".join(_row(variant) for variant in result.variants)}
 </table></div>
 <h2>How it was measured</h2>
-<p>Accuracy is the share of right labels on all {rows} validation rows, through ONNX Runtime, which serves the model too; the change is in
-percentage points. Latency is of one request with {spec.measure.batch_sizes[0]} row{"s" if spec.measure.batch_sizes[0] > 1 else ""}. All variants
-were measured in the same minutes, in turns, forwards and backwards, {spec.measure.repeats} requests each after {spec.measure.warmup} to warm up;
-speed is the baseline's median divided by the variant's, with its 95 % bootstrap interval. Rows per second are at the best of the batch sizes
-{", ".join(map(str, spec.measure.batch_sizes))}. Memory is the peak of a process that serves nothing else. An accepted variant lost at most
-{spec.goals.max_accuracy_loss_percent} percentage points, is not slower than the baseline, misses no goal, and its file gave the same outputs
-after it was loaded back from the store.</p>
+<p>Accuracy is the share of right labels on all {rows} validation rows, through ONNX Runtime, which serves the model
+too; the change is in percentage points. Latency is of one request with {_count(measure.batch_sizes[0], "row")}. All
+variants were measured in the same minutes, in turns, forwards and backwards, {measure.repeats} requests each after
+{measure.warmup} to warm up; speed is the baseline's median divided by the variant's, with its 95 % bootstrap interval.
+Rows per second are at the best of the batch sizes {batches}. Memory is the peak of a process that serves nothing else.
+An accepted variant lost at most {spec.goals.max_accuracy_loss_percent} percentage points, is not slower than the
+baseline, misses no goal, and its file gave the same outputs after it was loaded back from the store.</p>
 </body></html>
 """
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _row(variant: Variant) -> str:
     def cell(value: object) -> str:
-        return f"<td>{html.escape(str(value)) if value is not None else '–'}</td>"
+        return f"<td>{html.escape(str(value)) if value is not None else '-'}</td>"
 
-    speed = f"{variant.speedup.value} ({variant.speedup.low}–{variant.speedup.high})" if variant.speedup else None
+    speed = f"{variant.speedup.value} ({variant.speedup.low} to {variant.speedup.high})" if variant.speedup else None
     cost = variant.cost_per_million
     return (
         f"<tr>{cell(variant.name + (' ★' if variant.pareto else ''))}"
         f'<td><b class="verdict" style="color:{COLOURS[variant.verdict]}">{variant.verdict}</b></td>'
         f"{cell(variant.accuracy)}{cell(variant.accuracy_delta)}{cell(variant.latency_p50_ms)}{cell(variant.latency_p95_ms)}{cell(speed)}"
-        f"{cell(variant.throughput_per_second)}{cell(None if variant.size_bytes is None else f'{variant.size_bytes / 1000:.1f}')}"
+        f"{cell(variant.throughput_per_second)}"
+        f"{cell(None if variant.size_bytes is None else f'{variant.size_bytes / 1000:.1f}')}"
         f"{cell(None if variant.peak_memory_bytes is None else f'{variant.peak_memory_bytes / 1e6:.0f}')}{cell(cost)}"
         f'<td class="words">{html.escape(variant.methods)}<br>{html.escape(variant.reason)}</td></tr>\n'
     )
@@ -105,7 +133,7 @@ def plot(variants: tuple[Variant, ...]) -> str:
     matplotlib.use("svg")
     matplotlib.rcParams["svg.fonttype"] = "none"
     matplotlib.rcParams["svg.hashsalt"] = "tradewind"  # the same numbers give the same picture
-    import matplotlib.pyplot as pyplot
+    from matplotlib import pyplot
 
     shown = [variant for variant in variants if variant.latency_p50_ms and variant.accuracy and variant.size_bytes]
     figure, axes = pyplot.subplots(figsize=(9, 4.6))
@@ -118,10 +146,25 @@ def plot(variants: tuple[Variant, ...]) -> str:
             edge.append((latency, accuracy))
     if edge:
         last = max(float(variant.latency_p50_ms or 0) for variant in shown)
-        axes.step([x for x, _ in edge] + [last], [y for _, y in edge] + [best], where="post", color="#b8c0c8", linewidth=1.5, zorder=1)
+        axes.step(
+            [x for x, _ in edge] + [last],
+            [y for _, y in edge] + [best],
+            where="post",
+            color="#b8c0c8",
+            linewidth=1.5,
+            zorder=1,
+        )
     for number, variant in enumerate(sorted(shown, key=lambda one: float(one.latency_p50_ms or 0))):
         x, y = float(variant.latency_p50_ms or 0), 100 * float(variant.accuracy or 0)
-        axes.scatter(x, y, s=40 + 360 * (variant.size_bytes or 0) / largest, color=COLOURS[variant.verdict], alpha=0.75, zorder=2, linewidths=0)
+        axes.scatter(
+            x,
+            y,
+            s=40 + 360 * (variant.size_bytes or 0) / largest,
+            color=COLOURS[variant.verdict],
+            alpha=0.75,
+            zorder=2,
+            linewidths=0,
+        )
         above = number % 2 == 0  # neighbours' names keep apart
         axes.annotate(
             f"{variant.name}\n{(variant.size_bytes or 0) / 1000:.0f} kB",

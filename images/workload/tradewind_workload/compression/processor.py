@@ -19,7 +19,7 @@ class Processor:
 
     @property
     def reduce_range(self) -> bool:
-        """Whether 8-bit weights must keep to 7 bits: without VNNI, AVX2 and AVX-512 add two products in 16 bits, which overflow."""
+        """Whether 8-bit weights must keep to 7 bits: without VNNI, sums of two products overflow 16 bits."""
         simd = {"avx2", "avx512f"} & set(self.instructions)
         return bool(simd) and not {"avx_vnni", "avx512_vnni"} & set(self.instructions)
 

@@ -1,8 +1,8 @@
-"""Structured pruning: whole channels and hidden units are taken out, and a smaller dense network is built of the rest."""
+"""Structured pruning: whole channels and hidden units are taken out, a smaller dense network is built of the rest."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,16 +10,20 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from tradewind.api.artefact import Manifest
 from tradewind.api.trainingjob import Architecture
 from tradewind_workload.fault import Fault
 from tradewind_workload.network import Classifier, Impute, Standardize, build_network, widths
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tradewind.api.artefact import Manifest
 
 CHUNK = 256
 
 
 def load(weights: Path, manifest: Manifest, image: tuple[int, int, int] | None) -> Classifier:
-    """The network of a model's folder, from its safetensors. Raises Fault(InvalidModel) where they don't fit together."""
+    """The network of a model's folder, from its safetensors. Raises Fault(InvalidModel) where they don't fit."""
     assert manifest.recipe is not None
     try:
         tensors = load_file(weights)
@@ -46,12 +50,17 @@ def load(weights: Path, manifest: Manifest, image: tuple[int, int, int] | None) 
 
 
 def prune(
-    model: Classifier, architecture: Architecture, features: int, inputs: np.ndarray, classes: np.ndarray, sparsity: float
+    model: Classifier,
+    architecture: Architecture,
+    features: int,
+    inputs: np.ndarray,
+    classes: np.ndarray,
+    sparsity: float,
 ) -> tuple[Classifier, Architecture]:
     """A classifier with that share of the channels and hidden units of each layer less, and its architecture.
 
-    The least important go: those whose removal changes the loss on the training rows least, to first order (Molchanov et
-    al., 2019). `inputs` is float32 [n, *row shape], `classes` int64 [n].
+    The least important go: those whose removal changes the loss on the training rows least, to first order (Molchanov
+    et al., 2019). `inputs` is float32 [n, *row shape], `classes` int64 [n].
     """
     channels, hidden = widths(architecture)
     scores = _importance(model, inputs, classes)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
 
 _STATIC = ["Conv", "Gemm", "MatMul", "MaxPool", "Relu", "Flatten", "Reshape"]
 
@@ -18,14 +21,20 @@ _STATIC = ["Conv", "Gemm", "MatMul", "MaxPool", "Relu", "Flatten", "Reshape"]
 def dynamic_int8(model: bytes, *, reduce_range: bool) -> bytes:
     """Weights of the fully connected layers in 8 bits, with a scale a channel; activations in 8 bits at each request.
 
-    Convolutions stay in floats: ONNX Runtime's integer convolution is slower than its float one, and takes no signed weights.
+    Convolutions stay in floats: ONNX Runtime's integer convolution is slower than its float one, and takes no signed
+    weights.
     """
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "in.onnx"), Path(folder, "out.onnx")
         source.write_bytes(model)
-        with _quiet():
+        with _Quiet():
             quantize_dynamic(
-                source, target, op_types_to_quantize=["MatMul"], per_channel=True, reduce_range=reduce_range, weight_type=QuantType.QInt8
+                source,
+                target,
+                op_types_to_quantize=["MatMul"],
+                per_channel=True,
+                reduce_range=reduce_range,
+                weight_type=QuantType.QInt8,
             )
         return _tidy(target)
 
@@ -36,7 +45,7 @@ def static_int8(model: bytes, calibration: np.ndarray, *, reduce_range: bool) ->
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "in.onnx"), Path(folder, "out.onnx")
         source.write_bytes(model)
-        with _quiet():
+        with _Quiet():
             quantize_static(
                 source,
                 target,
@@ -80,7 +89,7 @@ class _Rows(CalibrationDataReader):  # type: ignore[misc]
         return next(self._batches, None)
 
 
-class _quiet:
+class _Quiet:
     """The quantizer logs advice about steps that these graphs have behind them."""
 
     def __enter__(self) -> None:

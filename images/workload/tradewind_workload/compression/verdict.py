@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from tradewind.api.compressionjob import Goals
-from tradewind_workload.compression.measurement import Figures
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tradewind.api.compressionjob import Goals
+    from tradewind_workload.compression.measurement import Figures
 
 Verdict = Literal["Accepted", "Regression", "NotFaster", "Infeasible", "Failed"]
 NOISE = 0.95  # a median below that share of the baseline's speed is slower, whatever the interval says
@@ -42,7 +44,10 @@ def judge(variant: Measured, baseline: Measured, goals: Goals) -> tuple[Verdict,
     if figures.low <= 1 and variant.size >= baseline.size:
         return "NotFaster", f"neither measurably faster nor smaller: {speed}, {size}"
     if figures.low <= 1:
-        return "Accepted", f"smaller, as fast within what can be measured: {speed}, {size}, {-loss:+.2f} points of accuracy"
+        return (
+            "Accepted",
+            f"smaller, as fast within what can be measured: {speed}, {size}, {-loss:+.2f} points of accuracy",
+        )
     return "Accepted", f"{speed}, {size}, {-loss:+.2f} points of accuracy"
 
 
@@ -68,7 +73,11 @@ def frontier(variants: Sequence[Measured]) -> list[bool]:
     """By variant: whether no other is at least as good in accuracy, median latency and size, and better in one."""
 
     def beats(other: Measured, one: Measured) -> bool:
-        at_least = other.accuracy >= one.accuracy and other.figures.p50_ms <= one.figures.p50_ms and other.size <= one.size
-        return at_least and (other.accuracy > one.accuracy or other.figures.p50_ms < one.figures.p50_ms or other.size < one.size)
+        at_least = (
+            other.accuracy >= one.accuracy and other.figures.p50_ms <= one.figures.p50_ms and other.size <= one.size
+        )
+        return at_least and (
+            other.accuracy > one.accuracy or other.figures.p50_ms < one.figures.p50_ms or other.size < one.size
+        )
 
     return [not any(beats(other, one) for other in variants) for one in variants]
