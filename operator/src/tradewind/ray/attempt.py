@@ -20,7 +20,9 @@ REPORT_GRACE = timedelta(seconds=15)
 # Ray's log is written for a terminal.
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # What Ray says when it ends processes because a pod has no memory left; the rest is its table of processes.
-_OUT_OF_MEMORY = re.compile(r"ray\.exceptions\.OutOfMemoryError|address the out of memory issue")
+_OUT_OF_MEMORY = re.compile(
+    r"ray\.exceptions\.OutOfMemoryError|address the out of memory issue|RAY_(idle_)?worker_killing_"
+)
 _EXIT_CODE = re.compile(r"exit code (\d+)")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tradewind.api.config import Config, Pool
-from tradewind.api.trainingjob import PoolChoice, Resources
+from tradewind.api.trainingjob import PoolChoice, Resources, TrainingJobSpec
 from tradewind.core.conditions import Reason
 from tradewind.economics.pools import TPU, Refusal, choose
 from tradewind.ray.groups import Group
@@ -11,6 +11,8 @@ from tradewind.ray.groups import Group
 # The head runs Ray's own processes and the driver; no training process.
 HEAD_CPU = "200m"
 HEAD_MEMORY = "2Gi"
+# A user's driver, and Ray Train's controller after it, import the framework too: 800 MB each with PyTorch.
+HEAD_MEMORY_OF_PROGRAM = "4Gi"
 
 _WORKER_FIELDS = {
     "cpu": "spec.resources.cpusPerWorker",
@@ -20,8 +22,9 @@ _WORKER_FIELDS = {
 _HEAD_FIELDS = {"cpu": "the head's CPU", "memory": "the head's memory", "accelerators": "the head's accelerators"}
 
 
-def place(resources: Resources, config: Config) -> tuple[tuple[Group, ...], PoolChoice] | Refusal:
+def place(spec: TrainingJobSpec, config: Config) -> tuple[tuple[Group, ...], PoolChoice] | Refusal:
     """The head's and the workers' group, the head first; or why they would never run."""
+    resources = spec.resources
     pool = choose(config, resources.pool, "spec.resources.pool")
     if isinstance(pool, Refusal):
         return pool
@@ -35,7 +38,8 @@ def place(resources: Resources, config: Config) -> tuple[tuple[Group, ...], Pool
         resources.accelerators_per_worker,
         hosts,
     )
-    head = Group("head", 1, _head_pool(pool, config), HEAD_CPU, HEAD_MEMORY)
+    memory = HEAD_MEMORY if spec.recipe is not None else HEAD_MEMORY_OF_PROGRAM
+    head = Group("head", 1, _head_pool(pool, config), HEAD_CPU, memory)
     refusal = workers.misfit(_WORKER_FIELDS) or _misshapen(resources, pool) or head.misfit(_HEAD_FIELDS)
     if refusal is not None:
         return refusal

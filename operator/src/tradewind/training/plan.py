@@ -29,7 +29,7 @@ def plan(item: TrainingJob, observed: Observed, surroundings: Surroundings, now:
 def _job(item: TrainingJob, observed: Observed, surroundings: Surroundings) -> Job:
     if RAY_JOB in observed.missing:
         return _refused(item, life.without_kuberay())
-    placed = place(item.spec.resources, surroundings.config)
+    placed = place(item.spec, surroundings.config)
     if isinstance(placed, Refusal):
         return _refused(item, placed)
     groups, choice = placed
