@@ -88,13 +88,15 @@ def prepare() -> Kubernetes:
     say("the local cluster")
     cluster("up")
     for image, dockerfile in IMAGES.items():
-        say(f"image {image}")
-        cluster("build-image", image, "--dockerfile", dockerfile, "--context", ".", "--load")
+        cluster("build-image", image, "--dockerfile", dockerfile, "--load")
     return connect()
 
 
 def install(kubernetes: Kubernetes) -> None:
     """Install the operator from manifests/base with the price table of e2e/overlay, and wait until it is ready."""
     say("the operator: kubectl apply -k e2e/overlay")
+    running = kubernetes.find("deployment", "tradewind-operator", "-n", OPERATOR_NAMESPACE)
     kubernetes.run("apply", "--server-side", "--force-conflicts", "-k", "e2e/overlay")
+    if running:  # the tag of its image stays when what it names is built anew
+        kubernetes.run("-n", OPERATOR_NAMESPACE, "rollout", "restart", "deployment/tradewind-operator")
     kubernetes.run("-n", OPERATOR_NAMESPACE, "rollout", "status", "deployment/tradewind-operator", "--timeout=180s")

@@ -47,7 +47,7 @@ def test_the_file_served_is_the_file_accepted(path: tuple[dict[str, Item], dict[
 
 def test_few_writes(path: tuple[dict[str, Item], dict[str, Any]], audit_log: Path) -> None:
     objects, _ = path
-    since = min(item["metadata"]["creationTimestamp"] for item in objects.values())
+    since = min(item["metadata"]["creationTimestamp"] for item in objects.values()).removesuffix("Z")
     written = audit.writes(audit_log, digits.NAMESPACE, since)
     print("\n".join(f"{count} x {key}" for key, count in sorted(written.items())))
     for kind, budget in BUDGET.items():
