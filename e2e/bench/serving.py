@@ -50,7 +50,7 @@ class Series:
 def interval(pairs: list[tuple[float, ...]], of: Callable[..., float]) -> tuple[float, float, float]:
     """The median of `of` over the rounds, and its 95 % bootstrap interval (rounds drawn with replacement)."""
     values = [of(*pair) for pair in pairs]
-    rng = random.Random(1)  # noqa: S311 -- no secret
+    rng = random.Random(1)
     draws = sorted(statistics.median(rng.choices(values, k=len(values))) for _ in range(2000))
     return statistics.median(values), draws[50], draws[1949]
 

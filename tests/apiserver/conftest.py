@@ -122,7 +122,7 @@ class Cluster:
         account = f"system:serviceaccount:tradewind-system:{user}"
         return [
             request
-            for request in requests(self.server.audit_log, account)
+            for request in requests(self.server.audit_log, user=account)
             if request.resource not in APART and request.time[:26] >= start[:26]
         ]
 

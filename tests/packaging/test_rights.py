@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from e2e.audit import OPERATOR, requests
+from e2e.audit import requests
 from e2e.cluster.apiserver import ApiServer
 from tests.apiserver.process import OperatorProcess, until
 from tests.packaging.conftest import NAMESPACE, ROOT, Manifest, find, kustomization
@@ -72,7 +72,7 @@ def _granted() -> set[tuple[str, str]]:
 
 def _used(log: Path) -> set[tuple[str, str]]:
     rights = set()
-    for request in requests(log, OPERATOR):
+    for request in requests(log):
         assert request.code != 403, request
         if not request.resource:
             continue  # discovery, which everyone may
