@@ -27,9 +27,12 @@ def loop():
 
 if sys.argv[1] == "fail":
     sys.exit("this program fails on purpose")
-result = TorchTrainer(loop, scaling_config=ScalingConfig(num_workers=int(os.environ["TRADEWIND_WORKERS"]))).fit()
-print("loss", result.metrics["loss"], os.environ["GREETING"])
+assert os.environ["GREETING"] == sys.argv[2], "the environment and the arguments came to the letter"
+TorchTrainer(loop, scaling_config=ScalingConfig(num_workers=int(os.environ["TRADEWIND_WORKERS"]))).fit()
 """
+
+# What a shell would read as commands, and Kubernetes as a reference to a variable.
+HOSTILE = "a 'quoted' $(HOME) `value`; exit 1 \\"
 
 
 def job(namespace: str, name: str, mode: str) -> str:
@@ -47,9 +50,9 @@ def job(namespace: str, name: str, mode: str) -> str:
                 "metadata": {"name": name, "namespace": namespace},
                 "spec": {
                     "entrypoint": {
-                        "argv": ["python", "train.py", mode],
+                        "argv": ["python", "train.py", mode, HOSTILE],
                         "workingDir": {"configMap": "program"},
-                        "env": [{"name": "GREETING", "value": "a 'quoted' $(hostile) `value`; exit 1"}],
+                        "env": [{"name": "GREETING", "value": HOSTILE}],
                     },
                     "resources": {"pool": "local", "workers": 1, "cpusPerWorker": "300m", "memoryPerWorker": "1500Mi"},
                     "output": {"storageUri": f"pvc://digits/{name}"},
@@ -63,11 +66,13 @@ def test_a_program_from_a_config_map_runs_to_its_end(kubernetes: Kubernetes, dat
     kubernetes.apply(job(data, "own-program", "train"))
     done = until_condition(kubernetes, "trainingjob", data, "own-program", "Complete", timeout=300)
     assert done["status"]["attempt"] == 1
+    metrics = {metric["name"]: float(metric["value"]) for metric in done["status"]["trainerStatus"]["metrics"]}
+    assert metrics["loss"] < 0.1, "what it told Ray Train is in the status"
     kubernetes.run("-n", data, "delete", "trainingjob", "own-program")
 
 
 def test_a_program_that_fails_is_said_to_have_failed(kubernetes: Kubernetes, data: str) -> None:
     kubernetes.apply(job(data, "failing", "fail"))
     failed = until_condition(kubernetes, "trainingjob", data, "failing", "Failed", timeout=300)
-    assert condition(failed, "Failed")["message"]
+    assert "this program fails on purpose" in condition(failed, "Failed")["message"]
     kubernetes.run("-n", data, "delete", "trainingjob", "failing")
