@@ -48,6 +48,7 @@ def digits_objects() -> list[dict]:  # type: ignore[type-arg]
 def data(kubernetes: Kubernetes) -> Iterator[str]:
     """A namespace whose volume `digits` has the digits data; its name."""
     namespace = "stories"
+    kubernetes.run("delete", "namespace", namespace, "--ignore-not-found")  # of an earlier run
     wanted = {"Namespace", "PersistentVolumeClaim", "Job"}
     for manifest in digits_objects():
         if manifest["kind"] not in wanted:

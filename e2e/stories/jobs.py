@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import copy
 
+import yaml
+
+from e2e.installation import Kubernetes
 from e2e.stories.conftest import digits_objects
-from e2e.stories.waiting import Item
+from e2e.stories.waiting import Item, until
 
 
 def _from_example(kind: str, namespace: str, name: str) -> Item:
@@ -39,3 +42,15 @@ def deployment(namespace: str, name: str, model: Item) -> Item:
     item["spec"]["model"] = model
     del item["spec"]["select"], item["spec"]["alerts"]
     return item
+
+
+def run_python(kubernetes: Kubernetes, namespace: str, name: str, program: str, **env: str) -> str:
+    """Run a program in a pod of the workload image with the data volume mounted; what it printed last."""
+    item = _from_example("Job", namespace, name)
+    container = item["spec"]["template"]["spec"]["containers"][0]
+    container["args"] = [program]
+    container["env"] = [{"name": key, "value": value} for key, value in env.items()]
+    item["spec"]["backoffLimit"] = 0
+    kubernetes.apply(yaml.safe_dump(item))
+    until(f"job {name}", lambda: kubernetes.get("job", name, "-n", namespace).get("status", {}).get("succeeded"), 120)
+    return kubernetes.run("-n", namespace, "logs", f"job/{name}").stdout.strip()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import yaml
 
 from e2e.installation import Kubernetes, cluster
-from e2e.stories.jobs import deployment, training
-from e2e.stories.waiting import condition, until, until_condition
+from e2e.stories.jobs import deployment, run_python, training
+from e2e.stories.waiting import condition, until_condition
 
 # A one-layer ONNX model written by the onnx package from a pod, as a user's export would be.
 MAKE_ONNX = """
@@ -29,21 +29,6 @@ body = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [2, 3],
 request = urllib.request.Request(os.environ["URL"] + "/v2/models/own/infer", body, {"Content-Type": "application/json"})
 print(urllib.request.urlopen(request, timeout=30).read().decode())
 """
-
-
-def run_python(kubernetes: Kubernetes, namespace: str, name: str, program: str, **env: str) -> str:
-    """Run a program in a pod of the workload image with the data volume mounted; what it printed last."""
-    from e2e.stories.conftest import DATA_JOB, digits_objects
-
-    item = next(m for m in digits_objects() if m["kind"] == "Job" and m["metadata"]["name"] == DATA_JOB)
-    item["metadata"] = {"name": name, "namespace": namespace}
-    container = item["spec"]["template"]["spec"]["containers"][0]
-    container["args"] = [program]
-    container["env"] = [{"name": key, "value": value} for key, value in env.items()]
-    item["spec"]["backoffLimit"] = 0
-    kubernetes.apply(yaml.safe_dump(item))
-    until(f"job {name}", lambda: kubernetes.get("job", name, "-n", namespace).get("status", {}).get("succeeded"), 120)
-    return kubernetes.run("-n", namespace, "logs", f"job/{name}").stdout.strip()
 
 
 def test_an_onnx_file_of_the_users_own_is_served(kubernetes: Kubernetes, data: str) -> None:
