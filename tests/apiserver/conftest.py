@@ -1,4 +1,4 @@
-"""A real API server with all definitions, and the operator as a process with the rights that an installation gives it."""
+"""A real API server with all definitions, and the operator as a process with the rights of an installation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import urllib3
-from kubernetes import client, config, dynamic
+from kubernetes import config, dynamic
 from kubernetes.dynamic.exceptions import NotFoundError
 
 from e2e.audit import WRITES, Request, requests

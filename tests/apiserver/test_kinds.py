@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from kubernetes.client.exceptions import ApiException
+
 from tests.apiserver.conftest import Cluster
 from tests.apiserver.process import OperatorProcess, until
 from tests.objects import model_deployment, training_job
@@ -45,7 +47,7 @@ def test_a_refusal_is_told_in_the_servers_words_and_healed(
     def enforced() -> bool:
         try:
             cluster.create(probe, namespace)
-        except Exception as error:
+        except ApiException as error:
             return "holidays" in str(error)
         cluster.delete("RayJob", "probe", namespace)
         return False

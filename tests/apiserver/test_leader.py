@@ -101,5 +101,5 @@ def test_a_restarted_container_has_its_lease_again_at_once(
     before.send(signal.SIGKILL)
     before.wait()
     began = time.monotonic()
-    after = start("second", namespace, name="pod-1").wait_ready()
+    start("second", namespace, name="pod-1").wait_ready()
     assert time.monotonic() - began < 10

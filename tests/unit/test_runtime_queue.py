@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -54,7 +55,7 @@ async def test_retries_come_later_each_time_and_success_forgets_them() -> None:
     queue: Queue[str] = Queue()
     delays = [queue.retry("a") for _ in range(20)]
     assert delays[0] <= 0.1 and max(delays) <= LONGEST_DELAY
-    assert all(later > earlier * 0.9 for earlier, later in zip(delays[:8], delays[1:9], strict=True))
+    assert all(later > earlier * 0.9 for earlier, later in pairwise(delays[:9]))
     assert queue.retry("a", at_least=90) >= 90
     queue.succeeded("a")
     assert queue.retry("a") <= 0.1

@@ -55,7 +55,7 @@ def test_a_bad_change_keeps_the_old_one_and_is_told_once(file: Path) -> None:
 )
 def test_a_mistake_is_told_in_a_sentence(file: Path, content: str, words: str) -> None:
     file.write_text(content)
-    with pytest.raises(BadConfig, match="config.yaml") as told:
+    with pytest.raises(BadConfig, match=r"config\.yaml") as told:
         ConfigFile(file)
     assert words in str(told.value)
 

@@ -76,8 +76,9 @@ async def _certificates(arguments: argparse.Namespace) -> int:
 
 
 async def _run(arguments: argparse.Namespace) -> int:
-    from tradewind.runtime.app import Options, run
+    from tradewind.runtime.app import run
     from tradewind.runtime.controllers import CONTROLLERS
+    from tradewind.runtime.options import Options
 
     options = Options(
         config=arguments.config,

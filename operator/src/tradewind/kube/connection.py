@@ -1,13 +1,13 @@
-"""The way to the API server: its address and credentials, and HTTP sessions that count requests and hold back writes."""
+"""The way to the API server: address, credentials, and HTTP sessions that count requests and hold back writes."""
 
 from __future__ import annotations
 
 import os
 import re
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -70,9 +70,8 @@ async def connect() -> Connection:
         if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
             load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
-            path = kubeconfig or str(Path("~/.kube/config").expanduser())
             await load_kube_config(  # type: ignore[no-untyped-call]
-                config_file=path,
+                config_file=kubeconfig,
                 context=os.environ.get("KUBECONTEXT"),
                 client_configuration=configuration,
                 persist_config=False,
@@ -131,24 +130,27 @@ def session_options(count: Counter, may_write: Callable[[str], None] | None) -> 
     return options
 
 
-class ListedResponse(aiohttp.ClientResponse):
-    """An answer that tells which objects a list had; made by `watching_session`."""
+# Is given each page of each list: its path, whether it is the first, and its body. True: it took the objects.
+Page = Callable[[str, bool, dict[str, Any]], bool]
 
-    listed: Callable[[str, bool, dict[str, Any]], None]
+
+class ListedResponse(aiohttp.ClientResponse):
+    """An answer that hands out the objects of a list; made by `watching_session`."""
+
+    page: Page
 
     async def json(self, **options: Any) -> Any:
-        """As in aiohttp; a page of a list is shown to `listed`, with its path and whether it is the first."""
+        """As in aiohttp; but the objects of a list go to `page`, and if that takes them, they are not in the answer."""
         body = await super().json(**options)
-        if isinstance(body, dict) and isinstance(body.get("items"), list):
-            self.listed(self.url.path, "continue" not in self.url.query, body)
+        is_list = isinstance(body, dict) and isinstance(body.get("items"), list)
+        if is_list and self.page(self.url.path, "continue" not in self.url.query, body):
+            body["items"] = []
         return body
 
 
-async def watching_session(
-    connection: Connection, count: Counter, listed: Callable[[str, bool, dict[str, Any]], None]
-) -> aiohttp.ClientSession:
-    """A session for lists and watches; `listed(path, first, body)` sees each page of each list."""
-    response_class = type("Listed", (ListedResponse,), {"listed": staticmethod(listed)})
+async def watching_session(connection: Connection, count: Counter, page: Page) -> aiohttp.ClientSession:
+    """A session for lists and watches that hands the objects of lists to `page`."""
+    response_class = type("Listed", (ListedResponse,), {"page": staticmethod(page)})
     options = session_options(count, may_write=None)
 
     async def authorized(
@@ -160,10 +162,21 @@ async def watching_session(
 
     options["middlewares"] = (*options["middlewares"], authorized)
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=connection.tls()),
+        connector=aiohttp.TCPConnector(limit=0, ssl=connection.tls(), socket_factory=_kept_alive),
         response_class=response_class,
         headers={"User-Agent": "tradewind"},
         proxy=connection.configuration.proxy,
         read_bufsize=2**21,
         **options,
     )
+
+
+def _kept_alive(address: Any) -> socket.socket:
+    """A socket that finds out within a minute when nobody is at its other end: a silent watch looks the same."""
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if option := getattr(socket, name, None):
+            made.setsockopt(socket.IPPROTO_TCP, option, value)
+    return made

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import logging
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import kopf
@@ -29,6 +28,7 @@ from tradewind.runtime.children import Children
 from tradewind.runtime.health import start_health, start_metrics
 from tradewind.runtime.logs import on_stray_error
 from tradewind.runtime.metrics import Metrics
+from tradewind.runtime.options import Options
 from tradewind.runtime.queue import Queue
 from tradewind.runtime.reconciler import Reconciler, World, run_workers
 from tradewind.runtime.report import Endpoint
@@ -36,6 +36,7 @@ from tradewind.runtime.reports import Reports
 from tradewind.runtime.settings import BadConfig, ConfigFile
 from tradewind.runtime.store import Key, Store
 from tradewind.runtime.sync import Sync
+from tradewind.runtime.tasks import cancel, done_before, waiting
 
 logger = logging.getLogger(__name__)
 
@@ -45,20 +46,6 @@ WORKERS = 16
 CONFIG_SECONDS = 3.0  # between looks at the configuration file
 STUCK_SECONDS = 300.0  # without a finished pass while keys wait: the process is to be restarted
 RESTART_SECONDS = (0.2, 15.0)  # before the watches of a group are started again after they failed: first, longest
-
-
-@dataclass(frozen=True)
-class Options:
-    """The command line of `run`."""
-
-    config: Path
-    tls_dir: Path
-    namespace_of_lease: str
-    identity: str
-    report_port: int = 8443
-    metrics_port: int = 8080
-    health_port: int = 8081
-    resync_seconds: float = 3600.0
 
 
 class _Backoffs:
@@ -92,7 +79,7 @@ def watch_settings(resources: Iterable[Resource], controllers: Iterable[Controll
     settings.process.ultimate_exiting_timeout = None
     settings.persistence.diffbase_storage = _NoDiffBase()
     settings.queueing.worker_limit = None  # a limit below the number of objects blocks the start
-    settings.queueing.idle_timeout = 0.5  # an object's task keeps its whole body for so long
+    settings.queueing.idle_timeout = 0.1  # an object's task keeps its whole body for so long
     settings.queueing.exit_timeout = 0.2
     settings.networking.request_timeout = 30.0
     settings.networking.connect_timeout = 5.0
@@ -100,8 +87,8 @@ def watch_settings(resources: Iterable[Resource], controllers: Iterable[Controll
     settings.watching.connect_timeout = 5.0
     settings.watching.server_timeout = 1500
     settings.watching.client_timeout = 1560
-    settings.watching.inactivity_timeout = 90.0  # bookmarks come every minute
-    settings.watching.chunk_size = 250
+    settings.watching.inactivity_timeout = 240.0  # a kind without changes gets no bookmarks
+    settings.watching.chunk_size = 100  # bodies that are in memory at once
     for resource in resources:
         if resource not in own:
             selector = (resource.group, resource.version, resource.plural)
@@ -150,6 +137,7 @@ class Watches:
                 settings=watch_settings(resources, self._controllers),
                 clusterwide=True,
                 identity=IDENTITY,
+                memo=(),
             )
             on_signal()  # kopf set its own signal handlers
             try:
@@ -275,7 +263,7 @@ class Operator:
                         running, task = self._groups[group]
                         if running == resources:
                             continue
-                        await _cancel(task)
+                        await cancel(task)
                         del self._groups[group]
                     if resources:
                         run = watches.run(resources, self._options.resync_seconds, on_signal)
@@ -289,7 +277,7 @@ class Operator:
                 for task in done - {change}:
                     task.result()  # they never end, unless by a mistake of ours
         finally:
-            await asyncio.gather(*(_cancel(task) for _, task in self._groups.values()))
+            await asyncio.gather(*(cancel(task) for _, task in self._groups.values()))
 
     async def _listen(self) -> None:
         callers = Callers(self._client)
@@ -336,6 +324,7 @@ async def run(options: Options, controllers: Sequence[Controller]) -> int:
             loop.add_signal_handler(number, stop.set)
 
     on_signal()
+    gc.freeze()  # what is imported stays: no need to look through it for garbage
     asyncio.get_running_loop().set_exception_handler(on_stray_error)
     config = ConfigFile(options.config)
     metrics = Metrics()
@@ -348,8 +337,8 @@ async def run(options: Options, controllers: Sequence[Controller]) -> int:
         await start_metrics(options.metrics_port, metrics),
     ]
     try:
-        async with _stopped(stop) as stopped:
-            if not await _first(lease.acquire(client), stopped):
+        async with waiting(stop) as stopped:
+            if not await done_before(lease.acquire(client), stopped):
                 return 0
             metrics.active.set(1)
             try:
@@ -358,16 +347,16 @@ async def run(options: Options, controllers: Sequence[Controller]) -> int:
                 await asyncio.wait([lost, work, stopped], return_when=asyncio.FIRST_COMPLETED)
                 if stopped.done():
                     logger.info("stopping")
-                    await _cancel(work)
-                    await _cancel(lost)
+                    await cancel(work)
+                    await cancel(lost)
                     await lease.release(client)
                     return 0
                 if lost.done() and not lost.cancelled():
                     logger.error("the lease was lost: nothing is written any more, the process ends")
-                    await asyncio.wait({asyncio.create_task(_cancel(work))}, timeout=1.0)
+                    await asyncio.wait({asyncio.create_task(cancel(work))}, timeout=1.0)
                     return 1
                 logger.error("the operator ends after a mistake of its own", exc_info=work.exception())
-                await _cancel(lost)
+                await cancel(lost)
                 await lease.release(client)
                 return 1
             finally:
@@ -376,29 +365,3 @@ async def run(options: Options, controllers: Sequence[Controller]) -> int:
         for runner in runners:
             await runner.cleanup()
         await client.close()
-
-
-@contextlib.asynccontextmanager
-async def _stopped(stop: asyncio.Event) -> AsyncIterator[asyncio.Task[Any]]:
-    task = asyncio.create_task(stop.wait())
-    try:
-        yield task
-    finally:
-        task.cancel()
-
-
-async def _first(work: Any, stopped: asyncio.Task[Any]) -> bool:
-    """Whether the work was done before the stop."""
-    task = asyncio.create_task(work)
-    await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)
-    if not task.done():
-        await _cancel(task)
-        return False
-    task.result()
-    return True
-
-
-async def _cancel(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError, Exception):
-        await task

@@ -1,4 +1,4 @@
-"""The certificate of the report endpoint: made once at installation, kept in a Secret that the operator itself can't read."""
+"""The certificate of the report endpoint: made once at installation, kept in a Secret that the operator can't read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Making an object's children as planned: apply what is not so, delete what is not planned, remember what is refused."""
+"""An object's children made as planned: apply what is not so, delete what is not planned, remember what is refused."""
 
 from __future__ import annotations
 

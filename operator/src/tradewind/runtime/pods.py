@@ -45,7 +45,7 @@ def _amount(text: Any) -> Decimal:
 
 
 def _requested(spec: Mapping[str, Any], resource: str) -> Decimal:
-    """What the scheduler sets aside: the sum over containers and sidecars, or the largest init container if that is more."""
+    """What the scheduler sets aside: all containers and sidecars, or the largest init container if that is more."""
     running, first = Decimal(0), Decimal(0)
     for container in spec.get("containers") or ():
         running += _request(container, resource)

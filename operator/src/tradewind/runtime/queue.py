@@ -93,7 +93,7 @@ class Queue(Generic[K]):
         self._failures.pop(key, None)
 
     async def get(self) -> K:
-        """The key that waited longest; it is worked on until `done`. Its delayed entry is dropped: the pass sets anew."""
+        """The key that waited longest; it is worked on until `done`. A later time of it is dropped: passes set it."""
         while not self._ready:
             self._wake.clear()
             await self._wake.wait()

@@ -27,7 +27,7 @@ class ConfigFile:
         self.config, self._digest = self._read()
 
     def changed(self) -> bool:
-        """Read the file again; whether `config` is another one now. Raises `BadConfig`, once a content, and keeps it."""
+        """Read the file again; whether `config` changed. Raises `BadConfig`, once for a content, and keeps the old."""
         try:
             content = self.path.read_bytes()
         except OSError:

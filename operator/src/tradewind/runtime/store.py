@@ -6,8 +6,8 @@ events (with all bodies) until every kind is listed, and start from nothing when
 
 from __future__ import annotations
 
-import json
 import logging
+import sys
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +21,7 @@ from tradewind.core.controller import Controller, Reference
 from tradewind.core.labels import KIND, NAME
 from tradewind.core.plan import ChildRecord, PodRecord, Resource
 from tradewind.core.timestamps import moment
+from tradewind.runtime.packing import Packed, Packer
 from tradewind.runtime.pods import pod_record
 
 logger = logging.getLogger(__name__)
@@ -59,13 +60,12 @@ class Held:
     generation: int
     created: datetime | None
     deleting: bool
-    raw: bytes  # JSON without managedFields
+    packed: Packed
     references: tuple[Reference, ...]
 
     def body(self) -> dict[str, Any]:
-        """The object as JSON."""
-        body: dict[str, Any] = json.loads(self.raw)
-        return body
+        """The object as JSON, without managedFields."""
+        return self.packed.body()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,7 @@ class Store:
         # Version at which an object was deleted. Later it can be there again: to the watch, one that lost our label is
         # deleted, until our next apply.
         self._gone: OrderedDict[str, int] = OrderedDict()
+        self._packer = Packer()
         self._fieldsets: WeakValueDictionary[str, Fieldset] = WeakValueDictionary()
 
     @property
@@ -232,7 +233,7 @@ class Store:
             generation=generation,
             created=moment(metadata.get("creationTimestamp")),
             deleting=bool(metadata.get("deletionTimestamp")),
-            raw=_compact(body),
+            packed=self._packer.pack(resource.kind, body),
             references=references,
         )
         self._objects[key] = held
@@ -260,6 +261,10 @@ class Store:
         if old is not None and old.version >= version:
             return frozenset()
         owner_uid = _controller_uid(metadata)
+        owner = _controller_key(metadata) or _labelled(metadata)
+        if owner is not None and (held := self._objects.get(owner)) is not None:
+            owner = held.key  # one copy in memory
+            owner_uid = held.uid if owner_uid == held.uid else owner_uid
         record = ChildRecord(
             resource=resource,
             name=name,
@@ -270,7 +275,6 @@ class Store:
             created=moment(metadata.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
             seen=self._observe[resource](body),
         )
-        owner = _controller_key(metadata) or _labelled(metadata)
         child = HeldChild(namespace, version, owner, self._fieldset(covers.owned_fields(body)), record)
         # What had this name before, or this child as it was before, is not any more.
         before = self._names.get((resource, namespace, name), uid)
@@ -333,17 +337,12 @@ class Store:
 
 
 def _place(body: Mapping[str, Any]) -> tuple[str, str]:
-    return body["metadata"].get("namespace") or "", body["metadata"]["name"]
+    return sys.intern(body["metadata"].get("namespace") or ""), body["metadata"]["name"]
 
 
 def _version(body: Mapping[str, Any]) -> int:
     """The resourceVersion as a number: versions of one kind can be compared (KEP-5504)."""
     return int(body["metadata"]["resourceVersion"])
-
-
-def _compact(body: Mapping[str, Any]) -> bytes:
-    metadata = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
-    return json.dumps(dict(body) | {"metadata": metadata}, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _controller_uid(metadata: Mapping[str, Any]) -> str | None:
@@ -354,14 +353,18 @@ def _controller_key(metadata: Mapping[str, Any]) -> Key | None:
     """The object of ours that controls this one, in the same namespace."""
     for owner in metadata.get("ownerReferences") or ():
         if owner.get("controller") and str(owner.get("apiVersion")).startswith(f"{GROUP}/"):
-            return Key(owner["kind"], metadata.get("namespace") or "", owner["name"])
+            return _key(owner["kind"], metadata, owner["name"])
     return None
+
+
+def _key(kind: str, metadata: Mapping[str, Any], name: str) -> Key:
+    return Key(sys.intern(kind), sys.intern(metadata.get("namespace") or ""), name)
 
 
 def _labelled(metadata: Mapping[str, Any]) -> Key | None:
     labels = metadata.get("labels") or {}
     if labels.get(KIND) and labels.get(NAME):
-        return Key(labels[KIND], metadata.get("namespace") or "", labels[NAME])
+        return _key(labels[KIND], metadata, labels[NAME])
     return None
 
 

@@ -21,8 +21,6 @@ class Sync:
         self._paths = {list_path(resource): resource for resource in store.resources}
         self._served: frozenset[Resource] = frozenset()
         self._listing: dict[Resource, set[str]] = {}  # uids of a list's pages so far
-        self._awaited: dict[Resource, set[str]] = {}  # uids that were listed but not yet taken in
-        self._listed: set[Resource] = set()
         self._synced: set[Resource] = set()
         self._complete = asyncio.Event()
 
@@ -44,28 +42,31 @@ class Sync:
         """Only these kinds can be listed now; what is known of others is dropped."""
         for resource in (self._served - served) | (self._synced - served):
             self._synced.discard(resource)
-            self._listed.discard(resource)
             self._touched(self._store.drop(resource))
         self._served = served
         self._check()
 
-    def page(self, path: str, first: bool, body: Mapping[str, Any]) -> None:
-        """Take in a page of a list, before its objects come one by one."""
+    def page(self, path: str, first: bool, body: Mapping[str, Any]) -> bool:
+        """Take in the objects of a page of a list; False where they are none of ours.
+
+        Here rather than one by one as events: then thousands of whole bodies would be in memory at once, each in a task
+        of its own.
+        """
         resource = self._paths.get(path)
         if resource is None:
-            return
-        uids = {item["metadata"]["uid"] for item in body["items"]}
+            return False
         if first:
             self._listing[resource] = set()
-            self._awaited[resource] = set()
-        self._listing.setdefault(resource, set()).update(uids)
-        self._awaited.setdefault(resource, set()).update(uids)
+        uids = self._listing.setdefault(resource, set())
+        for item in body["items"]:
+            uids.add(item["metadata"]["uid"])
+            self.event(resource, None, item)
         metadata = body.get("metadata") or {}
         if not metadata.get("continue"):
             everything = frozenset(self._listing.pop(resource))
             self._touched(self._store.listed(resource, everything, int(metadata["resourceVersion"])))
-            self._listed.add(resource)
             self._check(resource)
+        return True
 
     def event(self, resource: Resource, kind: str | None, body: Mapping[str, Any]) -> None:
         """Take in an event of a watch (ADDED, MODIFIED, DELETED) or an object of a list (None). It never fails."""
@@ -73,19 +74,12 @@ class Sync:
             self._touched(self._store.observe(resource, body, deleted=kind == "DELETED"))
         except Exception:
             logger.exception("a %s that can't be read was passed over", resource.kind)
-        awaited = self._awaited.get(resource)
-        if awaited is not None:
-            awaited.discard((body.get("metadata") or {}).get("uid"))
-            if not awaited:
-                self._check(resource)
 
-    def _check(self, resource: Resource | None = None) -> None:
-        if resource is not None and resource in self._listed and not self._awaited.get(resource):
-            self._awaited.pop(resource, None)
-            if resource not in self._synced and resource in self._served:
-                self._synced.add(resource)
-                if self.complete:  # a kind that came later: who waited for it can go on
-                    self._touched(self._store)
+    def _check(self, listed: Resource | None = None) -> None:
+        if listed is not None and listed in self._served and listed not in self._synced:
+            self._synced.add(listed)
+            if self.complete:  # a kind that came later: who waited for it can go on
+                self._touched(self._store)
         if self._served <= self._synced:
             self._complete.set()  # for good: a kind that comes later counts as missing until it is listed
 
