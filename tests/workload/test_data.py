@@ -142,6 +142,14 @@ def test_missing_values_need_a_step(volumes: Path) -> None:
     )
 
 
+def test_rows_are_counted_over_all_files(volumes: Path) -> None:
+    inputs, classes = blobs(40)
+    write_csv(volumes / "claim/folder/a.csv", inputs, classes)
+    inputs[3, 1] = np.inf
+    write_csv(volumes / "claim/folder/b.csv", inputs, classes)
+    assert "in 'f1' (row 43)" in refusal(train={"storageUri": "pvc://claim/folder", "format": "csv"})
+
+
 def test_nothing_left_after_cleaning(volumes: Path) -> None:
     inputs, classes = blobs(10)
     inputs[:, 1] = np.inf

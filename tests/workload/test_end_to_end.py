@@ -67,7 +67,6 @@ def test_progress_on_the_way(trained: Trained) -> None:
     assert {entry.name for entry in told[-1].metrics} == {"accuracy", "loss", "epoch"}
     checkpoints = [report.last_checkpoint.step for report in reports if report.last_checkpoint is not None]
     assert checkpoints[-1] == 8 * 19  # 8 epochs of 1200 rows, 64 a step
-    assert "Traceback" not in trained.output
 
 
 def test_killed_and_resumed_gives_the_same_bytes(trained: Trained, processes: list[subprocess.Popen[str]]) -> None:

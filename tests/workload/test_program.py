@@ -15,8 +15,9 @@ from onnx import TensorProto, helper
 from tradewind.api.report import JobDocument
 from tradewind_workload import program
 from tradewind_workload.fault import Fault
-from tradewind_workload.report import LAST_GOOD, SNAPSHOT, key_values, repair
+from tradewind_workload.report import key_values
 from tradewind_workload.reporter import Reporter
+from tradewind_workload.snapshots import LAST_GOOD, SNAPSHOT, repair
 from tradewind_workload.store import open_model
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import traceback
 os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
-os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")  # a report of a worker waits for it, 2 s by default
+os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.25")  # a report of a worker waits for it, 2 s by default
 os.environ.setdefault(
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0"
 )  # Kubernetes tells pods, not Ray; saves a process of 110 MB

@@ -253,13 +253,14 @@ def _first_missing(block: Any, offsets: np.ndarray) -> tuple[int, int] | None:
 
 
 def _no_missing(rows: Rows, layout: Layout, data: Data) -> None:
-    for found in ray.get([_first_missing.remote(block, offsets) for block, offsets in rows.parts()]):
+    places = ray.get([_first_missing.remote(block, offsets) for block, offsets in rows.parts()])
+    for number, found in zip(rows.numbers(), places, strict=True):
         if found is None:
             continue
         chosen = layout.inputs(data)
         name = chosen[found[1]] if len(chosen) > 1 else chosen[0]
         raise Fault(
             "InvalidData",
-            f"{layout.uri} has a missing or not finite value in {name!r} (row {found[0]}): add dropNulls or impute "
-            "to spec.data.prepare.",
+            f"{layout.uri} has a missing or not finite value in {name!r} (row {rows.starts[number] + found[0]}): "
+            "add dropNulls or impute to spec.data.prepare.",
         )

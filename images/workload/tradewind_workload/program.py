@@ -26,6 +26,7 @@ from tradewind.api.report import JobDocument, Report
 from tradewind.api.trainingjob import ModelResult, TrainingJobSpec
 from tradewind_workload.document import local_path, training_spec
 from tradewind_workload.fault import Fault
+from tradewind_workload.snapshots import repair
 from tradewind_workload.store import ONNX, WEIGHTS, adopt, finish
 
 if TYPE_CHECKING:
@@ -49,8 +50,6 @@ def run(job: JobDocument, reporter: Reporter) -> int:
             "another "
             "spec.output.storageUri.",
         ) from None
-    from tradewind_workload.report import repair
-
     for line in repair(folder / ".train"):
         print(line, flush=True)
     (folder / ".train" / "metrics.json").unlink(missing_ok=True)

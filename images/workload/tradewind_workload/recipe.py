@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from tradewind.api.report import JobDocument, Report
 from tradewind.api.trainingjob import CheckpointRecord, ModelResult, Recipe, TrainerStatus, TrainingJobSpec
 from tradewind_workload import cluster
 from tradewind_workload.document import local_path, training_spec
-from tradewind_workload.fault import Fault, fault_in
+from tradewind_workload.fault import Fault, Superseded, causes, fault_in
 from tradewind_workload.preparation import Prepared, prepare
 from tradewind_workload.reporter import Reporter, rfc3339
 from tradewind_workload.store import ONNX, WEIGHTS, begin, finish, open_model
@@ -115,6 +116,8 @@ def _train(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, folder: 
     except Exception as error:
         if (fault := fault_in(error)) is not None:
             raise fault from None
+        if any(isinstance(cause, Superseded) for cause in causes(error)):
+            raise Superseded("the operator has moved on") from None
         raise
 
 
@@ -252,7 +255,8 @@ class _Voice:
     """The first worker's reports: after each epoch, and while an epoch is long."""
 
     def __init__(self, job: JobDocument, training: Any, first_step: int) -> None:
-        self._reporter = Reporter(job)
+        self._superseded = threading.Event()
+        self._reporter = Reporter(job, on_superseded=self._superseded.set)
         self._training = training
         self._first = first_step
         self._started = time.monotonic()
@@ -273,7 +277,9 @@ class _Voice:
         self._checkpoint = CheckpointRecord(step=step, time=rfc3339(datetime.now(UTC)))
 
     def speak(self) -> None:
-        """Leave a report, if the last one is a second old."""
+        """Leave a report, if the last one is a second old. Raises Superseded where the operator has moved on."""
+        if self._superseded.is_set():
+            raise Superseded("the operator has moved on")
         now = time.monotonic()
         if now - self._spoken < 1.0:
             return

@@ -25,10 +25,9 @@ from tradewind.api.report import JobDocument
 from tradewind.api.trainingjob import CheckpointRecord, TrainerStatus
 from tradewind_workload.document import local_path, read_document, training_spec
 from tradewind_workload.reporter import Reporter, rfc3339
+from tradewind_workload.snapshots import keep
 from tradewind_workload.store import write_atomically
 
-SNAPSHOT = "checkpoint_manager_snapshot.json"  # Ray Train's list of its checkpoints
-LAST_GOOD = ".tradewind-snapshot.json"
 METRICS = ".train/metrics.json"
 
 
@@ -42,6 +41,7 @@ class TradewindCallback(UserCallback):  # type: ignore[misc]
         self._started = time.time()
         self._reports = 0
         self._reporter: Reporter | None = None
+        self._checkpoint: CheckpointRecord | None = None
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any | None) -> None:
         """Called when all workers have reported; the first worker's metrics are the ones shown."""
@@ -53,18 +53,23 @@ class TradewindCallback(UserCallback):  # type: ignore[misc]
         self._reports += 1
         told = metrics[0] if metrics else {}
         values = key_values(told)
-        record = None
         if checkpoint is not None:
             step = next((int(told[name]) for name in ("step", "epoch") if _is_number(told.get(name))), self._reports)
-            record = CheckpointRecord(step=max(0, step), time=rfc3339(datetime.now(UTC)))
-            _keep_snapshot(Path(str(checkpoint.path)).parent)
-        self._reporter.progress(self._status(told, values), record)
+            self._checkpoint = CheckpointRecord(step=max(0, step), time=rfc3339(datetime.now(UTC)))
+            keep(Path(str(checkpoint.path)).parent)
+        self._reporter.progress(self._status(told, values), self._checkpoint)
         job = JobDocument.model_validate_json(self._job)
         folder = local_path(training_spec(job).output.storage_uri)
         try:
             write_atomically(folder / METRICS, json.dumps([value.dump() for value in values]).encode())
         except Exception as error:  # noqa: BLE001 -- what the program does must not fail by what is said of it
             print(f"metrics not written: {error}", flush=True)
+
+    def flush(self) -> None:
+        """Send what is left."""
+        if self._reporter is not None:
+            self._reporter.close()
+            self._reporter = None
 
     def _status(self, told: dict[str, Any], values: tuple[KeyValue, ...]) -> TrainerStatus:
         progress = told.get("progress")
@@ -84,7 +89,12 @@ class Automatic(UserCallbackHandler):  # type: ignore[misc]
     """The callback in the form that $RAY_TRAIN_CALLBACKS takes: Ray calls user callbacks of a RunConfig only."""
 
     def __init__(self) -> None:
-        super().__init__([TradewindCallback()], train_run_context=None)
+        self._callback = TradewindCallback()
+        super().__init__([self._callback], train_run_context=None)
+
+    def before_worker_group_shutdown(self, worker_group: Any) -> None:
+        """The controller ends next, and with it what was not sent yet."""
+        self._callback.flush()
 
 
 def key_values(metrics: dict[str, Any]) -> tuple[KeyValue, ...]:
@@ -104,39 +114,3 @@ def _is_number(value: Any) -> bool:
         return not isinstance(value, bool | str) and math.isfinite(float(value))
     except (TypeError, ValueError):
         return False
-
-
-def _keep_snapshot(folder: Path) -> None:
-    """Keep a copy of Ray Train's list of checkpoints: it is overwritten in place, and may be torn when a pod dies."""
-    try:
-        content = (folder / SNAPSHOT).read_bytes()
-        json.loads(content)
-        write_atomically(folder / LAST_GOOD, content)
-    except Exception:  # noqa: BLE001 -- being written at this moment, or a store that is no folder: the last copy stays
-        return
-
-
-def repair(storage: Path) -> list[str]:
-    """Put torn lists of checkpoints right before a run is restored. Returns what was done, for the log."""
-    done = []
-    for snapshot in storage.glob(f"*/{SNAPSHOT}"):
-        if _whole(snapshot):
-            continue
-        last_good = snapshot.with_name(LAST_GOOD)
-        snapshot.replace(snapshot.with_suffix(".torn"))
-        if _whole(last_good):
-            write_atomically(snapshot, last_good.read_bytes())
-            done.append(f"{snapshot}: was torn, the last good list of checkpoints is back")
-        else:
-            done.append(f"{snapshot}: was torn and is set aside, the run starts over")
-    return done
-
-
-def _whole(snapshot: Path) -> bool:
-    """Whether the list can be read, and all that it names is there."""
-    try:
-        state = json.loads(snapshot.read_bytes())
-        names = [result["checkpoint_dir_name"] for result in state["checkpoint_results"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return all((snapshot.parent / name).is_dir() for name in names)

@@ -86,6 +86,8 @@ class Reporter:
             self._closed = True
             self._slot = None
             self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(timeout=15)  # what is on its way must not arrive after the last report
         report = report.model_copy(update={"attempt": self._job.attempt})
         if not self._job.report_url:
             print(f"no report URL; the result is {json.dumps(report.dump())}", flush=True)

@@ -53,6 +53,7 @@ class Rows:
     offset: np.ndarray  # int64 [n]
     shape: tuple[int, ...]  # of the inputs of one row, as in the file
     classes: np.ndarray  # int64 [n], the label's index; -1 before the labels are known
+    starts: np.ndarray  # int64 [blocks], the number of each block's first row in the data set
 
     def __len__(self) -> int:
         return len(self.block)
@@ -68,15 +69,19 @@ class Rows:
     def load(self) -> np.ndarray:
         """The inputs, float32 [n, *shape]. Blocks are fetched one after the other and let go."""
         out = np.empty((len(self), int(np.prod(self.shape))), np.float32)
-        for number in np.unique(self.block):
+        for number in self.numbers():
             here = np.flatnonzero(self.block == number)
             out[here] = block_inputs(ray.get(self.blocks[number]))[self.offset[here]]
         return out.reshape(len(self), *self.shape)
 
     def parts(self) -> Iterator[tuple[Any, np.ndarray]]:
         """Each block that has rows, as a reference, and the offsets of the rows in it."""
-        for number in np.unique(self.block):
+        for number in self.numbers():
             yield self.blocks[number], self.offset[self.block == number]
+
+    def numbers(self) -> np.ndarray:
+        """The blocks that have rows."""
+        return np.unique(self.block)
 
 
 def block_inputs(block: pa.Table) -> np.ndarray:
@@ -142,6 +147,7 @@ def read_rows(layout: Layout, data: Data) -> Read:
         np.concatenate([np.arange(count) for count in counts]),
         layout.row_shape(data),
         np.full(sum(counts), -1),
+        np.cumsum([0, *counts[:-1]]),
     )
     if table.num_columns == 0 or not len(rows):
         raise Fault("InvalidData", f"{layout.uri} has no rows.")
@@ -224,7 +230,7 @@ class _Encoder:
 
 
 def _is_list(column: pa.Array) -> bool:
-    return pa.types.is_fixed_size_list(column.type)
+    return bool(pa.types.is_fixed_size_list(column.type))
 
 
 def _floats(column: pa.Array) -> np.ndarray:
@@ -290,6 +296,5 @@ def _keys(columns: list[pa.Array], rows: int) -> list[str]:
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    return (
-        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)
-    )
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
+    return any(test(kind) for test in tests)

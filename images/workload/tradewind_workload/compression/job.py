@@ -26,7 +26,7 @@ from tradewind_workload.document import compression_spec, local_path
 from tradewind_workload.fault import Fault
 from tradewind_workload.inference import Predictions, open_session, predict
 from tradewind_workload.onnx_export import tensors
-from tradewind_workload.preparation import Prepared, prepare
+from tradewind_workload.preparation import Prepared, Task, prepare
 from tradewind_workload.recipe import cross_entropy, decimal
 from tradewind_workload.reporter import Reporter, rfc3339
 from tradewind_workload.store import ONNX, WEIGHTS, begin, finish, open_model
@@ -64,7 +64,7 @@ def run(job: JobDocument, reporter: Reporter) -> None:
     cpu = processor()
     print(f"measuring on {cpu}", flush=True)
     cluster.connect(1)
-    task = "image-classification" if manifest.task == "image-classification" else "tabular-classification"
+    task: Task = "image-classification" if manifest.task == "image-classification" else "tabular-classification"
     prepared = prepare(data, task, manifest.recipe.seed if manifest.recipe is not None else 0)
     train_classes, classes = _same_labels(manifest, prepared)
     rows = prepared.validation.load()
@@ -172,7 +172,7 @@ def _store(
 
 
 def _equal(one: Predictions, other: Predictions) -> bool:
-    return np.array_equal(one.label, other.label) and np.array_equal(one.probabilities, other.probabilities)
+    return bool(np.array_equal(one.label, other.label) and np.array_equal(one.probabilities, other.probabilities))
 
 
 def _is_same(found: Manifest, job: JobDocument, source_digest: str, methods: tuple[str, ...]) -> bool:
