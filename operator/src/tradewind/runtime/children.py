@@ -11,13 +11,13 @@ from typing import Any
 from tradewind.core import covers
 from tradewind.core.plan import Child, Plan, Rejection, Resource
 from tradewind.kube.client import Client
-from tradewind.kube.errors import Conflict, KindMissing, NotFound, Rejected
+from tradewind.kube.errors import Conflict, KindMissing, NotFound, Rejected, Unavailable
 from tradewind.kube.kinds import Kinds
 from tradewind.runtime.store import Held, HeldChild, Key, Store
 
 logger = logging.getLogger(__name__)
 
-FIRST_RETRY = 10.0  # seconds until a refused child is tried again though its plan is the same: a quota may be raised
+FIRST_RETRY = 5.0  # seconds until a refused child is tried again though its plan is the same: a quota may be raised
 LONGEST_RETRY = 600.0
 LONGEST_MESSAGE = 1024  # of a refusal, in characters
 
@@ -90,9 +90,8 @@ class Children:
             )
         except Rejected as error:
             return self._refuse(held, child, digest, str(error), refusal)
-        except KindMissing:
-            await self._kinds.discover(self._client, {child.resource})
-            return True
+        except KindMissing as error:
+            return await self._missing(child.resource, error)
         self._refused.get(held.key, {}).pop((child.resource.kind, child.name), None)
         self._store.observe(child.resource, body)
         self._note_dropped(child, digest, body)
@@ -132,6 +131,12 @@ class Children:
         logger.warning("%s: %s %s was refused: %s", held.key, child.resource.kind, child.name, message)
         return True
 
+    async def _missing(self, resource: Resource, error: KindMissing) -> bool:
+        await self._kinds.discover(self._client, {resource})
+        if resource in self._kinds.served:
+            raise Unavailable(str(error)) from error  # the API server contradicts itself: it is starting, or upgraded
+        return True
+
     def _withdraw(self, key: Key, wanted: Mapping[tuple[str, str], Child]) -> None:
         refused = self._refused.get(key, {})
         for name in [name for name in refused if name not in wanted]:
@@ -146,9 +151,8 @@ class Children:
         except (NotFound, Conflict):
             self._store.lost(present)  # gone before us
             return True
-        except KindMissing:
-            await self._kinds.discover(self._client, {record.resource})
-            return True
+        except KindMissing as error:
+            return await self._missing(record.resource, error)
         self._store.deleting(present)
         logger.info("%s: deleted %s %s", held.key, record.resource.kind, record.name)
         return True

@@ -29,6 +29,8 @@ def _calm(record: logging.LogRecord) -> bool:
     if record.exc_info and record.exc_info[1] is not None:
         record.msg, record.args = f"{record.getMessage()} ({record.exc_info[1]!r})", ()
     record.exc_info = record.exc_text = None
+    if "will retry" in record.getMessage():
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
     return True
 
 
