@@ -36,7 +36,7 @@ def build_image(name: str, dockerfile: Path, context: Path, arguments: Mapping[s
         given["BASE"] = base_image()
     # The Dockerfiles switch pip's cache off unless it is mounted, as here.
     if re.search(r"^ARG\s+PIP_NO_CACHE_DIR\b", text, re.MULTILINE):
-        given.setdefault("PIP_NO_CACHE_DIR", "0")
+        given.setdefault("PIP_NO_CACHE_DIR", "")
     key = content_key(dockerfile, context, given)
     note = cache() / "images" / f"{slug(name)}.json"
     if known := _unchanged(name, key, note):

@@ -37,7 +37,8 @@ def load_layout(name: str, layout: Path) -> None:
     """Import the one image of an OCI layout under that name."""
     manifest = manifest_of(layout)
     target = reference(name)
-    if digests().get(target) == manifest["digest"]:
+    before = digests().get(target)
+    if before == manifest["digest"]:
         say(f"image {name}: already in the cluster")
         return
     there = _content()
@@ -64,6 +65,14 @@ def load_layout(name: str, layout: Path) -> None:
         raise Failed(f"importing {name} failed:\n{output.decode(errors='replace')[-3000:]}")
     if digests().get(target) != manifest["digest"]:
         raise Failed(f"containerd imported {name}, but not as {target}:\n{output.decode(errors='replace')[-3000:]}")
+    _forget(before)
+
+
+def _forget(digest: str | None) -> None:
+    """Let go of an image that no name is left of, but the one that the kubelet's side gives each: it may be 7 GB."""
+    names = [name for name, image in digests().items() if image == digest]
+    if names and all(name.startswith("sha256:") for name in names):
+        ctr("images", "rm", *names)
 
 
 def _write_archive(pipe: IO[bytes], descriptor: dict[str, Any], layout: Path, digests: set[str]) -> None:

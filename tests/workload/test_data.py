@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import pyarrow.parquet
 import pytest
 from jobs import blobs, write_csv
 
-from tradewind.api.data import Data
+from tradewind.api.data import Data, Dataset
+from tradewind_workload import layout
 from tradewind_workload.fault import Fault
 from tradewind_workload.preparation import Prepared, prepare
 
@@ -43,10 +45,20 @@ def save(volumes: Path, **arrays: Any) -> None:
     np.savez(volumes / "claim" / "train.npz", **arrays)
 
 
-def test_missing_file(volumes: Path) -> None:
+def test_missing_file(volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "PATIENCE", 0.0)
     assert refusal() == (
         "pvc://claim/train.csv does not exist on the volume: put the data there, or correct spec.data.train.storageUri."
     )
+
+
+def test_data_that_comes_a_little_later_is_waited_for(volumes: Path) -> None:
+    inputs, classes = np.zeros((4, 2)), ["a", "b"] * 2
+    threading.Timer(1.5, write_csv, (volumes / "claim" / "later.csv", inputs, classes)).start()
+    found = layout.read_layout(
+        Dataset.model_validate({**CSV, "storageUri": "pvc://claim/later.csv"}), "spec.data.train"
+    )
+    assert set(found.columns) == {"f0", "f1", "label"}
 
 
 def test_folder_without_a_file_of_the_format(volumes: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from tradewind.api.data import Data, Dataset
 
 Kind = Literal["number", "text", "other"]
+
+PATIENCE = 60.0  # seconds until data that is not there counts as missing
 
 
 @dataclass(frozen=True)
@@ -127,8 +130,18 @@ def _shapes(columns: dict[str, Column]) -> dict[str, tuple[int, ...]]:
     return {name: column.shape for name, column in columns.items()}
 
 
+def _wait_for(path: Path, uri: str) -> None:
+    """Give what is applied together with the job, and brings its data, the time to do so."""
+    end = time.monotonic() + PATIENCE
+    if not path.exists() and PATIENCE:
+        print(f"{uri} is not there yet: waiting up to {PATIENCE:.0f} s for it", flush=True)
+    while not path.exists() and time.monotonic() < end:
+        time.sleep(1)
+
+
 def _files(dataset: Dataset, field: str) -> list[Path]:
     path = local_path(dataset.storage_uri)
+    _wait_for(path, dataset.storage_uri)
     if path.is_file():
         return [path]
     if not path.is_dir():
