@@ -1,7 +1,7 @@
-"""The steps of `make test`, one after the other with their durations: `python3 -m tests.steps [STEP...]`.
+"""The steps of `make test`, two at a time, with their durations: `python3 -m tests.steps [STEP...]`.
 
 What they need and the cache lacks is made meanwhile: programs by Go on the processor, environments over the network.
-Only the standard library is needed.
+What a step says is printed when it has ended, or at once where it is the only one. Only the standard library is needed.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,36 +44,83 @@ STEPS = {
     "generated": Step("operator", ("python -m tradewind.generate --check",)),
     "unit": Step("operator", ("pytest tests/unit tests/golden tests/property",), packages=("prometheus",)),
     "server": Step("server", ("pytest tests/server",)),
+    "workload": Step("workload", ("pytest tests/workload",)),
     "apiserver": Step("operator", ("pytest tests/cluster tests/crds tests/apiserver",), CONTROL_PLANE, ETCD),
     "packaging": Step("operator", ("pytest tests/packaging",), (*CONTROL_PLANE, "helm"), ETCD),
-    "workload": Step("workload", ("pytest tests/workload",)),
 }
+
+
+@dataclass
+class Result:
+    """What became of a step, in seconds."""
+
+    name: str
+    passed: bool = False
+    waited: float = 0.0  # for what it needs
+    took: float = 0.0
+    processor: float = 0.0  # of all its processes
+
+    def __str__(self) -> str:
+        times = f"{self.took:6.1f} s, {self.processor:6.1f} s of processor time"
+        wait = f", after {self.waited:.0f} s for what it needs" if self.waited > 1 else ""
+        return f"{'passed' if self.passed else 'FAILED'}  {self.name:10} {times}{wait}"
 
 
 def main(names: list[str]) -> int:
     """Run the steps (all without a name); 1 if one of them failed."""
     if unknown := [name for name in names if name not in STEPS]:
         sys.exit(f"there is no step {unknown[0]}; choose from {', '.join(STEPS)}")
-    steps = {name: STEPS[name] for name in names or STEPS}
+    chosen = list(dict.fromkeys(names)) or list(STEPS)
     start = time.monotonic()
     results = []
-    with ThreadPoolExecutor(1) as network, ThreadPoolExecutor(1) as processor:
-        needs = _needs(list(steps.values()), network, processor)
-        for name, step in steps.items():
-            began = time.monotonic()
-            try:
-                python = needs[step.environment].result()
-                for need in (*step.packages, *step.programs):
-                    needs[need].result()
-            except Failed as failure:
-                print(f"== {name}: {failure}", flush=True)
-                results.append((name, False, 0.0, time.monotonic() - began))
-                continue
-            waited = time.monotonic() - began
-            passed = all(_run(name, python, command) for command in step.commands)
-            results.append((name, passed, time.monotonic() - began - waited, waited))
-    print("\n".join(["", *(_line(*result) for result in results), f"in {time.monotonic() - start:.0f} s"]), flush=True)
-    return 0 if all(passed for _, passed, _, _ in results) else 1
+    with ThreadPoolExecutor(1) as network, ThreadPoolExecutor(1) as processor, ThreadPoolExecutor(2) as lanes:
+        needs = _needs([STEPS[name] for name in chosen], network, processor)
+        running = [lanes.submit(_step, name, needs, len(chosen) == 1) for name in chosen]
+        for done in as_completed(running):
+            results.append(done.result())
+            print(results[-1], flush=True)
+    if len(results) > 1:
+        print("\n".join(["", *map(str, results), f"in {time.monotonic() - start:.0f} s"]), flush=True)
+    return 0 if all(result.passed for result in results) else 1
+
+
+def _step(name: str, needs: dict[str, Future[Path]], alone: bool) -> Result:
+    step, result, start = STEPS[name], Result(name), time.monotonic()
+    try:
+        python = needs[step.environment].result()
+        for need in (*step.packages, *step.programs):
+            needs[need].result()
+    except Failed as failure:
+        print(f"== {name}: {failure}", flush=True)
+        return result
+    finally:
+        result.waited = time.monotonic() - start
+    print(f"== {name}", flush=True)
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        # All of them, so that one look shows all that is wrong.
+        codes = [_run(python, command, None if alone else output.fileno(), result) for command in step.commands]
+        output.seek(0)
+        print(output.read(), end="", flush=True)
+    result.passed = not any(codes)
+    result.took = time.monotonic() - start - result.waited
+    return result
+
+
+def _run(python: Path, command: str, output: int | None, result: Result) -> int:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(str(ROOT / folder) for folder in SOURCES)}
+    program, *arguments = command.split()
+    process = subprocess.Popen(
+        [python.parent / program, *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT if output is not None else None,
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    result.processor += usage.ru_utime + usage.ru_stime
+    return process.returncode
 
 
 def _needs(steps: list[Step], network: ThreadPoolExecutor, processor: ThreadPoolExecutor) -> dict[str, Future[Path]]:
@@ -95,18 +143,6 @@ def _installed(package: str) -> Path:
     path = packages.program(package)
     assert path is not None
     return path
-
-
-def _run(name: str, python: Path, command: str) -> bool:
-    print(f"== {name}: {command}", flush=True)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(str(ROOT / folder) for folder in SOURCES)}
-    program, *arguments = command.split()
-    return subprocess.run([python.parent / program, *arguments], cwd=ROOT, env=environment).returncode == 0
-
-
-def _line(name: str, passed: bool, seconds: float, waited: float) -> str:
-    wait = f", after waiting {waited:.0f} s for what it needs" if waited > 1 else ""
-    return f"{'passed' if passed else 'FAILED'}  {name:10} {seconds:6.1f} s{wait}"
 
 
 if __name__ == "__main__":
