@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
-    """A Ray of this machine with room for two tasks."""
+    """A Ray of this machine with room for two tasks, as the pods of a job are."""
     import ray
 
     os.environ["PYTHONPATH"] = SOURCES
@@ -34,6 +34,7 @@ def ray_cluster() -> Iterator[None]:
         log_to_driver=False,
         logging_level="ERROR",
     )
+    os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address  # of the processes that tests start
     yield
     ray.shutdown()
 
@@ -86,7 +87,7 @@ def digits_spec(output: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
+def trained(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
     volumes = tmp_path_factory.mktemp("volumes")
     images, classes = digits()
     data = volumes / "claim" / "data"

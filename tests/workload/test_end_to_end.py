@@ -259,7 +259,7 @@ def work():
             told = {"epoch": epoch, "loss": beside.LOSS / epoch, "progress": epoch / 2}
             ray.train.report(told, checkpoint=Checkpoint.from_directory(folder))
 
-ray.init(num_cpus=1, include_dashboard=False)
+ray.init()
 settings = RunConfig(name="run", storage_path=os.environ["TRADEWIND_STORAGE_PATH"])
 DataParallelTrainer(work, scaling_config=ScalingConfig(num_workers=1), run_config=settings).fit()
 """

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tradewind.api.trainingjob import Resources
 
+_PLACES = ("TRADEWIND_JOB_FILE", "TRADEWIND_MOUNT", "TRADEWIND_PVC_ROOT")
 _SUFFIXES = {"m": Decimal("0.001"), "": Decimal(1), "k": Decimal(1000)}
 
 
@@ -21,6 +22,9 @@ def connect(workers: int) -> None:
     if ray.is_initialized():
         return
     settings: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": True}
+    # Only where there is no pod: what this process was told of the places of its files, the others must know too.
+    if told := {name: value for name, value in os.environ.items() if name in _PLACES}:
+        settings["runtime_env"] = {"env_vars": told}
     if os.environ.get("RAY_ADDRESS"):
         ray.init(address="auto", **settings)
     else:

@@ -6,22 +6,21 @@ stages are fitted in the order of the steps, each on the training rows as the st
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import ray
 
 from tradewind_workload.fault import Fault
 from tradewind_workload.fitting import Stage, fit
-from tradewind_workload.layout import Layout, read_layout
+from tradewind_workload.headers import Task, read_headers
 from tradewind_workload.rows import Read, Rows, block_inputs, read_rows
 
 if TYPE_CHECKING:
     from tradewind.api.data import Augment, Data
+    from tradewind_workload.layout import Layout
 
-Task = Literal["image-classification", "tabular-classification"]
 MAX_CLASSES = 10_000
 
 
@@ -41,28 +40,8 @@ class Prepared:
 
 def prepare(data: Data, task: Task, seed: int) -> Prepared:
     """Read, clean, split, fit. Raises Fault(InvalidData) in a sentence that names file, column and remedy."""
-    layout = read_layout(data.train, "spec.data.train")
-    validation_layout = read_layout(data.validation, "spec.data.validation") if data.validation else None
-    shape = layout.row_shape(data)
-    if validation_layout is not None and (other := validation_layout.row_shape(data)) != shape:
-        raise Fault(
-            "InvalidData",
-            f"a row of {validation_layout.uri} has the shape {list(other)}, and one of {layout.uri} {list(shape)}: "
-            "both need the same inputs.",
-        )
-    if validation_layout is not None and not data.inputs and layout.format != "npz":
-        _same_columns(layout, validation_layout, data)
-    image = _image(data, shape, layout.uri) if task == "image-classification" else None
-    for found in filter(None, (layout, validation_layout)):
-        for i, step in enumerate(data.prepare):
-            if step.drop_nulls is not None:
-                found.require(step.drop_nulls.columns, f"spec.data.prepare[{i}].dropNulls")
-            if step.drop_duplicates is not None:
-                found.require(step.drop_duplicates.columns, f"spec.data.prepare[{i}].dropDuplicates")
-    if task != "image-classification" and any(step.augment for step in data.prepare):
-        raise Fault(
-            "InvalidData", "augment shifts and rotates images: remove it from spec.data.prepare for a tabular task."
-        )
+    headers = read_headers(data, task)
+    layout, validation_layout, image = headers.train, headers.validation, headers.image
 
     notes: list[str] = []
     read = read_rows(layout, data)
@@ -92,46 +71,13 @@ def prepare(data: Data, task: Task, seed: int) -> Prepared:
     return Prepared(
         train,
         validation,
-        shape,
+        headers.shape,
         image,
         labels,
         fit(train, data, image, layout),
         next((step.augment for step in data.prepare if step.augment is not None), None),
         tuple(notes),
     )
-
-
-def _same_columns(layout: Layout, other: Layout, data: Data) -> None:
-    if layout.inputs(data) != other.inputs(data):
-        raise Fault(
-            "InvalidData",
-            f"{other.uri} has other columns, or another order of them, than {layout.uri}: name the inputs in "
-            "spec.data.inputs.",
-        )
-
-
-def _image(data: Data, shape: tuple[int, ...], uri: str) -> tuple[int, int, int]:
-    if data.image_shape is not None:
-        height, width, channels = (*data.image_shape, 1)[:3]
-        if height * width * channels != math.prod(shape):
-            raise Fault(
-                "InvalidData",
-                f"spec.data.imageShape {list(data.image_shape)} has {height * width * channels} values, and a row of "
-                f"{uri} has {math.prod(shape)}.",
-            )
-        return height, width, channels
-    if len(shape) in (2, 3):
-        height, width, channels = (*shape, 1)[:3]
-        return height, width, channels
-    side = math.isqrt(math.prod(shape))
-    if len(shape) != 1 or side * side != shape[0]:
-        raise Fault(
-            "InvalidData",
-            f"a row of {uri} has {math.prod(shape)} values, which make no square image: set spec.data.imageShape to "
-            "[height, width] or "
-            "[height, width, channels].",
-        )
-    return side, side, 1
 
 
 def _clean(read: Read, data: Data, uri: str, notes: list[str]) -> np.ndarray:

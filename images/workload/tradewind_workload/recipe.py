@@ -20,6 +20,7 @@ from tradewind.api.trainingjob import CheckpointRecord, ModelResult, Recipe, Tra
 from tradewind_workload import cluster
 from tradewind_workload.document import local_path, training_spec
 from tradewind_workload.fault import Fault, Superseded, causes, fault_in
+from tradewind_workload.headers import read_headers
 from tradewind_workload.preparation import Prepared, prepare
 from tradewind_workload.reporter import Reporter, rfc3339
 from tradewind_workload.store import ONNX, WEIGHTS, begin, finish, open_model
@@ -37,6 +38,7 @@ def run(job: JobDocument, reporter: Reporter) -> None:
     folder = local_path(spec.output.storage_uri)
     if not _finished(folder, job):
         _require_supported(spec, spec.recipe)
+        read_headers(spec.data, spec.recipe.task)  # most mistakes show here, before anything is started
         cluster.connect(spec.resources.workers)
         print(f"preparing {spec.data.train.storage_uri}", flush=True)
         prepared = prepare(spec.data, spec.recipe.task, spec.recipe.seed)

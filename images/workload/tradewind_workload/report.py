@@ -24,6 +24,7 @@ from tradewind.api.base import KeyValue
 from tradewind.api.report import JobDocument
 from tradewind.api.trainingjob import CheckpointRecord, TrainerStatus
 from tradewind_workload.document import local_path, read_document, training_spec
+from tradewind_workload.fault import Fault
 from tradewind_workload.reporter import Reporter, rfc3339
 from tradewind_workload.snapshots import keep
 from tradewind_workload.store import write_atomically
@@ -42,6 +43,7 @@ class TradewindCallback(UserCallback):  # type: ignore[misc]
         self._reports = 0
         self._reporter: Reporter | None = None
         self._checkpoint: CheckpointRecord | None = None
+        self._metrics: tuple[KeyValue, ...] = ()
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any | None) -> None:
         """Called when all workers have reported; the first worker's metrics are the ones shown."""
@@ -57,19 +59,21 @@ class TradewindCallback(UserCallback):  # type: ignore[misc]
             step = next((int(told[name]) for name in ("step", "epoch") if _is_number(told.get(name))), self._reports)
             self._checkpoint = CheckpointRecord(step=max(0, step), time=rfc3339(datetime.now(UTC)))
             keep(Path(str(checkpoint.path)).parent)
+        self._metrics = values
         self._reporter.progress(self._status(told, values), self._checkpoint)
+
+    def flush(self) -> None:
+        """Send what is left, and leave the last metrics for the model's manifest."""
+        if self._reporter is None:
+            return
+        self._reporter.close()
+        self._reporter = None
         job = JobDocument.model_validate_json(self._job)
         folder = local_path(training_spec(job).output.storage_uri)
         try:
-            write_atomically(folder / METRICS, json.dumps([value.dump() for value in values]).encode())
-        except Exception as error:  # noqa: BLE001 -- what the program does must not fail by what is said of it
-            print(f"metrics not written: {error}", flush=True)
-
-    def flush(self) -> None:
-        """Send what is left."""
-        if self._reporter is not None:
-            self._reporter.close()
-            self._reporter = None
+            write_atomically(folder / METRICS, json.dumps([value.dump() for value in self._metrics]).encode())
+        except Fault as fault:  # what the program does must not fail by what is said of it
+            print(f"metrics not written: {fault}", flush=True)
 
     def _status(self, told: dict[str, Any], values: tuple[KeyValue, ...]) -> TrainerStatus:
         progress = told.get("progress")

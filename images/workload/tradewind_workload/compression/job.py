@@ -24,9 +24,10 @@ from tradewind_workload.compression.processor import processor
 from tradewind_workload.compression.verdict import Measured, frontier, judge, judge_baseline
 from tradewind_workload.document import compression_spec, local_path
 from tradewind_workload.fault import Fault
+from tradewind_workload.headers import Task, read_headers
 from tradewind_workload.inference import Predictions, open_session, predict
 from tradewind_workload.onnx_export import tensors
-from tradewind_workload.preparation import Prepared, Task, prepare
+from tradewind_workload.preparation import Prepared, prepare
 from tradewind_workload.recipe import cross_entropy, decimal
 from tradewind_workload.reporter import Reporter, rfc3339
 from tradewind_workload.store import ONNX, WEIGHTS, begin, finish, open_model
@@ -61,10 +62,11 @@ def run(job: JobDocument, reporter: Reporter) -> None:
     data = spec.data or manifest.data
     if data is None:
         raise Fault("InvalidData", "the model does not say what data it was trained on: set spec.data.")
+    task: Task = "image-classification" if manifest.task == "image-classification" else "tabular-classification"
+    read_headers(data, task)
     cpu = processor()
     print(f"measuring on {cpu}", flush=True)
     cluster.connect(1)
-    task: Task = "image-classification" if manifest.task == "image-classification" else "tabular-classification"
     prepared = prepare(data, task, manifest.recipe.seed if manifest.recipe is not None else 0)
     train_classes, classes = _same_labels(manifest, prepared)
     rows = prepared.validation.load()
