@@ -54,6 +54,7 @@ BY_SCHEMA: list[tuple[str, str, Any, str, str]] = [
     ("a recipe", "spec.resources.pool", "GPU pool", "spec.resources.pool", "lower-case letters"),
     ("a recipe", "spec.resources.topology", "2by4", "spec.resources.topology", "for example 2x4"),
     ("a recipe", "spec.runPolicy.suspend", "later", "spec.runPolicy.suspend", "must be of type boolean"),
+    ("a recipe", "spec.runPolicy.activeDeadlineSeconds", 10**9, "DeadlineSeconds", "less than or equal to 315360000"),
     ("an entrypoint", "spec.entrypoint.argv", [], "spec.entrypoint.argv", "at least 1 items"),
     ("an entrypoint", "spec.entrypoint.argv", "python", "spec.entrypoint.argv", "must be of type array"),
     ("an entrypoint", "spec.entrypoint.image", "a b", "spec.entrypoint.image", "an image's reference"),

@@ -200,7 +200,7 @@ class RunPolicy(Model):
     """How the job lives."""
 
     suspend: bool = Field(default=False, description="True releases the pods; false goes on from the last checkpoint.")
-    active_deadline_seconds: Annotated[int, Field(ge=1)] | None = Field(
+    active_deadline_seconds: Annotated[int, Field(ge=1, le=315360000)] | None = Field(  # ten years: a date must exist
         default=None, description="Longest time from the first start to the end; then the job fails."
     )
     retries: Retries = Field(default_factory=Retries, description="Further attempts.")
@@ -243,9 +243,7 @@ class TrainingJobSpec(Model):
 
     recipe: Recipe | None = Field(default=None, description="Training without code.")
     entrypoint: Entrypoint | None = Field(default=None, description="A program of your own on Ray Train.")
-    data: Data | None = Field(
-        default=None, description="Training and validation data."
-    )
+    data: Data | None = Field(default=None, description="Training and validation data.")
     resources: Resources = Field(default_factory=Resources, description="Where the training runs, and on how much.")
     run_policy: RunPolicy = Field(default_factory=RunPolicy, description="How the job lives.")
     checkpoint: Checkpoint = Field(default_factory=Checkpoint, description="When the state is written to the store.")
