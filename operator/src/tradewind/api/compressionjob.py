@@ -45,8 +45,7 @@ class Prune(Model):
 
     rules = (
         Rule(
-            f"!self.sparsity.matches(r'{FRACTION}')"
-            " || (double(self.sparsity) > 0.0 && double(self.sparsity) < 0.95)",
+            f"!self.sparsity.matches(r'{FRACTION}') || (double(self.sparsity) > 0.0 && double(self.sparsity) < 0.95)",
             "sparsity is the share of channels to remove: above 0 and below 0.95, for example '0.5'",
         ),
     )
