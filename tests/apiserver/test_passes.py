@@ -178,13 +178,16 @@ def test_an_object_that_is_made_again_under_its_name_waits_for_the_old_children(
 ) -> None:
     _started(cluster, namespace)
     cluster.quiet()
-    old = {child["metadata"]["uid"] for kind in ("RayJob", "NetworkPolicy") for child in cluster.list(kind, namespace)}
+
+    def children() -> list[object]:
+        found = [child["metadata"] for kind in ("RayJob", "NetworkPolicy") for child in cluster.list(kind, namespace)]
+        return [(child["uid"], child["resourceVersion"], child["ownerReferences"]) for child in found]
+
+    old = children()
     cluster.delete("TrainingJob", "digits", namespace)
     cluster.create(training_job(), namespace)
     time.sleep(1)
-    # No garbage collector runs here: the old children are still there, and still the old object's.
-    kept = {child["metadata"]["uid"] for kind in ("RayJob", "NetworkPolicy") for child in cluster.list(kind, namespace)}
-    assert kept == old
+    assert children() == old, "no garbage collector runs here: the old children are there, and stay the old object's"
     cluster.delete("RayJob", "digits-train-1", namespace)
     cluster.delete("NetworkPolicy", "digits-train", namespace)
     job = until(lambda: cluster.get("TrainingJob", "digits", namespace), "the job is gone")

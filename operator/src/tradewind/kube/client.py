@@ -189,6 +189,6 @@ class Client:
         except ApiException as error:
             raise from_answer(error.status, error.body, error.headers) from None
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise Unavailable(f"the API server can't be reached: {error!s:.500} ({type(error).__name__})") from error
+            raise Unavailable(f"the API server can't be reached: {str(error) or type(error).__name__}") from error
         async with answer:
             yield answer

@@ -41,6 +41,7 @@ class Lease:
         self.namespace, self.name, self.identity = namespace, name, identity
         self._until = 0.0  # on _clock: until when the lease is surely ours
         self._held: dict[str, Any] | None = None  # as we last wrote it
+        self._told: type[KubeError] | None = None  # what the log says already while we wait
 
     @property
     def path(self) -> str:
@@ -97,7 +98,9 @@ class Lease:
         except (Conflict, AlreadyExists):
             return False  # another candidate was faster
         except KubeError as error:
-            logger.warning("the lease %s/%s: %s", self.namespace, self.name, error)
+            if type(error) is not self._told:
+                logger.warning("waiting for the lease %s/%s: %s", self.namespace, self.name, error)
+            self._told = type(error)
             return False
         return True
 
