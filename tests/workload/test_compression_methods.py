@@ -144,12 +144,11 @@ def test_preparation_and_outputs_stay_in_floats() -> None:
     inputs, _ = rows(100, 8, 8)
     graph = onnx.load_from_string(static_int8(content, inputs, reduce_range=False)).graph
     made_by = {output: node for node in graph.node for output in node.output}
-    for node in graph.node:
-        if node.op_type in ("Sub", "Div", "Softmax"):
-            sources = [made_by[name].op_type for name in node.input if name in made_by]
-            if node.op_type == "Softmax":
-                continue
-            assert "DequantizeLinear" not in sources, node.name
+    order = [node.op_type for node in graph.node if node.op_type != "DequantizeLinear"]
+    assert order[:4] == ["Reshape", "Sub", "Div", "QuantizeLinear"]
+    assert made_by["probabilities"].op_type == "Softmax"
+    assert made_by["label"].op_type == "ArgMax"
+    assert {made_by[made_by[name].input[0]].op_type for name in ("label", "probabilities")} == {"Gemm"}
     weights = [
         constant
         for constant in graph.initializer

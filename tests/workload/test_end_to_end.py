@@ -16,7 +16,10 @@ from jobs import finish, start, training_job
 from safetensors import safe_open
 
 from tradewind.api.compressionjob import CompressionResult
-from tradewind.api.report import Report
+from tradewind.api.report import JobDocument, Report
+from tradewind_workload.compression import job as compression_job
+from tradewind_workload.fault import Fault
+from tradewind_workload.reporter import Reporter
 from tradewind_workload.store import open_model
 
 if TYPE_CHECKING:
@@ -235,14 +238,14 @@ def test_second_attempt_takes_over_what_is_finished(
     assert digest == result.variants[2].digest  # byte for byte
 
 
-def test_changed_source_is_refused(trained: Trained, operator: Endpoint) -> None:
-    document = compression(trained, "pvc://claim/none", operator.url)
+def test_changed_source_is_refused(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRADEWIND_PVC_ROOT", str(trained.volumes))
+    document = compression(trained, "pvc://claim/none")
     document["source"]["digest"] = "sha256:" + "0" * 64
-    code, _ = finish(start(document, trained.volumes, TRADEWIND_MOUNT=str(operator.mount)))
-    assert code == 2
-    (report,) = operator.reports
-    assert report["failure"]["reason"] == "InvalidModel"
-    assert "and sha256:000" in report["failure"]["message"]
+    job = JobDocument.model_validate(document)
+    with pytest.raises(Fault, match=r"its digest is sha256:\w+, and sha256:000") as caught:
+        compression_job.run(job, Reporter(job))
+    assert caught.value.reason == "InvalidModel"
 
 
 SCRIPT = """

@@ -56,24 +56,35 @@ def static_int8(model: bytes, calibration: np.ndarray, *, reduce_range: bool) ->
                 reduce_range=reduce_range,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
-                nodes_to_exclude=_before_first_layer(graph),
             )
         return _tidy(target)
 
 
-def _before_first_layer(graph: Any) -> list[str]:
-    """Names of the nodes in front of the first layer with weights: the preparation."""
-    names = []
+def _float_outputs(graph: Any) -> None:
+    """Take the logits as the last layer computes them: to round them to 8 bits costs time and blurs probabilities."""
+    made_by = {output: node for node in graph.node for output in node.output}
     for node in graph.node:
-        if node.op_type in ("Conv", "Gemm", "MatMul"):
-            break
-        names.append(node.name)
-    return names
+        if node.op_type not in {"Softmax", "ArgMax"}:
+            continue
+        back = made_by.get(node.input[0])
+        there = made_by.get(back.input[0]) if back is not None and back.op_type == "DequantizeLinear" else None
+        if there is not None and there.op_type == "QuantizeLinear":
+            node.input[0] = there.input[0]
+    while dead := [node for node in graph.node if not _used(graph).intersection(node.output)]:
+        for node in dead:
+            graph.node.remove(node)
+    for constant in [constant for constant in graph.initializer if constant.name not in _used(graph)]:
+        graph.initializer.remove(constant)
+
+
+def _used(graph: Any) -> set[str]:
+    return {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
 
 
 def _tidy(path: Path) -> bytes:
     """The file without what the quantizer says of itself (its version), as bytes that only depend on the model."""
     model = onnx.load(path)
+    _float_outputs(model.graph)
     model.producer_name, model.producer_version = "tradewind", ""
     del model.metadata_props[:]
     return bytes(model.SerializeToString(deterministic=True))
