@@ -30,6 +30,10 @@ test: ## All checks and tests but those on a whole cluster.
 e2e: ## The stories on a whole local cluster (KEEP=1 leaves it up, CONTEXT=name uses yours).
 	@$(PYTHON) -m e2e.stories $(STORIES)
 
+.PHONY: faults
+faults: ## Every request and watch event of each kind's life with every fault (FAULTS="--selection ci": some).
+	@$(PYTHON) -m e2e.faults $(FAULTS)
+
 .PHONY: bench
 bench: ## All benchmarks, or BENCH="name name".
 	@$(PYTHON) -m e2e.bench $(BENCH)

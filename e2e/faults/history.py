@@ -1,0 +1,136 @@
+"""Every version of every object of a life, as an administrator's own watches beside the proxy show them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import ssl
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiohttp
+
+Manifest = dict[str, Any]
+T = TypeVar("T")
+
+RESOURCES = {
+    "trainingjobs": "/apis/tradewind.dev/v1alpha1",
+    "compressionjobs": "/apis/tradewind.dev/v1alpha1",
+    "modeldeployments": "/apis/tradewind.dev/v1alpha1",
+    "rayjobs": "/apis/ray.io/v1",
+    "inferenceservices": "/apis/serving.kserve.io/v1beta1",
+    "networkpolicies": "/apis/networking.k8s.io/v1",
+    "prometheusrules": "/apis/monitoring.coreos.com/v1",
+    "events": "/apis/events.k8s.io/v1",
+}
+OWN = ("trainingjobs", "compressionjobs", "modeldeployments")
+CHILDREN = ("rayjobs", "inferenceservices", "networkpolicies", "prometheusrules")
+MERGE = "application/merge-patch+json"
+
+
+@dataclass(frozen=True)
+class Version:
+    """An object as it was from a revision of etcd on; revisions count for all objects together."""
+
+    revision: int
+    resource: str
+    deleted: bool
+    body: Manifest
+
+    @property
+    def name(self) -> str:
+        """The object's name."""
+        return str(self.body["metadata"]["name"])
+
+
+class Admin:
+    """Requests of a cluster administrator, and what its watches have shown."""
+
+    def __init__(self, kubeconfig: Path, folder: Path) -> None:
+        content = json.loads(kubeconfig.read_text())
+        [cluster], [user] = content["clusters"], content["users"]
+        self._url = cluster["cluster"]["server"]
+        files = {
+            "admin.crt": user["user"]["client-certificate-data"],
+            "admin.key": user["user"]["client-key-data"],
+            "cluster-ca.crt": cluster["cluster"]["certificate-authority-data"],
+        }
+        for name, data in files.items():
+            (folder / name).touch(mode=0o600)
+            (folder / name).write_bytes(base64.b64decode(data))
+        self._tls = ssl.create_default_context(cafile=str(folder / "cluster-ca.crt"))
+        self._tls.load_cert_chain(folder / "admin.crt", folder / "admin.key")
+        self.versions: dict[str, list[Version]] = defaultdict(list)  # by namespace
+        self.objects: dict[tuple[str, str, str], Manifest] = {}  # by resource, namespace, name
+        self._changed: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._watches: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Watch all kinds that a life is about."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=self._tls),
+            timeout=aiohttp.ClientTimeout(total=None),
+            read_bufsize=2**21,
+        )
+        for resource in RESOURCES:
+            version = (await self.send("GET", f"{RESOURCES[resource]}/{resource}"))["metadata"]["resourceVersion"]
+            self._watches.append(asyncio.create_task(self._watch(resource, version)))
+
+    async def stop(self) -> None:
+        """End the watches."""
+        for task in self._watches:
+            task.cancel()
+        await self._session.close()
+
+    async def send(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Manifest:
+        """A request; the answer. Raises with the API server's words."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": content_type}
+        async with self._session.request(method, self._url + path, data=data, headers=headers) as answer:
+            found: Manifest = await answer.json(content_type=None)
+            if answer.status >= 400:
+                raise AssertionError(f"{method} {path}: {found.get('message')}")
+            return found
+
+    async def until(self, namespace: str, look: Callable[[], T | None], what: str, seconds: float) -> T:
+        """Wait until something in the namespace is so; what `look` gives then."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not (found := look()):
+                    self._changed[namespace].clear()
+                    await self._changed[namespace].wait()
+                return found
+        except TimeoutError:
+            raise AssertionError(f"after {seconds:.0f} s: {what}") from None
+
+    def of(self, namespace: str, *resources: str) -> list[Version]:
+        """The present objects of a namespace."""
+        return [
+            Version(int(body["metadata"]["resourceVersion"]), resource, False, body)
+            for (resource, where, _), body in sorted(self.objects.items(), key=lambda item: item[0])
+            if where == namespace and resource in resources
+        ]
+
+    async def _watch(self, resource: str, version: str) -> None:
+        path = f"{self._url}{RESOURCES[resource]}/{resource}"
+        while True:
+            options = {"watch": "1", "resourceVersion": version, "timeoutSeconds": "3000"}
+            async with self._session.get(path, params=options) as answer:
+                while line := await answer.content.readline():
+                    event = json.loads(line)
+                    assert event["type"] in ("ADDED", "MODIFIED", "DELETED"), event
+                    version = event["object"]["metadata"]["resourceVersion"]
+                    self._note(resource, event["type"] == "DELETED", event["object"])
+
+    def _note(self, resource: str, deleted: bool, body: Manifest) -> None:
+        namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
+        self.versions[namespace].append(Version(int(body["metadata"]["resourceVersion"]), resource, deleted, body))
+        if deleted:
+            self.objects.pop((resource, namespace, name), None)
+        else:
+            self.objects[resource, namespace, name] = body
+        self._changed[namespace].set()

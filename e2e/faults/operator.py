@@ -1,0 +1,117 @@
+"""The operator as a process that is started again whenever it ends, as a kubelet would."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+
+import aiohttp
+
+from e2e.cluster.children import free_ports
+
+BACK_OFF = 0.2  # seconds; a kubelet's first restart comes at once
+READY_SECONDS = 60.0
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+
+
+class Operator:
+    """`python -m tradewind run`, with one name in all its lives: a restarted container has its lease again at once."""
+
+    def __init__(self, source: Path, kubeconfig: Path, folder: Path, name: str, resync: float | None = None) -> None:
+        self._source, self._folder = source, folder
+        self.report_port, self._metrics_port, self._health_port = free_ports(3)
+        self.log = folder / f"{name}.log"
+        self._environment = {k: v for k, v in os.environ.items() if k != "KUBECONTEXT"} | {
+            "KUBECONFIG": str(kubeconfig),
+            "PYTHONPATH": str(source),
+            "POD_NAME": name,
+        }
+        self._resync = resync
+        self._process: asyncio.subprocess.Process | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._killed = False
+        self.kills = 0
+        self.exits: list[int] = []  # exit codes of ends that nobody asked for
+
+    async def start(self) -> None:
+        """Start it, and start it again when it ends."""
+        await self._spawn()
+        self._keeper = asyncio.create_task(self._keep())
+        await self.ready()
+
+    async def kill(self) -> None:
+        """SIGKILL, as when its node loses power; returns when it is gone."""
+        assert self._process is not None
+        self._killed = True
+        self.kills += 1
+        self._process.kill()
+        await self._process.wait()
+
+    async def stop(self) -> None:
+        """End it for good."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+        if self._process is not None and self._process.returncode is None:
+            self._process.terminate()
+            try:
+                await asyncio.wait_for(self._process.wait(), 10)
+            except TimeoutError:
+                self._process.kill()
+                await self._process.wait()
+
+    async def ready(self) -> None:
+        """Wait until it says that it is."""
+        url = f"http://127.0.0.1:{self._health_port}/readyz"
+        try:
+            async with asyncio.timeout(READY_SECONDS), aiohttp.ClientSession() as session:
+                while True:
+                    try:
+                        async with session.get(url) as answer:
+                            if answer.status == 200:
+                                return
+                    except aiohttp.ClientError:
+                        pass
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise AssertionError(f"the operator is not ready after {READY_SECONDS:.0f} s") from None
+
+    async def _spawn(self) -> None:
+        command = [
+            sys.executable,
+            "-m",
+            "tradewind",
+            "run",
+            "--log-format=text",
+            "--namespace-of-lease=tradewind-system",
+        ]
+        command += [f"--config={self._folder / 'config.yaml'}", f"--tls-dir={self._folder / 'tls'}"]
+        command += [f"--report-port={self.report_port}", f"--metrics-port={self._metrics_port}"]
+        command += [f"--health-port={self._health_port}"]
+        if self._resync is not None:
+            command += [f"--resync-seconds={self._resync}"]
+        log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *command, env=self._environment, stdout=log, stderr=log, cwd=self._folder, preexec_fn=_die_with_parent
+            )
+        finally:
+            os.close(log)
+
+    async def _keep(self) -> None:
+        while True:
+            assert self._process is not None
+            code = await self._process.wait()
+            if not self._killed:
+                self.exits.append(code)
+            self._killed = False
+            await asyncio.sleep(BACK_OFF)
+            await self._spawn()
+
+
+def _die_with_parent() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,190 @@
+"""What a life came to, without what differs from run to run; and what must not be seen on the way."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from e2e.faults.history import CHILDREN, OWN, Admin, Manifest, Version
+from e2e.faults.lives import NAME, Life
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+_OWN_DIGEST = "tradewind.dev/digest"  # over the namespace and the uid, too
+_RAY_JOB = "rayjobs"
+
+
+class Ending(dict[str, Any]):
+    """The normalised end of a life: every object by resource and name, and Events with their numbers."""
+
+    def differences(self, other: Ending, events_may_lack: bool) -> list[str]:
+        """What is otherwise here than in the other, the faultless one."""
+        found = []
+        for name in sorted(set(self) | set(other)):
+            if name.startswith("events "):
+                count, usual = self.get(name, 0), other.get(name, 0)
+                if count > usual or (count < usual and not events_may_lack):
+                    found.append(f"{name}: {count} instead of {usual}")
+            elif name not in self:
+                found.append(f"{name} is missing")
+            elif name not in other:
+                found.append(f"{name} is too much")
+            elif self[name] != other[name]:
+                found.append(f"{name}: {_first_difference(self[name], other[name])}")
+        return found
+
+
+def _first_difference(found: Any, usual: Any, path: str = "") -> str:
+    if isinstance(found, dict) and isinstance(usual, dict):
+        for key in sorted(set(found) | set(usual)):
+            if found.get(key) != usual.get(key):
+                return _first_difference(found.get(key), usual.get(key), f"{path}.{key}")
+    if isinstance(found, list) and isinstance(usual, list) and len(found) == len(usual):
+        for number, (one, other) in enumerate(zip(found, usual, strict=True)):
+            if one != other:
+                return _first_difference(one, other, f"{path}[{number}]")
+    return f"{path} is {json.dumps(found)[:200]} instead of {json.dumps(usual)[:200]}"
+
+
+def ending(admin: Admin, namespace: str, life: Life) -> Ending:
+    """The end of a life as it stands now."""
+    own = admin.objects.get((life.plural, namespace, NAME))
+    uid = own["metadata"]["uid"] if own else "none"
+    result = Ending()
+    for version in admin.of(namespace, *OWN, *CHILDREN):
+        result[f"{version.resource} {version.name}"] = _normal(version.body, namespace, uid)
+    counts = Counter(
+        f"events {body['type']} {body['reason']} about {body['regarding']['kind']} {body['regarding']['name']}:"
+        f" {body['note'].replace(namespace, 'NAMESPACE')}"
+        for body in (version.body for version in admin.of(namespace, "events"))
+    )
+    result.update(counts)
+    return result
+
+
+def _normal(body: Manifest, namespace: str, uid: str) -> Manifest:
+    metadata = {
+        key: value
+        for key, value in body["metadata"].items()
+        if key not in ("uid", "resourceVersion", "creationTimestamp", "managedFields")
+    }
+    metadata["annotations"] = {
+        key: value for key, value in metadata.get("annotations", {}).items() if key != _OWN_DIGEST
+    }
+    text = json.dumps(body | {"metadata": metadata}, sort_keys=True)
+    text = _TIME.sub("TIME", text.replace(namespace, "NAMESPACE").replace(uid, "UID"))
+    normal: Manifest = json.loads(text)
+    for moving in ("accrued", "asOf"):
+        ((normal.get("status") or {}).get("cost") or {}).pop(moving, None)
+    return normal
+
+
+def revisions(admin: Admin, namespace: str) -> dict[str, int]:
+    """The resourceVersion of every object of a life; after convergence none moves."""
+    return {
+        f"{version.resource} {version.name}": version.revision
+        for version in admin.of(namespace, *OWN, *CHILDREN, "events")
+    }
+
+
+def forbidden(admin: Admin, namespace: str, life: Life) -> list[str]:
+    """What was seen on the way and must never be."""
+    versions = sorted(admin.versions[namespace], key=lambda version: version.revision)
+    own = [version for version in versions if version.resource == life.plural]
+    children = [version for version in versions if version.resource in CHILDREN]
+    events = [version for version in versions if version.resource == "events" and not version.deleted]
+    return list(
+        dict.fromkeys(
+            [
+                *_goes_back(own, life),
+                *_strays(own, children),
+                *_twins(children),
+                *_speaks_too_early(own, children),
+                *_tells_of_nothing(own, events),
+            ]
+        )
+    )
+
+
+def _status(version: Version) -> Manifest:
+    return version.body.get("status") or {}
+
+
+def _goes_back(own: list[Version], life: Life) -> Iterator[str]:
+    before, attempt = -1, 0
+    for version in own:
+        status = _status(version)
+        if not status:
+            if before >= 0:
+                yield "the status was emptied"
+            continue
+        if status.get("phase") not in life.phases:
+            yield f"the phase is {status.get('phase')}"
+            continue
+        rank = life.phases.index(status["phase"])
+        if rank < before:
+            yield f"the phase goes back from {life.phases[before]} to {status['phase']}"
+        if status.get("attempt", 0) < attempt:
+            yield "the attempt goes back"
+        before, attempt = max(before, rank), max(attempt, status.get("attempt", 0))
+
+
+def _strays(own: list[Version], children: list[Version]) -> Iterator[str]:
+    uids = {version.body["metadata"]["uid"] for version in own}
+    for child in children:
+        owners = [
+            owner["uid"] for owner in child.body["metadata"].get("ownerReferences") or () if owner.get("controller")
+        ]
+        if len(owners) != 1 or owners[0] not in uids:
+            yield f"{child.resource} {child.name} has no owner of ours"
+        if child.deleted or child.body["metadata"].get("deletionTimestamp"):
+            yield f"{child.resource} {child.name} is deleted"
+
+
+def _twins(children: list[Version]) -> Iterator[str]:
+    live: set[str] = set()
+    made: dict[tuple[str, str], set[str]] = {}
+    for child in children:
+        uids = made.setdefault((child.resource, child.name), set())
+        uids.add(child.body["metadata"]["uid"])
+        if len(uids) > 1:
+            yield f"{child.resource} {child.name} was made {len(uids)} times"
+        if child.resource != _RAY_JOB:
+            continue
+        over = child.deleted or _status(child).get("jobDeploymentStatus") in ("Complete", "Failed")
+        (live.discard if over else live.add)(child.name)
+        if len(live) > 1:
+            yield f"two RayJobs live at once: {', '.join(sorted(live))}"
+
+
+def _speaks_too_early(own: list[Version], children: list[Version]) -> Iterator[str]:
+    """A status that names a RayJob, or a service's address, before that was made."""
+    since: dict[tuple[str, str], int] = {}
+    for child in children:
+        since.setdefault((child.resource, child.name), child.revision)
+    first = {resource: min(at for (kind, _), at in since.items() if kind == resource) for resource, _ in since}
+    for version in own:
+        status = _status(version)
+        name = status.get("rayJobName")
+        if name and since.get((_RAY_JOB, name), version.revision) >= version.revision:
+            yield f"the status names RayJob {name} before it is there"
+        if status.get("url") and first.get("inferenceservices", version.revision) >= version.revision:
+            yield "the status has an address before there is an InferenceService"
+
+
+def _tells_of_nothing(own: list[Version], events: list[Version]) -> Iterator[str]:
+    for event in events:
+        reason = event.body["reason"]
+        before = [_status(version) for version in own if version.revision < event.revision]
+        if reason == "ModelChosen":
+            happened = any(status.get("variant") for status in before)
+        else:
+            happened = any(
+                condition["type"] == reason and condition["status"] == "True"
+                for status in before
+                for condition in status.get("conditions") or ()
+            )
+        if not happened:
+            yield f"an Event tells of {reason}, and no status said so before"
