@@ -57,6 +57,17 @@ SPECS: dict[str, tuple[str, Manifest]] = {
             "output": {"storageUri": "pvc://claim/a_b/c-d/e.f=1+2"},
         },
     ),
+    "a recipe with objects left empty": (
+        "TrainingJob",
+        {
+            "recipe": {**_RECIPE, "optimizer": {}},
+            "data": {**_DATA, "prepare": [{"impute": {}}, {"dropNulls": {}}]},
+            "resources": {},
+            "runPolicy": {"retries": {}},
+            "checkpoint": {},
+            "output": _OUTPUT,
+        },
+    ),
     "an entrypoint": ("TrainingJob", {"entrypoint": {"argv": ["python", "train.py"]}, "output": _OUTPUT}),
     "a whole entrypoint": (
         "TrainingJob",
@@ -79,6 +90,19 @@ SPECS: dict[str, tuple[str, Manifest]] = {
         {
             "model": {"trainingJob": "digits"},
             "candidates": [{"name": "int8", "methods": [{"quantize": {"scheme": "dynamic-int8"}}]}],
+            "output": _OUTPUT,
+        },
+    ),
+    "a compression with objects left empty": (
+        "CompressionJob",
+        {
+            "model": {"trainingJob": "digits"},
+            "candidates": [
+                {"name": "half", "methods": [{"prune": {"sparsity": "0.5"}}, {"quantize": {"scheme": "static-int8"}}]}
+            ],
+            "goals": {"maxLatencyMs": {"value": "5"}},
+            "measure": {},
+            "runPolicy": {},
             "output": _OUTPUT,
         },
     ),
@@ -119,6 +143,16 @@ SPECS: dict[str, tuple[str, Manifest]] = {
         },
     ),
     "a deployment": ("ModelDeployment", {"model": {"storageUri": "pvc://claim/model.onnx"}}),
+    "a deployment with objects left empty": (
+        "ModelDeployment",
+        {
+            "model": {"compressionJob": "digits"},
+            "select": {},
+            "resources": {},
+            "scaling": {},
+            "alerts": [{"name": "missing", "type": "ReplicasMissing"}],
+        },
+    ),
     "a whole deployment": (
         "ModelDeployment",
         {
