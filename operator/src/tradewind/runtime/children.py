@@ -52,14 +52,23 @@ class Children:
         self._refused.pop(key, None)
 
     async def execute(self, held: Held, plan: Plan) -> bool:
-        """Make the children as planned; whether anything changed that the planner should see before the status."""
+        """Make the planned children so; whether anything changed that the planner should see before the status."""
         existing = self._store.children(held)
         wanted = {(child.resource.kind, child.name): child for child in plan.children}
         self._withdraw(held.key, wanted)
         changed = False
         for name, child in wanted.items():
             changed |= await self._ensure(held, child, existing.get(name))
-        for name, present in existing.items():
+        return changed
+
+    async def prune(self, held: Held, plan: Plan) -> bool:
+        """Delete the children that are not planned; whether there were any.
+
+        After the status: what is deleted can't be judged any more, so why it was deleted has to be written before.
+        """
+        wanted = {(child.resource.kind, child.name) for child in plan.children}
+        changed = False
+        for name, present in self._store.children(held).items():
             record = present.record
             if name in wanted or name in plan.keep or record.deleting or record.owner_uid != held.uid:
                 continue

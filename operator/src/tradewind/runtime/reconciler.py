@@ -1,4 +1,4 @@
-"""One pass over an object: gather what is known, plan, make the children so, write the status once, then the Events."""
+"""One pass over an object: gather what is known, plan, make children, write the status once, delete, send the Events."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from tradewind.core.controller import Controller, Surroundings
 from tradewind.core.covers import canonical
+from tradewind.core.labels import labels
 from tradewind.core.plan import Observed, Plan, Resource
 from tradewind.kube.client import Client
 from tradewind.kube.errors import AlreadyExists, KubeError, NotFound, NotLeader, Rejected, Retriable, Unavailable
@@ -23,7 +24,7 @@ from tradewind.runtime.invalid import invalid_status
 from tradewind.runtime.metrics import Metrics
 from tradewind.runtime.queue import Queue
 from tradewind.runtime.reports import Reports
-from tradewind.runtime.store import Held, Key, Store
+from tradewind.runtime.store import PODS, Held, Key, Store
 
 logger = logging.getLogger(__name__)
 
@@ -63,14 +64,13 @@ class Reconciler:
     def __init__(self, world: World) -> None:
         self._world = world
         self._memories: dict[Key, _Memory] = {}
-        self.beat = time.monotonic()  # when a worker last took or finished a key
 
     async def work(self) -> None:
         """Work on keys for ever. A key whose pass failed comes again."""
         queue, metrics = self._world.queue, self._world.metrics
         while True:
             key = await queue.get()
-            start = self.beat = time.monotonic()
+            start = time.monotonic()
             try:
                 result = await self._pass(key)
             except Retriable as error:
@@ -87,7 +87,6 @@ class Reconciler:
                 queue.succeeded(key)
             finally:
                 queue.done(key)
-                self.beat = time.monotonic()
             metrics.reconciled(key.kind, result, time.monotonic() - start)
 
     async def _pass(self, key: Key) -> str:
@@ -106,6 +105,9 @@ class Reconciler:
             changed |= await self._status(held, plan, memory)
             world.reports.written(key, serial)
             world.metrics.phase(key, str(plan.status.get("phase") or "Unknown"))
+            if await world.children.prune(held, plan):
+                changed = True
+                world.queue.add(key)
             await self._post(memory)
         except NotFound:
             world.queue.add(key)
@@ -127,11 +129,21 @@ class Reconciler:
         changed = False
         for _ in range(ROUNDS):
             plan, serial = self._plan(held)
+            if plan.for_want_of_pods and await self._pods_appear(held):
+                continue
             if not await self._world.children.execute(held, plan):
                 return changed, serial, plan
             changed = True
         self._world.queue.add_after(held.key, 1.0)
         return changed, serial, plan
+
+    async def _pods_appear(self, held: Held) -> bool:
+        """Whether a list of the object's pods shows other ones than the watch has."""
+        world = self._world
+        before = world.store.pods(held)
+        for body in await world.client.list(PODS, held.key.namespace, labels(held.key.kind, held.key.name)):
+            world.store.observe(PODS, body)
+        return world.store.pods(held) != before
 
     def _plan(self, held: Held) -> tuple[Plan, int]:
         world = self._world
