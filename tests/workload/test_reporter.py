@@ -10,8 +10,8 @@ import pytest
 from endpoint import Endpoint, endpoint
 from jobs import training_job
 
+from tradewind.api.job import TrainerStatus
 from tradewind.api.report import Failure, JobDocument, Report
-from tradewind.api.trainingjob import TrainerStatus
 from tradewind_workload.fault import Superseded
 from tradewind_workload.reporter import Refused, Reporter
 

@@ -15,8 +15,9 @@ import numpy as np
 
 from tradewind.api.artefact import Lineage, Manifest
 from tradewind.api.base import KeyValue
+from tradewind.api.job import CheckpointRecord, TrainerStatus
 from tradewind.api.report import JobDocument, Report
-from tradewind.api.trainingjob import CheckpointRecord, ModelResult, Recipe, TrainerStatus, TrainingJobSpec
+from tradewind.api.trainingjob import ModelResult, Recipe, TrainingJobSpec
 from tradewind_workload import cluster
 from tradewind_workload.document import local_path, training_spec
 from tradewind_workload.fault import Fault, Superseded, causes, fault_in

@@ -21,8 +21,8 @@ from ray.train import UserCallback
 from ray.train.v2._internal.callbacks.user_callback import UserCallbackHandler
 
 from tradewind.api.base import KeyValue
+from tradewind.api.job import CheckpointRecord, TrainerStatus
 from tradewind.api.report import JobDocument
-from tradewind.api.trainingjob import CheckpointRecord, TrainerStatus
 from tradewind_workload.document import local_path, read_document, training_spec
 from tradewind_workload.fault import Fault
 from tradewind_workload.reporter import Reporter, rfc3339

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import ssl
@@ -20,7 +21,7 @@ from tradewind_workload.fault import Superseded
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tradewind.api.trainingjob import CheckpointRecord, TrainerStatus
+    from tradewind.api.job import CheckpointRecord, TrainerStatus
 
 INTERVAL = 3.0  # seconds between two progress reports
 PATIENCE = 600.0  # seconds that a last report is tried for
@@ -136,8 +137,7 @@ class Reporter:
 
     def _post(self, report: Report) -> None:
         try:
-            # Both are read at each try: the kubelet renews the token, and the operator's certificates may be renewed
-            # too.
+            # Both are read at each try: the kubelet renews the token, an installation may renew the certificates.
             token = (self._mount / "token").read_text().strip()
             context = ssl.create_default_context(cafile=str(self._mount / "ca.crt"))
         except (OSError, ssl.SSLError) as error:
@@ -162,7 +162,7 @@ class Reporter:
             if error.code in (400, 413, 422):
                 raise Refused(f"{error.code} {said}") from None
             raise _Unanswered(f"{error.code} {said}", _seconds(error.headers.get("Retry-After"))) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise _Unanswered(str(error)) from None
 
 

@@ -14,8 +14,8 @@ import onnx
 from tradewind.api.artefact import File, Lineage, Manifest
 from tradewind.api.base import KeyValue
 from tradewind.api.compressionjob import Candidate, CompressionJobSpec, CompressionResult, SpeedUp, Variant
+from tradewind.api.job import CheckpointRecord, TrainerStatus
 from tradewind.api.report import JobDocument, Report
-from tradewind.api.trainingjob import CheckpointRecord, TrainerStatus
 from tradewind_workload import cluster
 from tradewind_workload.compression.candidates import Made, Workshop, told
 from tradewind_workload.compression.measurement import Figures, measure

@@ -9,7 +9,6 @@ from pydantic import Field, StringConstraints
 from tradewind.api.base import (
     FRACTION,
     NAME_RULE,
-    Cost,
     DecimalString,
     FractionString,
     Model,
@@ -21,12 +20,11 @@ from tradewind.api.base import (
     PrinterColumn,
     Quantity,
     Rule,
-    Status,
     StorageUri,
     fixed,
 )
 from tradewind.api.data import Data
-from tradewind.api.trainingjob import CheckpointRecord, Output, PoolChoice, RunPolicy, TrainerStatus
+from tradewind.api.job import JobStatus, Output, RunPolicy
 
 
 class ModelSource(OneOf):
@@ -213,19 +211,9 @@ class CompressionResult(Observed):
     )
 
 
-class CompressionJobStatus(Status):
+class CompressionJobStatus(JobStatus):
     """What became of the compression."""
 
-    trainer_status: TrainerStatus | None = Field(default=None, description="Progress as the program reports it.")
-    attempt: int | None = Field(default=None, description="Number of the present or last attempt, from 1.")
-    interruptions: int | None = Field(default=None, description="Attempts that ended by a lost pod or node.")
-    errors: int | None = Field(default=None, description="Attempts that ended by an error of the program.")
-    start_time: str | None = Field(default=None, description="When the first attempt started (RFC 3339).")
-    last_checkpoint: CheckpointRecord | None = Field(
-        default=None, description="Variants finished so far are kept across attempts."
-    )
-    pool: PoolChoice | None = Field(default=None, description="The pool that was measured on.")
-    ray_job_name: str | None = Field(default=None, description="The RayJob of the present or last attempt.")
     source_digest: str | None = Field(default=None, description="Digest of the model that was compressed.")
     variants: Annotated[tuple[Variant, ...], Field(max_length=32)] = Field(
         default=(), description="Measured models, the baseline first."
@@ -234,7 +222,6 @@ class CompressionJobStatus(Status):
     cpu: str | None = Field(default=None, description="Processor and instruction set that was measured on.")
     accepted: int | None = Field(default=None, description="Number of accepted variants besides the baseline.")
     best_speedup: str | None = Field(default=None, description="Largest speed-up of an accepted variant.")
-    cost: Cost | None = Field(default=None, description="What it cost so far (an estimate of allocation).")
 
 
 class CompressionJob(Observed):

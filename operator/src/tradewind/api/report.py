@@ -8,7 +8,8 @@ from pydantic import Field, StringConstraints, model_validator
 
 from tradewind.api.base import Observed
 from tradewind.api.compressionjob import CompressionResult
-from tradewind.api.trainingjob import CheckpointRecord, ModelResult, TrainerStatus
+from tradewind.api.job import CheckpointRecord, TrainerStatus
+from tradewind.api.trainingjob import ModelResult
 
 # Where the pods of a job find what the operator gives them (one projected volume).
 MOUNT = "/var/run/secrets/tradewind"

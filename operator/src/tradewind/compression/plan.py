@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any
 
 from tradewind.api.compressionjob import CompressionJob, CompressionResult
+from tradewind.api.job import PoolChoice
 from tradewind.api.report import Report
-from tradewind.api.trainingjob import PoolChoice, TrainingJob
+from tradewind.api.trainingjob import TrainingJob
 from tradewind.compression.program import program
 from tradewind.compression.source import Source, find
 from tradewind.core.conditions import Reason, Verdict

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tradewind.api.trainingjob import TrainerStatus
+from tradewind.api.job import TrainerStatus
 from tradewind.core.conditions import Reason, Verdict
 from tradewind.core.plan import Event, Plan
 from tradewind.ray.job import RAY_JOB

@@ -7,8 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from tradewind.api.base import Cost
-from tradewind.api.compressionjob import CompressionJobStatus
-from tradewind.api.trainingjob import TrainingJobStatus
+from tradewind.api.job import JobStatus
 from tradewind.core.labels import ROLE
 from tradewind.core.plan import PodRecord
 from tradewind.core.timestamps import moment, stamp
@@ -19,7 +18,7 @@ from tradewind.ray.job import RayJobSeen
 
 
 def spending(
-    status: TrainingJobStatus | CompressionJobStatus,
+    status: JobStatus,
     groups: Sequence[Group],
     pods: Sequence[PodRecord],
     seen: RayJobSeen | None,

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from tradewind.api.compressionjob import CompressionJob, CompressionJobStatus
+from tradewind.api.compressionjob import CompressionJob
+from tradewind.api.job import JobStatus, PoolChoice
 from tradewind.api.report import Report
-from tradewind.api.trainingjob import PoolChoice, TrainingJob, TrainingJobStatus
+from tradewind.api.trainingjob import TrainingJob
 from tradewind.core.conditions import Verdict, holds
 from tradewind.core.controller import Surroundings
 from tradewind.core.labels import ATTEMPT, labels
@@ -21,8 +22,6 @@ from tradewind.ray.groups import Group
 from tradewind.ray.job import RAY_JOB, RayJobSeen
 from tradewind.ray.networkpolicy import NETWORK_POLICY, network_policy
 from tradewind.ray.pods import Program
-
-JobStatus = TrainingJobStatus | CompressionJobStatus
 
 # A pod that isn't placed or started after this long is told of in the Running condition.
 PENDING_GRACE = timedelta(seconds=30)

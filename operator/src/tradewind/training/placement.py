@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tradewind.api.config import Config, Pool
-from tradewind.api.trainingjob import PoolChoice, Resources, TrainingJobSpec
+from tradewind.api.job import PoolChoice
+from tradewind.api.trainingjob import Resources, TrainingJobSpec
 from tradewind.core.conditions import Reason
 from tradewind.economics.pools import TPU, Refusal, choose
 from tradewind.ray.groups import Group
