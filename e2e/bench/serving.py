@@ -170,10 +170,10 @@ class Target:
     of: Callable[..., float]
 
     def result(self, runs: dict[str, dict[str, Series]]) -> dict[str, Any]:
-        """The row with what was measured. Of latencies less is better, of rates more."""
+        """The row with what was measured. Ratios are written so that more is better."""
         rounds = zip(*(getattr(runs[self.run][system], self.number) for system in self.systems), strict=True)
         value, low, high = interval(list(rounds), self.of)
-        met = value >= self.must if self.number == "rate" else value <= self.must
+        met = value >= self.must if self.of is ratio else value <= self.must
         return {"name": self.name, "unit": self.unit, "must": self.must, "aim": self.aim} | {
             "value": value,
             "low": low,
@@ -182,12 +182,12 @@ class Target:
         }
 
 
-# Run, model, clients at once, systems.
+# Run, model, clients at once, how much longer than --seconds, systems.
 RUNS = (
-    ("small x1", "small", 1, ("raw", "stock-json", "ours-json")),
-    ("small x16", "small", 16, ("stock-json", "ours-json")),
-    ("mean x2", "mean", 2, ("stock-json", "ours-json", "ours-binary")),
-    ("resnet x2", "resnet", 2, ("raw", "stock-json", "ours-json", "ours-binary")),
+    ("small x1", "small", 1, 1, ("raw", "stock-json", "ours-json")),
+    ("small x16", "small", 16, 1, ("stock-json", "ours-json")),
+    ("mean x2", "mean", 2, 1, ("stock-json", "ours-json", "ours-binary")),
+    ("resnet x2", "resnet", 2, 3, ("raw", "stock-json", "ours-json", "ours-binary")),
 )
 ONE = ("raw", "stock-json", "ours-json")
 TARGETS = (
@@ -199,6 +199,8 @@ TARGETS = (
     Target("binary, 1x3x224x224", "of our JSON", 8, 8, "mean x2", "rate", ("ours-json", "ours-binary"), ratio),
     Target("binary, 1x3x224x224", "of stock's JSON", 8, 8, "mean x2", "rate", ("stock-json", "ours-binary"), ratio),
     Target("binary, 1x3x224x224", "of raw", 0.9, 0.95, "resnet x2", "rate", ("raw", "ours-binary"), ratio),
+    # The same as CPU time, which others on the machine change less.
+    Target("... by CPU time", "of raw", 0.9, 0.95, "resnet x2", "cpu", ("ours-binary", "raw"), ratio),
 )
 
 
@@ -228,8 +230,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         shapes = make_models(Path(folder))
         runs = {
-            run: measure(Path(folder) / model, shapes[model], systems, clients, args.rounds, args.seconds)
-            for run, model, clients, systems in RUNS
+            run: measure(Path(folder) / model, shapes[model], systems, clients, args.rounds, longer * args.seconds)
+            for run, model, clients, longer, systems in RUNS
         }
     rows = [target.result(runs) for target in TARGETS]
     report(runs, rows)
