@@ -36,6 +36,9 @@ class Step:
 
 CONTROL_PLANE = ("kube-apiserver", "kubectl")
 ETCD = packages.CONTROL_PLANE
+# A new folder of tests needs an API server until a step of its own says otherwise.
+ELSEWHERE = ("unit", "golden", "property", "server", "workload", "packaging")
+REST = " ".join(f"--ignore=tests/{folder}" for folder in ELSEWHERE)
 
 STEPS = {
     "format": Step("operator", ("ruff check .", "ruff format --check .")),
@@ -45,7 +48,7 @@ STEPS = {
     "unit": Step("operator", ("pytest tests/unit tests/golden tests/property",), packages=("prometheus",)),
     "server": Step("server", ("pytest tests/server",)),
     "workload": Step("workload", ("pytest tests/workload",)),
-    "apiserver": Step("operator", ("pytest tests/cluster tests/crds tests/apiserver",), CONTROL_PLANE, ETCD),
+    "apiserver": Step("operator", (f"pytest tests {REST}",), CONTROL_PLANE, ETCD),
     "packaging": Step("operator", ("pytest tests/packaging",), (*CONTROL_PLANE, "helm"), ETCD),
 }
 
