@@ -111,3 +111,6 @@ class Plan:
     requeue_after: float | None = None  # seconds; None: only when something changes
     # Owned children that stay though they are not planned (a finished attempt's RayJob, whose log people read).
     keep: frozenset[tuple[str, str]] = frozenset()
+    # It gives an attempt up because pods are not seen. The watches of pods and of RayJobs don't go in step, so the pods
+    # are listed before such a plan is carried out.
+    for_want_of_pods: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,7 +21,12 @@ from tradewind.kube.errors import KubeError, Unavailable, from_answer
 
 TIMEOUT = 10.0  # seconds for a request; what takes longer is tried again
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+# With a parameter, the client sends our text as it is instead of writing JSON of it.
+APPLY = "application/apply-patch+yaml; charset=utf-8"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1,application/json"
+
+# Characters that JSON may have in a text as they are, and YAML only escaped.
+_ESCAPED_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 
 class Client:
@@ -48,8 +54,8 @@ class Client:
         return await self._request(
             "patch",
             self._path(resource, namespace, manifest["metadata"]["name"]),
-            body=manifest,
-            content_type="application/apply-patch+yaml",
+            body=yaml(manifest),
+            content_type=APPLY,
             field_manager=MANAGER,
             force_conflicts=force,
         )
@@ -72,6 +78,15 @@ class Client:
             content_type="application/json-patch+json",
             field_manager=MANAGER,
         )
+
+    async def list(self, resource: Resource, namespace: str, labels: Mapping[str, str]) -> list[dict[str, Any]]:
+        """The objects of a namespace with these labels, as they are now."""
+        found = await self._request(
+            "get",
+            self._path(resource, namespace, "").rstrip("/"),
+            query_params=[("labelSelector", ",".join(f"{name}={value}" for name, value in labels.items()))],
+        )
+        return list(found.get("items") or ())
 
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
         """Delete an object if it is still the one with that uid; its own children follow in the background."""
@@ -192,3 +207,9 @@ class Client:
             raise Unavailable(f"the API server can't be reached: {str(error) or type(error).__name__}") from error
         async with answer:
             yield answer
+
+
+def yaml(manifest: Mapping[str, Any]) -> str:
+    """JSON that is YAML too, as which the API server reads an apply: YAML knows no character as a pair of escapes."""
+    text = json.dumps(manifest, ensure_ascii=False)
+    return _ESCAPED_IN_YAML.sub(lambda character: f"\\u{ord(character[0]):04x}", text)

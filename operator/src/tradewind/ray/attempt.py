@@ -42,6 +42,7 @@ class Outcome:
 
     kind: End
     message: str = ""
+    unseen: bool = False  # it rests on a pod's absence, not on what was seen
 
 
 def judge(seen: RayJobSeen, pods: Sequence[PodRecord], reports_result: bool, now: datetime) -> Outcome:
@@ -57,7 +58,7 @@ def judge(seen: RayJobSeen, pods: Sequence[PodRecord], reports_result: bool, now
         return Outcome(End.NONE)
     if not heads:
         # KubeRay neither makes the head of a running RayJob again nor ends the RayJob: it would wait for ever.
-        return Outcome(End.INTERRUPTED, "The head pod was lost.")
+        return Outcome(End.INTERRUPTED, "The head pod was lost.", unseen=True)
     if dead := next((pod for pod in heads if pod.finished is not None), None):
         return Outcome(End.ERROR, f"The container of the head pod {dead.name} ended{_why(dead)}.")
     return Outcome(End.NONE)

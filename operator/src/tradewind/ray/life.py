@@ -199,7 +199,7 @@ def _in_attempt(this: View) -> Plan:
         if outcome.kind == attempt.End.SUCCEEDED:
             return complete(this, {}, "The program ended with exit code 0.")
         if outcome.kind == attempt.End.INTERRUPTED:
-            return interrupted(this, outcome.message)
+            return replace(interrupted(this, outcome.message), for_want_of_pods=outcome.unseen)
         if outcome.kind == attempt.End.ERROR:
             return errored(this, outcome.message)
     program, number = this.job.program, this.status.attempt or 1

@@ -1,4 +1,4 @@
-"""One pass over an object: gather what is known, plan, make children, write the status once, delete, send the Events."""
+"""One pass over an object: gather, plan, make children, write the status once, delete children, send the Events."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class Reconciler:
         for _ in range(ROUNDS):
             plan, serial = self._plan(held)
             if plan.for_want_of_pods and await self._pods_appear(held):
-                continue
+                plan, serial = self._plan(held)
             if not await self._world.children.execute(held, plan):
                 return changed, serial, plan
             changed = True
