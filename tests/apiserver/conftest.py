@@ -148,9 +148,15 @@ def _define(server: ApiServer, *plurals: str) -> None:
     """Install the definitions of these kinds only: each costs the API server a second."""
     found = [path for find in DEFINITIONS.values() for path in find() if path.stem.endswith(plurals)]
     assert len(found) == len(plurals), found
-    files = [f"--filename={path}" for path in found]
-    server.kubectl("apply", "--server-side", *files)
-    server.kubectl("wait", "--for=condition=Established", "--timeout=60s", *files)
+    server.kubectl("apply", "--server-side", *(f"--filename={path}" for path in found))
+    names = [".".join(reversed(path.stem.split("_"))) for path in found]
+
+    def established() -> bool:
+        text = server.kubectl("get", "customresourcedefinitions", *names, "--output=json")
+        conditions = [item.get("status", {}).get("conditions") or [] for item in json.loads(text)["items"]]
+        return all(any(c["type"] == "Established" and c["status"] == "True" for c in each) for each in conditions)
+
+    until(established, "the definitions are not served")
 
 
 @pytest.fixture(scope="session")
