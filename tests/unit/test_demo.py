@@ -11,10 +11,10 @@ from e2e.demo import digits
 
 COST = {"accrued": "0.01", "currency": "USD"}
 OBJECTS: dict[str, Any] = {
-    "TrainingJob": {"status": {"model": {"digest": "sha256:" + "0" * 64}, "cost": COST}},
+    "TrainingJob": {"status": {"model": {"digest": "sha256:" + "0" * 64}, "cost": {**COST}}},
     "CompressionJob": {
         "status": {
-            "cost": COST,
+            "cost": {**COST},
             "variants": [
                 {"name": "baseline", "verdict": "Accepted", "pareto": True, "accuracy": "0.98"},
                 {"name": "half", "verdict": "NotFaster", "pareto": False, "accuracy": "0.97"},
@@ -22,7 +22,7 @@ OBJECTS: dict[str, Any] = {
         }
     },
     "ModelDeployment": {
-        "status": {"url": "http://digits", "variant": {"name": "baseline", "reason": "The cheapest."}, "cost": COST}
+        "status": {"url": "http://digits", "variant": {"name": "baseline", "reason": "The cheapest."}, "cost": {**COST}}
     },
 }
 ANSWERS = {"accuracy": 0.96, "requests": 100, "right": 96, "p50Ms": 1.0, "p95Ms": 2.0, "p99Ms": 3.0}
