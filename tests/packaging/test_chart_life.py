@@ -23,17 +23,18 @@ def bare() -> Iterator[ApiServer]:
 
 
 @pytest.fixture
-def release(bare: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Runs a command of Helm on the release `tradewind`."""
+def release(bare: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Runs a command of Helm on the release `tradewind`, which is removed at the end."""
     for what in ("CACHE", "CONFIG", "DATA"):
         monkeypatch.setenv(f"HELM_{what}_HOME", str(tmp_path))
 
     def run(command: str, *arguments: str, **values: Manifest) -> None:
         options = ["--kubeconfig", str(bare.kubeconfig), "--namespace", "tradewind", *arguments]
-        done = helm(command, "tradewind", *options, values=VALUES | values if arguments else None)
+        done = helm(command, "tradewind", *options, values=None if command == "uninstall" else VALUES | values)
         assert done.returncode == 0, done.stderr
 
-    return run
+    yield run
+    run("uninstall", "--ignore-not-found")
 
 
 def test_it_is_installed_upgraded_and_removed(bare: ApiServer, release: Callable[..., None]) -> None:
@@ -72,4 +73,3 @@ def test_the_roles_for_people_reach_those_who_edit_a_namespace(bare: ApiServer, 
     aggregate = "rbac.authorization.k8s.io/aggregate-to-"
     assert edit[f"{aggregate}edit"] == edit[f"{aggregate}admin"] == view[f"{aggregate}view"] == "true"
     assert f"{aggregate}view" not in edit
-    release("uninstall")
