@@ -21,7 +21,8 @@ from e2e.faults.lives import LIVES, Life
 from e2e.faults.oracle import Ending
 from e2e.faults.proxy import Fault, WatchFault
 
-AT_ONCE = 8  # lives that are played side by side; a killed operator would be killed for all of them
+AT_ONCE = 16  # lives that are played side by side
+KILLS_AT_ONCE = 6  # each of their kills is a kill for the others too, at some moment
 WATCH_RESYNC = 10.0  # seconds; a lost event is found when everything is listed afresh, by default each hour
 QUIET_SECONDS = 10.0  # after the last run, before the resourceVersions are compared
 TRIES = 3  # for a moment to come: an event can also be seen in a list
@@ -35,9 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--selection", choices=("all", "ci", "requests", "kills", "watches"), default="all")
     parser.add_argument("--source", type=Path, default=ROOT / "operator" / "src", help="sources of the operator")
     parser.add_argument("--logs", type=Path, help="a folder to keep the operators' logs in")
-    parser.add_argument("--kinds", nargs="*", default=[life.kind for life in LIVES], help="kinds to try")
+    parser.add_argument("--kinds", nargs="*", default=[life.name for life in LIVES], help="kinds to try")
     chosen = parser.parse_args(arguments)
-    lives = [life for life in LIVES if life.kind in chosen.kinds]
+    lives = [life for life in LIVES if life.name in chosen.kinds]
     with tempfile.TemporaryDirectory(prefix="tradewind-faults-") as name, ApiServer() as server:
         folder = Path(name)
         prepare(server, folder, chosen.source)
@@ -77,10 +78,11 @@ class Matrix:
             return self._total()
         requests = [fault for fault in Fault if not fault.kills]
         kills = [fault for fault in Fault if fault.kills]
+        print(f"{'recorded':24} in {time.monotonic() - self._start:.0f} s", flush=True)
         if selection in ("all", "ci", "requests"):
             await self._play(self._cells(requests, self._sent), AT_ONCE)
         if selection in ("all", "ci", "kills"):
-            await self._play(self._cells(kills, self._sent), 1)
+            await self._play(self._cells(kills, self._sent), KILLS_AT_ONCE)
         if selection in ("all", "ci", "watches"):
             await bench.operate("watches", WATCH_RESYNC)
             await self._play(self._cells(list(WatchFault), self._events), AT_ONCE)
@@ -100,23 +102,23 @@ class Matrix:
         sent = [proxy.sent[run.namespace] for run in (first, second)]
         self._complaints += first.problems + second.problems + again.differences(usual, events_may_lack=False)
         if sorted(sent[0]) != sorted(sent[1]):
-            self._complaints.append(f"{life.kind}: two faultless lives differ in requests: {sent[0]} and {sent[1]}")
-        self._usual[life.kind], self._sent[life.kind] = usual, sent[0]
-        self._events[life.kind] = proxy.events[first.namespace]
-        print(f"{life.kind}: {len(sent[0])} requests and {len(self._events[life.kind])} watch events in a life")
+            self._complaints.append(f"{life.name}: two faultless lives differ in requests: {sent[0]} and {sent[1]}")
+        self._usual[life.name], self._sent[life.name] = usual, sent[0]
+        self._events[life.name] = proxy.events[first.namespace]
+        print(f"{life.name}: {len(sent[0])} requests and {len(self._events[life.name])} watch events in a life")
         for number, moment in enumerate(sent[0], 1):
             print(f"  {number:2}  {moment}")
         sys.stdout.flush()
 
     def _cells(self, faults: Sequence[Fault | WatchFault], moments: dict[str, list[Moment]]) -> list[Cell]:
-        cells = [(life, moment, fault) for life in self._lives for fault in faults for moment in moments[life.kind]]
+        cells = [(life, moment, fault) for life in self._lives for fault in faults for moment in moments[life.name]]
         if self._selection != "ci":
             return cells
         # Each moment and each fault at least once, by turns.
         return [
             cell
             for number, cell in enumerate(
-                (life, moment, fault) for life in self._lives for moment in moments[life.kind] for fault in faults
+                (life, moment, fault) for life in self._lives for moment in moments[life.name] for fault in faults
             )
             if number % (len(faults) + 1) == 0
         ]
@@ -128,9 +130,9 @@ class Matrix:
             life, moment, fault = cell
             async with limit:
                 for _ in range(TRIES):
-                    if at_once == 1:
+                    if isinstance(fault, Fault) and fault.kills:
                         await self._bench.operators[-1].ready()
-                    run = await self._bench.spoiled(life, moment, fault, self._usual[life.kind])
+                    run = await self._bench.spoiled(life, moment, fault, self._usual[life.name])
                     if run.reached or run.problems:
                         break
             self._tell(run)
@@ -142,16 +144,16 @@ class Matrix:
 
     def _tell(self, run: Run) -> None:
         for problem in run.problems:
-            print(f"  FAILED  {run.life.kind}, {run.moment}, {run.fault}: {problem}", flush=True)
+            print(f"  FAILED  {run.life.name}, {run.moment}, {run.fault}: {problem}", flush=True)
 
     def _lines(self, runs: Iterable[Run]) -> None:
         groups: dict[tuple[str, str], list[Run]] = {}
         for run in runs:
-            groups.setdefault((run.life.kind, str(run.fault)), []).append(run)
+            groups.setdefault((run.life.name, str(run.fault)), []).append(run)
         for (kind, fault), members in sorted(groups.items()):
             failed, missed = sum(bool(run.problems) for run in members), sum(not run.reached for run in members)
             note = f", {missed} without the fault's moment" if missed else ""
-            print(f"{kind:16} {fault:26} {len(members):4} runs {failed:4} failed{note}", flush=True)
+            print(f"{kind:24} {fault:26} {len(members):4} runs {failed:4} failed{note}", flush=True)
 
     def _total(self) -> int:
         for complaint in self._complaints:
@@ -159,7 +161,7 @@ class Matrix:
         for run in self._runs:
             for problem in run.problems:
                 if "after convergence" in problem:
-                    print(f"  FAILED  {run.life.kind}, {run.moment}, {run.fault}: {problem}")
+                    print(f"  FAILED  {run.life.name}, {run.moment}, {run.fault}: {problem}")
         failed = sum(bool(run.problems) for run in self._runs)
         missed = sum(not run.reached for run in self._runs)
         seconds = time.monotonic() - self._start

@@ -122,9 +122,12 @@ class Admin:
             async with self._session.get(path, params=options) as answer:
                 while line := await answer.content.readline():
                     event = json.loads(line)
-                    assert event["type"] in ("ADDED", "MODIFIED", "DELETED"), event
+                    if event.get("type") not in ("ADDED", "MODIFIED", "DELETED"):
+                        print(f"the watch beside the proxy of {resource} ended: {event}")
+                        break
                     version = event["object"]["metadata"]["resourceVersion"]
                     self._note(resource, event["type"] == "DELETED", event["object"])
+            await asyncio.sleep(0.1)
 
     def _note(self, resource: str, deleted: bool, body: Manifest) -> None:
         namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]

@@ -34,22 +34,21 @@ class Stage:
         body = {"apiVersion": api.removeprefix("/apis/"), "kind": kind, "metadata": {"name": NAME}, "spec": spec}
         await self.admin.send("POST", f"{api}/namespaces/{self.namespace}/{plural}", body)
 
-    async def child(self, plural: str) -> Manifest:
-        """Wait for a child of that kind; the first."""
-        found = await self.admin.until(
+    async def child(self, plural: str, name: str) -> Manifest:
+        """Wait for a child."""
+        return await self.admin.until(
             self.namespace,
-            lambda: self.admin.of(self.namespace, plural),
-            f"there is none of the {plural}",
+            lambda: self.admin.objects.get((plural, self.namespace, name)),
+            f"there is no {name} of the {plural}",
             STEP_SECONDS,
         )
-        return found[0].body
 
-    async def phase(self, phase: str) -> None:
+    async def phase(self, phase: str, attempt: int | None = None) -> None:
         """Wait until the object is in that phase."""
 
         def there() -> bool:
-            own = self.admin.objects.get((self.plural, self.namespace, NAME), {})
-            return (own.get("status") or {}).get("phase") == phase
+            status = self.admin.objects.get((self.plural, self.namespace, NAME), {}).get("status") or {}
+            return status.get("phase") == phase and status.get("attempt") == attempt
 
         await self.admin.until(self.namespace, there, f"the object is not {phase}", STEP_SECONDS)
 
@@ -96,7 +95,7 @@ class Stage:
                     try:
                         async with session.post(
                             self.report_url + path,
-                            json={"attempt": 1, **report},
+                            json=report,
                             headers={"Authorization": f"Bearer {token}"},
                             ssl=self.report_tls,
                         ) as answer:
@@ -115,10 +114,11 @@ class Stage:
 class Life:
     """A kind's life, from its creation to its end."""
 
-    kind: str
+    name: str
     plural: str
     play: Callable[[Stage], Awaitable[None]]
     phases: tuple[str, ...]  # that it goes through, in this order and never back
+    loses: frozenset[str] = frozenset()  # children that are deleted on the way
 
 
 def _now() -> str:
@@ -134,15 +134,27 @@ DATA: Manifest = {
 PROGRESS: Manifest = {"trainerStatus": {"progressPercentage": 40, "estimatedRemainingSeconds": 60}}
 
 
+TRAINED: Manifest = {
+    "model": {
+        "storageUri": "pvc://models/digits",
+        "digest": DIGEST,
+        "metrics": [{"name": "accuracy", "value": "0.975"}],
+        "sizeBytes": 100000,
+    }
+}
+
+
 async def _training(stage: Stage) -> None:
+    await _create_training(stage)
+    await _on_ray(stage, TRAINED)
+
+
+async def _create_training(stage: Stage) -> None:
     recipe = {"task": "image-classification", "model": {"architecture": "cnn"}}
     resources = {"pool": "local", "workers": 2, "cpusPerWorker": "300m", "memoryPerWorker": "1500Mi"}
     output = {"storageUri": "pvc://models/digits"}
     spec = {"recipe": recipe, "data": DATA, "resources": resources, "output": output}
     await stage.create("trainingjobs", "TrainingJob", spec)
-    metrics = [{"name": "accuracy", "value": "0.975"}]
-    model = {"storageUri": "pvc://models/digits", "digest": DIGEST, "metrics": metrics, "sizeBytes": 100000}
-    await _on_ray(stage, {"model": model})
 
 
 async def _compression(stage: Stage) -> None:
@@ -164,24 +176,37 @@ def _variant(name: str) -> Manifest:
     return row | {"sizeBytes": 1000, "storageUri": f"pvc://models/variants/{name}", "digest": DIGEST}
 
 
-async def _on_ray(stage: Stage, result: Manifest) -> None:
+async def _on_ray(stage: Stage, result: Manifest, attempt: int = 1) -> None:
     """KubeRay and the program: a head pod, a report of progress, the result, and the end of the pod."""
-    rayjob = await stage.child("rayjobs")
-    await stage.phase("Starting")
-    name = rayjob["metadata"]["name"]
+    name, head, token = await _running(stage, attempt)
+    await stage.report(token, {"attempt": attempt, **result})
+    await stage.phase("Complete", attempt)
+    ended = {"jobDeploymentStatus": "Complete", "jobStatus": "SUCCEEDED", "endTime": _now()}
+    await stage.status("rayjobs", name, ended)
+    await stage.remove_pod(head)
+
+
+async def _running(stage: Stage, attempt: int) -> tuple[str, str, str]:
+    """Play until the attempt runs; the RayJob, its head pod, and the pod's token."""
+    name = f"{NAME}-{'train' if stage.plural == 'trainingjobs' else 'compress'}-{attempt}"
+    rayjob = await stage.child("rayjobs", name)
+    await stage.phase("Starting", attempt)
     template = rayjob["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]
     pod = await stage.pod(f"{name}-head", template["metadata"]["labels"])
     token = await stage.token(pod)
     running: dict[str, Any] = {"jobDeploymentStatus": "Running", "jobStatus": "RUNNING", "startTime": _now()}
     running |= {"dashboardURL": f"{name}-head-svc:8265", "rayJobInfo": {"startTime": _now()}}
     await stage.status("rayjobs", name, running)
-    await stage.report(token, PROGRESS)
-    await stage.phase("Running")
-    await stage.report(token, result)
-    await stage.phase("Complete")
-    ended = {"jobDeploymentStatus": "Complete", "jobStatus": "SUCCEEDED", "endTime": _now()}
-    await stage.status("rayjobs", name, ended)
-    await stage.remove_pod(f"{name}-head")
+    await stage.report(token, {"attempt": attempt, **PROGRESS})
+    await stage.phase("Running", attempt)
+    return name, f"{name}-head", token
+
+
+async def _interrupted(stage: Stage) -> None:
+    await _create_training(stage)
+    _, head, _ = await _running(stage, 1)
+    await stage.remove_pod(head)
+    await _on_ray(stage, TRAINED, 2)
 
 
 async def _deployment(stage: Stage) -> None:
@@ -193,7 +218,7 @@ async def _deployment(stage: Stage) -> None:
         "alerts": [{"name": "slow", "type": "Latency", "threshold": "200", "forSeconds": 60}],
     }
     await stage.create("modeldeployments", "ModelDeployment", spec)
-    service = await stage.child("inferenceservices")
+    service = await stage.child("inferenceservices", NAME)
     await stage.phase("Progressing")
     name = service["metadata"]["name"]
     await stage.status("inferenceservices", name, {"conditions": [{"type": "Ready", "status": "False"}]})
@@ -204,6 +229,13 @@ async def _deployment(stage: Stage) -> None:
 
 LIVES = (
     Life("TrainingJob", "trainingjobs", _training, ("Starting", "Running", "Complete")),
+    Life(
+        "TrainingJob, head lost",
+        "trainingjobs",
+        _interrupted,
+        ("Starting", "Running", "Starting", "Running", "Complete"),
+        frozenset({f"{NAME}-train-1"}),
+    ),
     Life("CompressionJob", "compressionjobs", _compression, ("Starting", "Running", "Complete")),
     Life("ModelDeployment", "modeldeployments", _deployment, ("Progressing", "Ready")),
 )

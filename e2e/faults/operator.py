@@ -47,10 +47,11 @@ class Operator:
     async def kill(self) -> None:
         """SIGKILL, as when its node loses power; returns when it is gone."""
         assert self._process is not None
-        self._killed = True
-        self.kills += 1
-        self._process.kill()
-        await self._process.wait()
+        if self._process.returncode is None:
+            self._killed = True
+            self.kills += 1
+            self._process.kill()
+            await self._process.wait()
 
     async def stop(self) -> None:
         """End it for good."""

@@ -99,7 +99,7 @@ def forbidden(admin: Admin, namespace: str, life: Life) -> list[str]:
         dict.fromkeys(
             [
                 *_goes_back(own, life),
-                *_strays(own, children),
+                *_strays(own, children, life),
                 *_twins(children),
                 *_speaks_too_early(own, children),
                 *_tells_of_nothing(own, events),
@@ -113,25 +113,24 @@ def _status(version: Version) -> Manifest:
 
 
 def _goes_back(own: list[Version], life: Life) -> Iterator[str]:
-    before, attempt = -1, 0
+    at, attempt, told = 0, 0, False
     for version in own:
         status = _status(version)
         if not status:
-            if before >= 0:
+            if told:
                 yield "the status was emptied"
             continue
-        if status.get("phase") not in life.phases:
-            yield f"the phase is {status.get('phase')}"
-            continue
-        rank = life.phases.index(status["phase"])
-        if rank < before:
-            yield f"the phase goes back from {life.phases[before]} to {status['phase']}"
+        told, phase = True, status.get("phase")
+        if phase in life.phases[at:]:
+            at = life.phases.index(phase, at)
+        else:
+            yield f"after {life.phases[at]} the phase is {phase}"
         if status.get("attempt", 0) < attempt:
             yield "the attempt goes back"
-        before, attempt = max(before, rank), max(attempt, status.get("attempt", 0))
+        attempt = max(attempt, status.get("attempt", 0))
 
 
-def _strays(own: list[Version], children: list[Version]) -> Iterator[str]:
+def _strays(own: list[Version], children: list[Version], life: Life) -> Iterator[str]:
     uids = {version.body["metadata"]["uid"] for version in own}
     for child in children:
         owners = [
@@ -139,7 +138,8 @@ def _strays(own: list[Version], children: list[Version]) -> Iterator[str]:
         ]
         if len(owners) != 1 or owners[0] not in uids:
             yield f"{child.resource} {child.name} has no owner of ours"
-        if child.deleted or child.body["metadata"].get("deletionTimestamp"):
+        gone = child.deleted or child.body["metadata"].get("deletionTimestamp")
+        if gone and child.name not in life.loses:
             yield f"{child.resource} {child.name} is deleted"
 
 
@@ -182,7 +182,7 @@ def _tells_of_nothing(own: list[Version], events: list[Version]) -> Iterator[str
             happened = any(status.get("variant") for status in before)
         else:
             happened = any(
-                condition["type"] == reason and condition["status"] == "True"
+                (condition["type"] == reason and condition["status"] == "True") or condition["reason"] == reason
                 for status in before
                 for condition in status.get("conditions") or ()
             )
