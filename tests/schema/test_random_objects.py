@@ -18,8 +18,9 @@ from tests.schema.verdict import Refused, changed, created
 NUMBER = 300
 PATIENCE = 20.0  # seconds without any progress
 GOOD_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
-# What the log of an operator that meets nothing but users' mistakes does not have.
-ERRORS_OF_OURS = ("Traceback", "an error of ours", "keeps another status", "does not keep")
+# What the log of an operator that meets nothing but users' mistakes does not have. A child is never refused: what makes
+# it a bad one is to be refused in the object.
+ERRORS_OF_OURS = ("Traceback", "an error of ours", "was refused", "keeps another status", "does not keep")
 
 
 def _made() -> list[Manifest]:
