@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from e2e.cluster.base_image import base_image
-from e2e.cluster.buildah import buildah, image_id
+from e2e.cluster.buildah import buildah, image_id, release
 from e2e.cluster.oci import reference, slug
 from e2e.cluster.places import HERE, cache, locked, logs
 from e2e.cluster.progress import Failed, run, run_long, say
@@ -46,8 +46,11 @@ def build_image(name: str, dockerfile: Path, context: Path, arguments: Mapping[s
         # Another process may have built it meanwhile.
         if known := _unchanged(name, key, note):
             return known
-        _build(name, dockerfile, context, given)
-        built = image_id(reference(name))
+        try:
+            _build(name, dockerfile, context, given)
+            built = image_id(reference(name))
+        finally:
+            release()
         if not built:
             raise Failed(f"buildah built {name}, yet does not list it")
         note.write_text(json.dumps({"key": key, "id": built}))
@@ -58,7 +61,10 @@ def _unchanged(name: str, key: str, note: Path) -> str | None:
     if not note.exists():
         return None
     known: dict[str, str] = json.loads(note.read_text())
-    return known["id"] if known["key"] == key and image_id(reference(name)) == known["id"] else None
+    try:
+        return known["id"] if known["key"] == key and image_id(reference(name)) == known["id"] else None
+    finally:
+        release()
 
 
 def _build(name: str, dockerfile: Path, context: Path, arguments: Mapping[str, str]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from e2e.cluster import packages
 from e2e.cluster.places import cache
+from e2e.cluster.progress import run
 
 
 def _folders() -> tuple[Path, Path]:
@@ -43,3 +44,11 @@ def image_id(name: str) -> str | None:
 def has_image(name: str) -> bool:
     """Whether an image of that name is in the storage."""
     return image_id(name) is not None
+
+
+def release() -> None:
+    """Unmount the storage, which buildah leaves mounted on itself: the cache could not be removed."""
+    root, _ = _folders()
+    folder = root / "overlay"
+    if any(line.split()[1] == str(folder) for line in Path("/proc/mounts").read_text().splitlines()):
+        run("umount", folder)

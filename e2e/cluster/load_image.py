@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from e2e.cluster.binaries import binary
-from e2e.cluster.buildah import storage
+from e2e.cluster.buildah import release, storage
 from e2e.cluster.oci import blob_path, manifest_of, reference, slug
 from e2e.cluster.places import RUN, cache, logs
 from e2e.cluster.progress import Failed, run, run_long, say
@@ -137,7 +137,10 @@ def load_built(name: str) -> None:
             storage(reference(name)),
             f"oci:{layout}:latest",
         ]
-        run_long(f"image {name}: reading new layers", command, logs() / f"export-{slug(name)}.log")
+        try:
+            run_long(f"image {name}: reading new layers", command, logs() / f"export-{slug(name)}.log")
+        finally:
+            release()
         load_layout(name, layout)
 
 

@@ -167,8 +167,8 @@ class Variant(Observed):
     name: Annotated[str, StringConstraints(max_length=63)] = Field(description="Name of the candidate, or baseline.")
     methods: Annotated[str, StringConstraints(max_length=256)] = Field(description="What was done, in order.")
     verdict: Literal["Accepted", "Regression", "NotFaster", "Infeasible", "Failed"] = Field(
-        description="Accepted; Regression: too much accuracy lost; NotFaster: not faster and not smaller than the "
-        "baseline; Infeasible: misses a goal of latency or size; Failed: could not be made."
+        description="Accepted; Regression: too much accuracy lost; NotFaster: slower than the baseline, or "
+        "neither faster nor smaller; Infeasible: misses a goal of latency or size; Failed: could not be made."
     )
     reason: Annotated[str, StringConstraints(max_length=1024)] = Field(
         description="The verdict in a sentence with its numbers."
