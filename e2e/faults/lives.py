@@ -70,6 +70,12 @@ class Stage:
         await self.admin.send("PATCH", path, {"status": {"phase": "Running", "conditions": conditions}}, MERGE)
         return made
 
+    async def evict_pod(self, name: str) -> None:
+        """Say of a pod what a kubelet says that runs out of memory."""
+        status = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{name}/status"
+        await self.admin.send("PATCH", path, {"status": status}, MERGE)
+
     async def remove_pod(self, name: str) -> None:
         """Delete a pod."""
         await self.admin.send("DELETE", f"/api/v1/namespaces/{self.namespace}/pods/{name}")
@@ -205,7 +211,7 @@ async def _running(stage: Stage, attempt: int) -> tuple[str, str, str]:
 async def _interrupted(stage: Stage) -> None:
     await _create_training(stage)
     _, head, _ = await _running(stage, 1)
-    await stage.remove_pod(head)
+    await stage.evict_pod(head)
     await _on_ray(stage, TRAINED, 2)
 
 

@@ -76,7 +76,7 @@ def _normal(body: Manifest, namespace: str, uid: str) -> Manifest:
     text = json.dumps(body | {"metadata": metadata}, sort_keys=True)
     text = _TIME.sub("TIME", text.replace(namespace, "NAMESPACE").replace(uid, "UID"))
     normal: Manifest = json.loads(text)
-    for moving in ("accrued", "asOf"):
+    for moving in ("accrued", "asOf", "earlier", "lost"):
         ((normal.get("status") or {}).get("cost") or {}).pop(moving, None)
     return normal
 
