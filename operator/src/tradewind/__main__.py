@@ -90,7 +90,11 @@ async def _run(arguments: argparse.Namespace) -> int:
         health_port=arguments.health_port,
         resync_seconds=arguments.resync_seconds,
     )
-    return await run(options, CONTROLLERS)
+    code = await run(options, CONTROLLERS)
+    if code:
+        # The lease is lost or we made a mistake: what can't be cancelled is not waited for, another replica has begun.
+        os._exit(code)
+    return code
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 from tradewind.core import covers
 from tradewind.core.plan import Child, Plan, Rejection, Resource
 from tradewind.kube.client import Client
-from tradewind.kube.errors import Conflict, KindMissing, NotFound, Rejected, Unavailable
+from tradewind.kube.errors import KindMissing, NotFound, Rejected, Unavailable
 from tradewind.kube.kinds import Kinds
 from tradewind.runtime.store import Held, HeldChild, Key, Store
 
@@ -157,7 +157,7 @@ class Children:
         record = present.record
         try:
             await self._client.delete(record.resource, present.namespace, record.name, record.uid)
-        except (NotFound, Conflict):
+        except NotFound:
             self._store.lost(present)  # gone before us
             return True
         except KindMissing as error:

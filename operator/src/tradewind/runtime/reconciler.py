@@ -189,10 +189,11 @@ class Reconciler:
         present = held.body().get("status") or {}
         wanted, found = canonical(plan.status), canonical(present)
         if memory.unsure is not None:
+            # The watch may not have shown it yet: it stays unsure until it is seen, or until another write succeeds.
             written, about = memory.unsure
-            memory.unsure = None
             if written == found:
                 memory.outbox += about
+                memory.unsure = None
         if wanted == found or memory.rewritten == (wanted, found):
             return False
         resource = self._resource(held.key)
@@ -206,6 +207,7 @@ class Reconciler:
         except Unavailable:
             memory.unsure = (wanted, about)
             raise
+        memory.unsure = None  # the version was still the one before it: it was not written
         memory.outbox += about
         result = canonical(body.get("status") or {})
         memory.rewritten = None if result == wanted else (wanted, result)
