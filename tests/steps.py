@@ -1,4 +1,4 @@
-"""The steps of `make test`, two at a time, with their durations: `python3 -m tests.steps [STEP...]`.
+"""The steps of `make test`, three at a time, with their durations: `python3 -m tests.steps [STEP...]`.
 
 What they need and the cache lacks is made meanwhile: programs by Go on the processor, environments over the network.
 What a step says is printed when it has ended, or at once where it is the only one. Only the standard library is needed.
@@ -34,6 +34,8 @@ class Step:
     packages: tuple[str, ...] = ()  # of Debian
 
 
+# Steps at once: more than a small machine's cores, since many tests wait for a server or for time to pass.
+LANES = 3
 CONTROL_PLANE = ("kube-apiserver", "kubectl")
 ETCD = packages.CONTROL_PLANE
 # A new folder of tests needs an API server until a step of its own says otherwise.
@@ -76,7 +78,7 @@ def main(names: list[str]) -> int:
     chosen = list(dict.fromkeys(names)) or list(STEPS)
     start = time.monotonic()
     results = []
-    with ThreadPoolExecutor(1) as network, ThreadPoolExecutor(1) as processor, ThreadPoolExecutor(2) as lanes:
+    with ThreadPoolExecutor(1) as network, ThreadPoolExecutor(1) as processor, ThreadPoolExecutor(LANES) as lanes:
         needs = _needs([STEPS[name] for name in chosen], network, processor)
         running = [lanes.submit(_step, name, needs, len(chosen) == 1) for name in chosen]
         for done in as_completed(running):

@@ -47,11 +47,16 @@ def test_it_is_installed_upgraded_and_removed(bare: ApiServer, release: Callable
     release("install", str(CHART), "--create-namespace")
     assert names("deployment") == ["deployment.apps/tradewind-operator"]
     assert len(names("customresourcedefinition")) == 3
-    version = bare.kubectl("get", "deployment", "-n", "tradewind", "-o", "jsonpath={..resourceVersion}")
+    version = bare.kubectl(
+        "get", "deployment", "-n", "tradewind", "-o", "jsonpath={.items[*].metadata.resourceVersion}"
+    )
     [certificate] = names("job")
 
     release("upgrade", str(CHART))
-    assert bare.kubectl("get", "deployment", "-n", "tradewind", "-o", "jsonpath={..resourceVersion}") == version
+    assert (
+        bare.kubectl("get", "deployment", "-n", "tradewind", "-o", "jsonpath={.items[*].metadata.resourceVersion}")
+        == version
+    )
 
     release("upgrade", str(CHART), images={"operator": "registry.example.com/operator:2"})
     assert image() == "registry.example.com/operator:2"
