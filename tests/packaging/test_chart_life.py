@@ -41,22 +41,21 @@ def test_it_is_installed_upgraded_and_removed(bare: ApiServer, release: Callable
     def names(kind: str) -> list[str]:
         return bare.kubectl("get", kind, "-n", "tradewind", "-o", "name", "--ignore-not-found").split()
 
+    def version() -> str:
+        path = "jsonpath={.items[*].metadata.resourceVersion}"
+        return bare.kubectl("get", "deployment", "-n", "tradewind", "-o", path)
+
     def image() -> str:
         return bare.kubectl("get", "deployment", "-n", "tradewind", "-o", "jsonpath={..image}")
 
     release("install", str(CHART), "--create-namespace")
     assert names("deployment") == ["deployment.apps/tradewind-operator"]
     assert len(names("customresourcedefinition")) == 3
-    version = bare.kubectl(
-        "get", "deployment", "-n", "tradewind", "-o", "jsonpath={.items[*].metadata.resourceVersion}"
-    )
+    installed = version()
     [certificate] = names("job")
 
     release("upgrade", str(CHART))
-    assert (
-        bare.kubectl("get", "deployment", "-n", "tradewind", "-o", "jsonpath={.items[*].metadata.resourceVersion}")
-        == version
-    )
+    assert version() == installed
 
     release("upgrade", str(CHART), images={"operator": "registry.example.com/operator:2"})
     assert image() == "registry.example.com/operator:2"
