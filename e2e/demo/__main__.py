@@ -7,7 +7,7 @@ import sys
 import time
 
 from e2e.demo import digits
-from e2e.installation import OPERATOR_NAMESPACE, ROOT, Failed, cluster, connect, install, prepare, say
+from e2e.installation import OPERATOR_NAMESPACE, ROOT, Failed, cluster, connect, install, is_ours, prepare, say
 
 
 def show() -> None:
@@ -38,11 +38,15 @@ def clean() -> None:
         cluster("down")
         return
     kubernetes = connect()
-    say("removing the example, then the operator")
+    say("removing the example")
     kubernetes.run("delete", "namespace", digits.NAMESPACE, "--ignore-not-found", "--wait=true")
+    running = kubernetes.find("deployment", "tradewind-operator", "-n", OPERATOR_NAMESPACE)
+    if running and not is_ours(running):
+        say(f"leaving the operator in {OPERATOR_NAMESPACE}, which the demo did not install")
+        return
+    say("removing the operator")
     kubernetes.run("delete", "-k", "e2e/overlay", "--ignore-not-found", "--wait=true")
-    left = kubernetes.find("namespace", OPERATOR_NAMESPACE)
-    if left:
+    if kubernetes.find("namespace", OPERATOR_NAMESPACE):
         raise Failed(f"namespace {OPERATOR_NAMESPACE} is still there")
 
 
