@@ -91,8 +91,13 @@ def test_the_example_values_are_the_defaults_of_the_operator() -> None:
     assert config.reporting.url == "https://tradewind-operator.tradewind-system.svc:8443"
 
 
-def test_the_overlay_of_the_local_cluster_changes_the_price_table_alone() -> None:
+def test_the_overlay_of_the_local_cluster_marks_all_and_changes_the_price_table_alone() -> None:
     overlay, base = _by_name(kustomization("e2e/overlay")), _by_name(kustomization("manifests/base"))
+    for item in overlay.values():
+        # The mark is how the demo knows what it installed; it stands on every object, and on nothing inside of one.
+        assert item["metadata"]["labels"].pop("tradewind.dev/demo") == "true"
+    for item in (*overlay.values(), *base.values()):
+        item["metadata"]["labels"] = item["metadata"].get("labels") or {}
     different = [name for kind, _, name in overlay if overlay[kind, _, name] != base[kind, _, name]]
     assert different == ["tradewind-config"]
     config = Config.model_validate(overlay["ConfigMap", NAMESPACE, "tradewind-config"]["data"]["config.yaml"])
