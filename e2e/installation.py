@@ -111,3 +111,9 @@ def install(kubernetes: Kubernetes) -> None:
 def is_ours(item: dict[str, Any]) -> bool:
     """Whether the demo installed it, by the label of e2e/overlay."""
     return "tradewind.dev/demo" in item["metadata"].get("labels", {})
+
+
+def condition(item: dict[str, Any] | None, kind: str) -> dict[str, Any]:
+    """The condition of that type of an object, empty where there is none."""
+    conditions = (item or {}).get("status", {}).get("conditions", [])
+    return next((c for c in conditions if c["type"] == kind), {})

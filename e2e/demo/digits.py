@@ -8,18 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from e2e.demo.progress import Table
-from e2e.installation import ROOT, Failed, Kubernetes, say
+from e2e.installation import ROOT, Failed, Kubernetes, condition, say
 
 NAMESPACE = "digits"
 EXAMPLES = ROOT / "manifests" / "examples"
 PROMISED_ACCURACY = 0.95
 ROW = "{:<1} {:<18} {:<11} {:>8} {:>8} {:>8} {:>9} {:>20} {:>9}"
 KINDS = "trainingjobs.tradewind.dev,compressionjobs.tradewind.dev,modeldeployments.tradewind.dev"
-
-
-def condition(item: dict[str, Any], kind: str) -> dict[str, Any]:
-    """The condition of that type, empty where there is none."""
-    return next((c for c in item.get("status", {}).get("conditions", []) if c["type"] == kind), {})
 
 
 def apply(kubernetes: Kubernetes) -> None:

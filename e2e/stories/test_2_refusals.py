@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from e2e.installation import Kubernetes
+from e2e.installation import Kubernetes, condition
 from e2e.stories.jobs import training
-from e2e.stories.waiting import Item, condition, until_condition
+from e2e.stories.waiting import Item, until_condition
 
 Change = Callable[[dict[str, Any]], Any]
 

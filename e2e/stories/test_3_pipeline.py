@@ -8,9 +8,9 @@ from pathlib import Path
 
 import yaml
 
-from e2e.installation import OPERATOR_NAMESPACE, Kubernetes
+from e2e.installation import OPERATOR_NAMESPACE, Kubernetes, condition
 from e2e.stories.jobs import compression, deployment, training
-from e2e.stories.waiting import Item, condition, until, until_condition
+from e2e.stories.waiting import Item, until, until_condition
 
 
 def kill_operator(kubernetes: Kubernetes) -> None:

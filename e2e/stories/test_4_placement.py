@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from e2e.installation import Kubernetes, cluster
+from e2e.installation import Kubernetes, cluster, condition
 from e2e.stories.jobs import training
-from e2e.stories.waiting import Item, condition, until, until_condition
+from e2e.stories.waiting import Item, until, until_condition
 
 NAMESPACE = "placement"
 NODES: dict[str, dict[str, Any]] = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import yaml
 
-from e2e.installation import Kubernetes, cluster
+from e2e.installation import Kubernetes, cluster, condition
 from e2e.stories.jobs import deployment, run_python, training
-from e2e.stories.waiting import condition, until_condition
+from e2e.stories.waiting import until_condition
 
 # A one-layer ONNX model written by the onnx package from a pod, as a user's export would be.
 MAKE_ONNX = """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import yaml
 
-from e2e.installation import Kubernetes
-from e2e.stories.waiting import condition, until_condition
+from e2e.installation import Kubernetes, condition
+from e2e.stories.waiting import until_condition
 
 PROGRAM = """
 import os, sys

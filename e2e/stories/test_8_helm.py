@@ -10,8 +10,7 @@ import yaml
 
 from e2e import audit
 from e2e.demo import digits
-from e2e.installation import OPERATOR_NAMESPACE, ROOT, Kubernetes, cluster
-from e2e.stories.waiting import condition
+from e2e.installation import OPERATOR_NAMESPACE, ROOT, Kubernetes, cluster, condition
 
 
 def predictors(kubernetes: Kubernetes) -> set[str]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from e2e.installation import Failed, Kubernetes
+from e2e.installation import Failed, Kubernetes, condition
 
 Item = dict[str, Any]
 
@@ -22,12 +22,6 @@ def until(what: str, look: Callable[[], Any], timeout: float = 60, every: float 
         if time.monotonic() > end:
             raise Failed(f"waited {timeout:.0f} s for {what}")
         time.sleep(every)
-
-
-def condition(item: Item | None, kind: str) -> Item:
-    """The condition of that type, empty where there is none."""
-    conditions = (item or {}).get("status", {}).get("conditions", [])
-    return next((c for c in conditions if c["type"] == kind), {})
 
 
 def until_condition(
