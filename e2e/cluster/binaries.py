@@ -64,6 +64,8 @@ TOOLS_BY_NAME = {
         Tool("prometheus-operator", {}, module="github.com/prometheus-operator/prometheus-operator"),
         Tool("kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}, module="sigs.k8s.io/kwok"),
         Tool("helm", {"helm": "helm.sh/helm/v4/cmd/helm"}),
+        # Kubeflow Trainer's controllers, to measure beside them.
+        Tool("trainer", {"trainer": "."}, module="github.com/kubeflow/trainer/v2"),
     )
 }
 OWNER = {program: tool for tool in TOOLS_BY_NAME.values() for program in tool.programs}
