@@ -87,7 +87,8 @@ def _require_supported(spec: TrainingJobSpec, recipe: Recipe) -> None:
 
 def _train(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, folder: Path) -> None:
     from ray.train import RunConfig
-    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+    from tradewind_workload.trainer import Trainer
 
     runs = folder / ".train"
     try:
@@ -99,10 +100,7 @@ def _train(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, folder: 
             "another "
             "spec.output.storageUri.",
         ) from None
-    # What TorchTrainer adds to its base is the process group, and it imports torch for that in this process and in the
-    # controller: 800 MB of a small head pod and 10 s of the start. The workers make the group themselves
-    # (process_group.py).
-    trainer = DataParallelTrainer(
+    trainer = Trainer(
         work,
         train_loop_config={
             "job": job.model_dump_json(by_alias=True),
