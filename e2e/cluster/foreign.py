@@ -33,9 +33,20 @@ def install(kubectl: Kubectl, *names: str) -> None:
     unknown = [name for name in names if name not in DEFINITIONS]
     if unknown:
         raise Failed(f"no definitions of {', '.join(unknown)}; there are those of {', '.join(DEFINITIONS)}")
-    if not names:
+    _install(kubectl, [path for name in names for path in DEFINITIONS[name]()])
+
+
+def define(kubectl: Kubectl, *plurals: str) -> None:
+    """Install the definitions of these kinds only, each of which costs the API server a second, and wait likewise."""
+    found = {path.stem.partition("_")[2]: path for find in DEFINITIONS.values() for path in find()}
+    if unknown := [plural for plural in plurals if plural not in found]:
+        raise Failed(f"no definitions of {', '.join(unknown)}; there are those of {', '.join(found)}")
+    _install(kubectl, [found[plural] for plural in plurals])
+
+
+def _install(kubectl: Kubectl, files: list[Path]) -> None:
+    if not files:
         return
-    files = [path for name in names for path in DEFINITIONS[name]()]
     # Server-side: they are too large for the annotation of a client-side apply.
     kubectl("apply", "--server-side", "--force-conflicts", *(f"--filename={path}" for path in files))
     # By name: to read megabytes of YAML again takes longer than the waiting. The files are called group_plural.

@@ -18,7 +18,7 @@ from kubernetes.dynamic.exceptions import NotFoundError
 
 from e2e.audit import WRITES, Request, requests
 from e2e.cluster.apiserver import ApiServer
-from e2e.cluster.foreign import DEFINITIONS
+from e2e.cluster.foreign import define
 from tests.apiserver.process import ROOT, OperatorProcess, until
 from tradewind.runtime.certificates import make
 
@@ -144,21 +144,6 @@ class Cluster:
         until(still, "the operator goes on writing")
 
 
-def _define(server: ApiServer, *plurals: str) -> None:
-    """Install the definitions of these kinds only: each costs the API server a second."""
-    found = [path for find in DEFINITIONS.values() for path in find() if path.stem.endswith(plurals)]
-    assert len(found) == len(plurals), found
-    server.kubectl("apply", "--server-side", *(f"--filename={path}" for path in found))
-    names = [".".join(reversed(path.stem.split("_"))) for path in found]
-
-    def established() -> bool:
-        text = server.kubectl("get", "customresourcedefinitions", *names, "--output=json")
-        conditions = [item.get("status", {}).get("conditions") or [] for item in json.loads(text)["items"]]
-        return all(any(c["type"] == "Established" and c["status"] == "True" for c in each) for each in conditions)
-
-    until(established, "the definitions are not served")
-
-
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """An API server with our definitions and the others'; one for all tests here."""
@@ -171,7 +156,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     (folder / "config.yaml").write_text(CONFIG)
     with ApiServer() as server:
         server.apply(ROOT / "crds")
-        _define(server, "rayjobs", "inferenceservices", "prometheusrules")
+        define(server.kubectl, "rayjobs", "inferenceservices", "prometheusrules")
         server.apply(ROOT / "manifests" / "base" / "namespace.yaml")
         server.apply(ROOT / "manifests" / "base" / "rights.yaml")
         api = dynamic.DynamicClient(config.new_client_from_config(str(server.kubeconfig)))

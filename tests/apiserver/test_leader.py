@@ -27,8 +27,7 @@ subjects: [{kind: ServiceAccount, name: NAME, namespace: tradewind-system}]
 
 @pytest.fixture(scope="module", autouse=True)
 def _accounts(cluster: Cluster, _kept: list[OperatorProcess]) -> None:
-    for name in ("killed", "heir", "frozen", "second"):
-        cluster.server.apply(RIGHTS.replace("NAME", name))
+    cluster.server.apply("---".join(RIGHTS.replace("NAME", name) for name in ("killed", "heir", "frozen", "second")))
     for operator in _kept:
         operator.stop()  # the tests here have operators of their own
 

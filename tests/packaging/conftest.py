@@ -12,6 +12,7 @@ import yaml
 
 from e2e.cluster.apiserver import ApiServer
 from e2e.cluster.binaries import binary
+from e2e.cluster.foreign import define
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHART = ROOT / "helm" / "tradewind"
@@ -49,7 +50,7 @@ def find(documents: list[Manifest], kind: str, name: str) -> Manifest:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[ApiServer]:
-    """An API server with KServe's, KubeRay's and Prometheus' definitions."""
+    """An API server with those of the definitions of others that the installation and the operator use."""
     with ApiServer() as running:
-        running.install("kuberay", "kserve", "prometheus")
+        define(running.kubectl, "rayjobs", "inferenceservices", "clusterservingruntimes", "prometheusrules")
         yield running
