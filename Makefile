@@ -12,7 +12,7 @@ PYTHON = "$$(python3 -m e2e.venv operator)"
 
 .PHONY: help
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
 demo: ## Digits from raw data to a service on a local Kubernetes (CONTEXT=name: on that cluster of yours).
@@ -26,17 +26,25 @@ demo-clean: ## Remove what the demo made; caches stay.
 test: ## All checks and tests but those on a whole cluster.
 	@python3 -m tests.steps
 
+# The faults have an API server of their own, which they can kill. Who asked for one story wants no more.
 .PHONY: e2e
-e2e: ## The stories on a whole local cluster (KEEP=1 leaves it up, CONTEXT=name uses yours).
+e2e: ## The stories on a whole local cluster, then some faults (KEEP=1 leaves it up, CONTEXT=name uses yours).
 	@$(PYTHON) -m e2e.stories $(STORIES)
+	if [ -z "$(STORIES)$(CONTEXT)" ]; then
+		$(PYTHON) -m e2e.faults --selection ci
+	fi
 
 .PHONY: faults
-faults: ## Every request and watch event of each kind's life with every fault (FAULTS="--selection ci": some).
+faults: ## Lives of each kind with every fault at every request, in about an hour (FAULTS="--selection ci": some).
 	@$(PYTHON) -m e2e.faults $(FAULTS)
 
 .PHONY: bench
 bench: ## All benchmarks, or BENCH="name name".
 	@$(PYTHON) -m e2e.bench $(BENCH)
+
+.PHONY: bench-controlplane
+bench-controlplane: ## The operator beside KubeRay and Trainer (CONTROLPLANE="--objects 100": a quick look).
+	@$(PYTHON) -m e2e.bench.controlplane $(CONTROLPLANE)
 
 .PHONY: generate
 generate: ## Write definitions, manifests, the chart's templates and the reference anew.
