@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from e2e.cluster.binaries import module_folder
 from e2e.cluster.progress import Failed
 
 Kubectl = Callable[..., str]
+_PATIENCE = 60.0  # seconds until definitions are served
+# Names of those that are served; kubectl gives a list, or the one object where one name was asked for.
+_SERVED = """go-template=
+{{- define "one"}}{{$name := .metadata.name}}{{range .status.conditions}}
+{{- if and (eq .type "Established") (eq .status "True")}}{{$name}} {{end}}{{end}}{{end}}
+{{- if .items}}{{range .items}}{{template "one" .}}{{end}}{{else}}{{template "one" .}}{{end}}"""
 
 
 def _kuberay() -> list[Path]:
@@ -49,9 +56,18 @@ def _install(kubectl: Kubectl, files: list[Path]) -> None:
         return
     # Server-side: they are too large for the annotation of a client-side apply.
     kubectl("apply", "--server-side", "--force-conflicts", *(f"--filename={path}" for path in files))
-    # By name: to read megabytes of YAML again takes longer than the waiting. The files are called group_plural.
-    definitions = [".".join(reversed(path.stem.split("_"))) for path in files]
-    kubectl("wait", "--for=condition=Established", "--timeout=60s", "customresourcedefinitions", *definitions)
+    # The files are called group_plural.
+    wait_served(kubectl, [".".join(reversed(path.stem.split("_"))) for path in files])
+
+
+def wait_served(kubectl: Kubectl, names: Sequence[str]) -> None:
+    """Wait until these definitions are served; raise `Failed` with those that are not."""
+    end = time.monotonic() + _PATIENCE
+    # `kubectl wait` gives up where a definition has no conditions yet.
+    while missing := {*names} - {*kubectl("get", "customresourcedefinitions", *names, "--output", _SERVED).split()}:
+        if time.monotonic() > end:
+            raise Failed(f"after {_PATIENCE:.0f} s not served: {', '.join(sorted(missing))}")
+        time.sleep(0.1)
 
 
 def run_kubectl(binary: Path, kubeconfig: Path, *arguments: str, stdin: str | None = None) -> str:

@@ -15,6 +15,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
 from e2e.cluster.apiserver import ApiServer
+from e2e.cluster.foreign import wait_served
 from tradewind.api import GROUP, VERSION
 from tradewind.generate.crd import KINDS
 
@@ -84,5 +85,5 @@ def api() -> Iterator[Api]:
     urllib3.disable_warnings()
     with ApiServer() as server:
         server.apply(ROOT / "crds")
-        server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        wait_served(server.kubectl, [f"{plural}.{GROUP}" for plural in PLURALS.values()])
         yield Api(server)
