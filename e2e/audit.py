@@ -27,6 +27,7 @@ class Request:
     time: str
     uri: str
     body: list[dict[str, Any]]  # the JSON patch of a status of ours; else empty
+    credential: str = ""  # which token it came with: "JTI=..."
 
 
 def requests(log: Path, since: str = "", user: str = OPERATOR) -> Iterator[Request]:
@@ -49,6 +50,7 @@ def requests(log: Path, since: str = "", user: str = OPERATOR) -> Iterator[Reque
                 entry["stageTimestamp"],
                 entry["requestURI"],
                 entry.get("requestObject") or [],
+                next(iter(entry["user"].get("extra", {}).get("authentication.kubernetes.io/credential-id", ())), ""),
             )
 
 

@@ -83,6 +83,11 @@ class ApiServer:
         return self._running.audit_log
 
     @property
+    def etcd_url(self) -> str:
+        """Where etcd listens, http."""
+        return f"http://127.0.0.1:{self._running.etcd_port}"
+
+    @property
     def pids(self) -> dict[str, int]:
         """The process of each component, by name."""
         return {name: process.pid for name, process in self._processes.items()}
@@ -109,6 +114,21 @@ class ApiServer:
         path = self.folder / f"{service_account_namespace}.{name}.kubeconfig"
         return kubeconfig(path, self.url, self.ca, token=token)
 
+    def kill_apiserver(self) -> None:
+        """End kube-apiserver at once, as when its machine loses power; etcd goes on."""
+        process = self._processes.pop("kube-apiserver")
+        process.kill()
+        process.wait()
+
+    def start_apiserver(self, *options: str) -> None:
+        """Start kube-apiserver again after it was killed, with further options; `answers` says when it is there."""
+        self._spawn("kube-apiserver", [*self._running.apiserver(), *options])
+
+    def answers(self) -> bool:
+        """Whether kube-apiserver says that it is ready."""
+        admin = self._running.certificate("admin")
+        return answers(f"{self.url}/readyz", self.ca, (admin.crt, admin.key))
+
     def stop(self) -> None:
         """End the components and remove their folder."""
         for process in self._processes.values():
@@ -132,13 +152,11 @@ class ApiServer:
         port, etcd, peer, controllers = free_ports(4)
         plane = ControlPlane(folder, "127.0.0.1", port, etcd, peer, controllers_port=controllers, volatile=True)
         self._plane = plane
-        client = f"http://127.0.0.1:{plane.etcd_port}"
         self._spawn("etcd", plane.etcd())
         plane.prepare()
-        self._wait("etcd", lambda: answers(f"{client}/health"), 15)
+        self._wait("etcd", lambda: answers(f"{self.etcd_url}/health"), 15)
         self._spawn("kube-apiserver", plane.apiserver())
-        admin = plane.certificate("admin")
-        self._wait("kube-apiserver", lambda: answers(f"{plane.url}/readyz", plane.ca, (admin.crt, admin.key)), 60)
+        self._wait("kube-apiserver", self.answers, 60)
         if self._with_controllers:
             self._spawn("kube-controller-manager", plane.controllers())
             self._wait("kube-controller-manager", lambda: listens(plane.controllers_port), 30)

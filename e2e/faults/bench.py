@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import shutil
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,16 +14,20 @@ from pathlib import Path
 from e2e.cluster.apiserver import ApiServer
 from e2e.cluster.pki import kubeconfig
 from e2e.faults.calls import Moment
+from e2e.faults.fault import FREEZES, KILLS, Fault, WatchFault
 from e2e.faults.history import Admin
-from e2e.faults.lives import Life, Stage
+from e2e.faults.lives import Life
 from e2e.faults.operator import Operator
 from e2e.faults.oracle import Ending, ending, forbidden, revisions
-from e2e.faults.proxy import Fault, Proxy, WatchFault
+from e2e.faults.polling import until
+from e2e.faults.proxy import Proxy
+from e2e.faults.stage import STEP_SECONDS, Gap, Stage, nothing_held
 from tradewind.runtime.certificates import make
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONVERGE_SECONDS = 40.0  # from the script's last step to the faultless end
 STILL_SECONDS = 1.5  # after it was reached, until its resourceVersions are noted
+APISERVER_SECONDS = 60.0  # for its start
 CONFIG = """
 pools:
   - name: local
@@ -40,7 +45,7 @@ class Run:
     life: Life
     namespace: str
     moment: Moment | None = None
-    fault: Fault | WatchFault | None = None
+    fault: str | None = None  # in words, what it is played under
     reached: bool = True  # whether the moment of the fault came
     problems: list[str] = field(default_factory=list)
     revisions: dict[str, int] = field(default_factory=dict)
@@ -64,15 +69,19 @@ class Bench:
     """Where lives are played."""
 
     def __init__(self, server: ApiServer, folder: Path) -> None:
-        self._server, self._folder = server, folder
+        self.server, self._folder = server, folder
         self.admin = Admin(server.kubeconfig, folder)
-        self.proxy = Proxy(server.url, server.ca, folder / "proxy", self._kill)
-        self._token = server.kubectl(
-            "create", "token", "tradewind-operator", "--namespace=tradewind-system", "--duration=4h"
-        ).strip()
+        self.proxy = Proxy(server.url, server.ca, folder / "proxy", self._strike)
         self._tls = ssl.create_default_context(cafile=str(folder / "tls" / "ca.crt"))
         self._numbers = itertools.count(1)
-        self.operators: list[Operator] = []
+        self.operators: list[Operator] = []  # all that there were
+        self.running: list[Operator] = []
+        self.starts: list[tuple[str, str]] = []  # of kube-apiserver, RFC 3339: from the beginning to its readiness
+        # Of the lives that are played now:
+        self.gap: Gap = nothing_held
+        self.patience = STEP_SECONDS
+        self.may_lack_events = False  # Events are sent once, by whom the status was written: if it ends, they are not
+        self.on_freeze: Callable[[Operator], None] = lambda _frozen: None
 
     async def start(self) -> None:
         """Start all but the operator."""
@@ -81,21 +90,43 @@ class Bench:
 
     async def stop(self) -> None:
         """End what was started."""
-        for operator in self.operators:
+        for operator in self.running:
             await operator.stop()
         await self.admin.stop()
         await self.proxy.stop()
 
-    async def operate(self, name: str, resync: float | None = None) -> None:
-        """Have one operator run, in place of the one before."""
-        if self.operators:
-            await self.operators[-1].stop()
-        path = kubeconfig(self._folder / f"{name}.kubeconfig", self.proxy.url, self.proxy.ca, token=self._token)
-        self.operators.append(Operator(self._folder / "source", path, self._folder, name, resync))
-        await self.operators[-1].start()
+    async def operate(self, *names: str, resync: float | None = None) -> None:
+        """Have operators of these names run, in place of those before; the first is active then."""
+        for operator in self.running:
+            await operator.stop()
+        self.running = []
+        self.proxy.hang_up()
+        for name in names:
+            token = await self._token()
+            path = kubeconfig(self._folder / f"{name}.kubeconfig", self.proxy.url, self.proxy.ca, token=token)
+            operator = Operator(self._folder / "source", path, token, self._folder, name, resync)
+            self.operators.append(operator)
+            self.running.append(operator)
+            await operator.start()
+            await (operator.lives() if len(self.running) > 1 else operator.ready())
 
-    async def _kill(self) -> None:
-        await self.operators[-1].kill()
+    async def _token(self) -> str:
+        """A token of the operator's service account; each has an identity of its own in the audit log."""
+        path = "/api/v1/namespaces/tradewind-system/serviceaccounts/tradewind-operator/token"
+        body = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "spec": {"expirationSeconds": 14400}}
+        return str((await self.admin.send("POST", path, body))["status"]["token"])
+
+    async def _strike(self, fault: Fault, token: str) -> None:
+        operator = next(operator for operator in self.running if operator.token == token)
+        if fault.kills:
+            await operator.kill()
+        elif not operator.frozen:
+            operator.freeze()
+            self.on_freeze(operator)
+
+    def report_urls(self) -> list[str]:
+        """Where a Service would send reports: an operator that is frozen is not ready."""
+        return [operator.report_url for operator in self.running if not operator.frozen]
 
     async def faultless(self, life: Life) -> tuple[Run, Ending]:
         """Play a life without any fault; its end, once nothing has changed for a while."""
@@ -109,17 +140,24 @@ class Bench:
         run.revisions = revisions(self.admin, run.namespace)
         return run, ending(self.admin, run.namespace, life)
 
-    async def spoiled(self, life: Life, moment: Moment, fault: Fault | WatchFault, usual: Ending) -> Run:
+    async def spoiled(self, life: Life, usual: Ending, moment: Moment, fault: Fault | WatchFault) -> Run:
         """Play a life with a fault at one moment, and compare its end with the usual one."""
         run = await self._begin(life)
         run.moment, run.fault = moment, fault
         self.proxy.arm(run.namespace, moment, fault)
+        return await self._compared(run, usual, may_lack=fault in (*KILLS, *FREEZES))
+
+    async def under(self, what: str, life: Life, usual: Ending) -> Run:
+        """Play a life while something is done to the cluster, and compare its end with the usual one."""
+        run = await self._begin(life)
+        run.fault = what
+        return await self._compared(run, usual, may_lack=self.may_lack_events)
+
+    async def _compared(self, run: Run, usual: Ending, may_lack: bool) -> Run:
         await self._play(run)
-        may_lack = isinstance(fault, Fault) and fault.kills  # Events are sent once, by whom the status was written
         await self._converged(run, usual, may_lack)
-        run.reached = run.namespace not in self.proxy.armed
-        self.proxy.armed.pop(run.namespace, None)
-        run.problems += forbidden(self.admin, run.namespace, life)
+        run.reached = not self.proxy.disarm(run.namespace)
+        run.problems += forbidden(self.admin, run.namespace, run.life)
         run.revisions = revisions(self.admin, run.namespace)
         return run
 
@@ -143,12 +181,24 @@ class Bench:
         return Run(life, namespace)
 
     async def _play(self, run: Run) -> None:
-        url = f"https://localhost:{self.operators[-1].report_port}"
-        stage = Stage(self.admin, run.namespace, run.life.plural, url, self._tls)
+        stage = Stage(self.admin, run.namespace, run.life.plural, self.report_urls, self._tls, self.gap, self.patience)
         try:
             await run.life.play(stage)
         except AssertionError as error:
             run.problems.append(str(error))
+
+    async def restart_apiserver(self, *options: str, after: float = 0.0) -> None:
+        """Kill kube-apiserver, and start it so many seconds later with further options."""
+        self.server.kill_apiserver()
+        await asyncio.sleep(after)
+        began = datetime.now(UTC).isoformat()
+        self.server.start_apiserver(*options)
+        await self.answered()
+        self.starts.append((began, datetime.now(UTC).isoformat()))
+
+    async def answered(self) -> None:
+        """Wait until kube-apiserver is ready."""
+        await until(self.server.answers, "kube-apiserver is not ready", APISERVER_SECONDS)
 
     def moved(self, run: Run) -> list[str]:
         """The objects of a life that were written after it had converged."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import ssl
 from collections import defaultdict
@@ -30,6 +31,7 @@ RESOURCES = {
 OWN = ("trainingjobs", "compressionjobs", "modeldeployments")
 CHILDREN = ("rayjobs", "inferenceservices", "networkpolicies", "prometheusrules")
 MERGE = "application/merge-patch+json"
+_STARTING = (401, 403, 429, 500, 503, 504)  # what an API server answers that has just come back
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,7 @@ class Admin:
             read_bufsize=2**21,
         )
         for resource in RESOURCES:
-            version = (await self.send("GET", f"{RESOURCES[resource]}/{resource}"))["metadata"]["resourceVersion"]
-            self._watches.append(asyncio.create_task(self._watch(resource, version)))
+            self._watches.append(asyncio.create_task(self._watch(resource, await self._list(resource))))
 
     async def stop(self) -> None:
         """End the watches."""
@@ -87,14 +88,32 @@ class Admin:
         await self._session.close()
 
     async def send(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Manifest:
-        """A request; the answer. Raises with the API server's words."""
+        """A request, again while there is no API server; the answer. Raises with the API server's words."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": content_type}
-        async with self._session.request(method, self._url + path, data=data, headers=headers) as answer:
-            found: Manifest = await answer.json(content_type=None)
+        again = False
+        while True:
+            try:
+                async with self._session.request(method, self._url + path, data=data, headers=headers) as answer:
+                    found: Manifest = await answer.json(content_type=None)
+            except aiohttp.ClientError:
+                again = True
+                await asyncio.sleep(0.2)
+                continue
+            if again and method == "POST" and answer.status == 409:
+                return await self.send("GET", f"{path}/{body['metadata']['name']}")  # it was made the first time
+            if again and method == "DELETE" and answer.status == 404:
+                return found
+            if answer.status == 503 or (again and answer.status in _STARTING):
+                await asyncio.sleep(0.2)
+                continue
             if answer.status >= 400:
                 raise AssertionError(f"{method} {path}: {found.get('message')}")
             return found
+
+    async def now(self) -> int:
+        """The present revision of etcd."""
+        return int((await self.send("GET", "/api/v1/namespaces?limit=1"))["metadata"]["resourceVersion"])
 
     async def until(self, namespace: str, look: Callable[[], T | None], what: str, seconds: float) -> T:
         """Wait until something in the namespace is so; what `look` gives then."""
@@ -115,23 +134,42 @@ class Admin:
             if where == namespace and resource in resources
         ]
 
+    async def _list(self, resource: str) -> str:
+        """Take in what there is; the version of the list."""
+        found = await self.send("GET", f"{RESOURCES[resource]}/{resource}")
+        version = str(found["metadata"]["resourceVersion"])
+        there = {(resource, item["metadata"]["namespace"], item["metadata"]["name"]): item for item in found["items"]}
+        for place in [place for place in self.objects if place[0] == resource and place not in there]:
+            self._note(resource, True, self.objects[place], int(version))
+        for place, item in there.items():
+            # In lists of built-in kinds the items do not say what they are.
+            item |= {"apiVersion": found["apiVersion"], "kind": found["kind"].removesuffix("List")}
+            if (
+                self.objects.get(place, {}).get("metadata", {}).get("resourceVersion")
+                != (item["metadata"]["resourceVersion"])
+            ):
+                self._note(resource, False, item)
+        return version
+
     async def _watch(self, resource: str, version: str) -> None:
         path = f"{self._url}{RESOURCES[resource]}/{resource}"
         while True:
             options = {"watch": "1", "resourceVersion": version, "timeoutSeconds": "3000"}
-            async with self._session.get(path, params=options) as answer:
-                while line := await answer.content.readline():
-                    event = json.loads(line)
-                    if event.get("type") not in ("ADDED", "MODIFIED", "DELETED"):
-                        print(f"the watch beside the proxy of {resource} ended: {event}")
-                        break
-                    version = event["object"]["metadata"]["resourceVersion"]
-                    self._note(resource, event["type"] == "DELETED", event["object"])
+            with contextlib.suppress(aiohttp.ClientError):
+                async with self._session.get(path, params=options) as answer:
+                    while answer.status == 200 and (line := await answer.content.readline()):
+                        event = json.loads(line)
+                        if event.get("type") not in ("ADDED", "MODIFIED", "DELETED"):
+                            version = await self._list(resource)  # a new API server does not know old versions
+                            break
+                        version = event["object"]["metadata"]["resourceVersion"]
+                        self._note(resource, event["type"] == "DELETED", event["object"])
             await asyncio.sleep(0.1)
 
-    def _note(self, resource: str, deleted: bool, body: Manifest) -> None:
+    def _note(self, resource: str, deleted: bool, body: Manifest, revision: int = 0) -> None:
         namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
-        self.versions[namespace].append(Version(int(body["metadata"]["resourceVersion"]), resource, deleted, body))
+        revision = revision or int(body["metadata"]["resourceVersion"])
+        self.versions[namespace].append(Version(revision, resource, deleted, body))
         if deleted:
             self.objects.pop((resource, namespace, name), None)
         else:

@@ -22,8 +22,11 @@ _LIBC = ctypes.CDLL(None)
 class Operator:
     """`python -m tradewind run`, with one name in all its lives: a restarted container has its lease again at once."""
 
-    def __init__(self, source: Path, kubeconfig: Path, folder: Path, name: str, resync: float | None = None) -> None:
+    def __init__(
+        self, source: Path, kubeconfig: Path, token: str, folder: Path, name: str, resync: float | None = None
+    ) -> None:
         self._source, self._folder = source, folder
+        self.name, self.token = name, token
         self.report_port, self._metrics_port, self._health_port = free_ports(3)
         self.log = folder / f"{name}.log"
         self._environment = {k: v for k, v in os.environ.items() if k != "KUBECONTEXT"} | {
@@ -36,13 +39,30 @@ class Operator:
         self._keeper: asyncio.Task[None] | None = None
         self._killed = False
         self.kills = 0
+        self.frozen = False
         self.exits: list[int] = []  # exit codes of ends that nobody asked for
 
     async def start(self) -> None:
         """Start it, and start it again when it ends."""
         await self._spawn()
         self._keeper = asyncio.create_task(self._keep())
-        await self.ready()
+
+    @property
+    def report_url(self) -> str:
+        """Where it takes reports."""
+        return f"https://localhost:{self.report_port}"
+
+    def freeze(self) -> None:
+        """SIGSTOP, as when its node has no processor time for it."""
+        assert self._process is not None
+        self.frozen = True
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+        self.frozen = False
 
     async def kill(self) -> None:
         """SIGKILL, as when its node loses power; returns when it is gone."""
@@ -58,6 +78,7 @@ class Operator:
         if self._keeper is not None:
             self._keeper.cancel()
         if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(signal.SIGCONT)
             self._process.terminate()
             try:
                 await asyncio.wait_for(self._process.wait(), 10)
@@ -65,11 +86,18 @@ class Operator:
                 self._process.kill()
                 await self._process.wait()
 
-    async def ready(self) -> None:
-        """Wait until it says that it is."""
-        url = f"http://127.0.0.1:{self._health_port}/readyz"
+    async def ready(self, seconds: float = READY_SECONDS) -> None:
+        """Wait until it says that it is: it holds the lease and takes reports."""
+        await self._answers("readyz", seconds)
+
+    async def lives(self) -> None:
+        """Wait until it answers at all: it is active, or stands by."""
+        await self._answers("healthz", READY_SECONDS)
+
+    async def _answers(self, path: str, seconds: float) -> None:
+        url = f"http://127.0.0.1:{self._health_port}/{path}"
         try:
-            async with asyncio.timeout(READY_SECONDS), aiohttp.ClientSession() as session:
+            async with asyncio.timeout(seconds), aiohttp.ClientSession() as session:
                 while True:
                     try:
                         async with session.get(url) as answer:
@@ -79,7 +107,7 @@ class Operator:
                         pass
                     await asyncio.sleep(0.05)
         except TimeoutError:
-            raise AssertionError(f"the operator is not ready after {READY_SECONDS:.0f} s") from None
+            raise AssertionError(f"{self.name} does not answer 200 to /{path} in {seconds:.0f} s") from None
 
     async def _spawn(self) -> None:
         command = [

@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from e2e.faults.history import CHILDREN, OWN, Admin, Manifest, Version
-from e2e.faults.lives import NAME, Life
+from e2e.faults.lives import Life
+from e2e.faults.stage import NAME
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+# Whoever did not see the end of the head pod can't name it.
+_LOST_HEAD = re.compile(r"The pod \S+-head was lost")
 _OWN_DIGEST = "tradewind.dev/digest"  # over the namespace and the uid, too
 _RAY_JOB = "rayjobs"
 
@@ -57,7 +60,7 @@ def ending(admin: Admin, namespace: str, life: Life) -> Ending:
         result[f"{version.resource} {version.name}"] = _normal(version.body, namespace, uid)
     counts = Counter(
         f"events {body['type']} {body['reason']} about {body['regarding']['kind']} {body['regarding']['name']}:"
-        f" {body['note'].replace(namespace, 'NAMESPACE')}"
+        f" {_LOST_HEAD.sub('The head pod was lost', body['note'].replace(namespace, 'NAMESPACE'))}"
         for body in (version.body for version in admin.of(namespace, "events"))
     )
     result.update(counts)
@@ -75,6 +78,7 @@ def _normal(body: Manifest, namespace: str, uid: str) -> Manifest:
     }
     text = json.dumps(body | {"metadata": metadata}, sort_keys=True)
     text = _TIME.sub("TIME", text.replace(namespace, "NAMESPACE").replace(uid, "UID"))
+    text = _LOST_HEAD.sub("The head pod was lost", text)
     normal: Manifest = json.loads(text)
     for moving in ("accrued", "asOf", "earlier", "lost"):
         ((normal.get("status") or {}).get("cost") or {}).pop(moving, None)
@@ -100,9 +104,10 @@ def forbidden(admin: Admin, namespace: str, life: Life) -> list[str]:
             [
                 *_goes_back(own, life),
                 *_strays(own, children, life),
-                *_twins(children),
+                *_twins(children, life),
                 *_speaks_too_early(own, children),
                 *_tells_of_nothing(own, events),
+                *_blames(own),
             ]
         )
     )
@@ -139,19 +144,19 @@ def _strays(own: list[Version], children: list[Version], life: Life) -> Iterator
         if len(owners) != 1 or owners[0] not in uids:
             yield f"{child.resource} {child.name} has no owner of ours"
         gone = child.deleted or child.body["metadata"].get("deletionTimestamp")
-        if gone and child.name not in life.loses:
+        if gone and f"{child.resource} {child.name}" not in life.loses | life.remade | life.strays:
             yield f"{child.resource} {child.name} is deleted"
 
 
-def _twins(children: list[Version]) -> Iterator[str]:
+def _twins(children: list[Version], life: Life) -> Iterator[str]:
     live: set[str] = set()
     made: dict[tuple[str, str], set[str]] = {}
     for child in children:
         uids = made.setdefault((child.resource, child.name), set())
         uids.add(child.body["metadata"]["uid"])
-        if len(uids) > 1:
+        if len(uids) > 1 + (f"{child.resource} {child.name}" in life.remade):
             yield f"{child.resource} {child.name} was made {len(uids)} times"
-        if child.resource != _RAY_JOB:
+        if child.resource != _RAY_JOB or f"{child.resource} {child.name}" in life.strays:
             continue
         over = child.deleted or _status(child).get("jobDeploymentStatus") in ("Complete", "Failed")
         (live.discard if over else live.add)(child.name)
@@ -188,3 +193,11 @@ def _tells_of_nothing(own: list[Version], events: list[Version]) -> Iterator[str
             )
         if not happened:
             yield f"an Event tells of {reason}, and no status said so before"
+
+
+def _blames(own: list[Version]) -> Iterator[str]:
+    """A status that tells the user of a refusal: nothing is wrong with these objects, nor with our rights."""
+    for version in own:
+        for condition in _status(version).get("conditions") or ():
+            if condition["reason"] in ("Rejected", "DependencyMissing"):
+                yield f"the status says {condition['reason']}: {condition['message'][:160]}"

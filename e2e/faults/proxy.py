@@ -8,7 +8,6 @@ import ssl
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -18,60 +17,21 @@ from aiohttp import web
 from e2e.cluster.children import free_ports
 from e2e.cluster.pki import Authority
 from e2e.faults.calls import Moment, call
+from e2e.faults.fault import ANSWERS, ERRORS, Fault, WatchFault
 
 LATE_SECONDS = 5.0
 CUT_SECONDS = 15.0  # a withheld reply's connection is cut then: later than the operator's patience of 10 s
 _HOP = {"host", "connection", "content-length", "transfer-encoding", "keep-alive", "accept-encoding"}
 
-
-class Fault(StrEnum):
-    """What can happen to a request."""
-
-    KILL_BEFORE = "killed before it is sent"
-    KILL_AFTER = "killed after it is committed"
-    CONFLICT = "409"
-    THROTTLED = "429"
-    ERROR = "500"
-    UNAVAILABLE = "503"
-    TIMEOUT = "committed, no reply"
-    LOST = "committed, connection cut"
-    LATE = "5 s late"
-
-    @property
-    def kills(self) -> bool:
-        """Whether the operator is killed."""
-        return self in (Fault.KILL_BEFORE, Fault.KILL_AFTER)
-
-
-class WatchFault(StrEnum):
-    """What can happen to a watch at one of its events."""
-
-    DROPPED = "event lost"
-    TWICE = "event twice"
-    DELAYED = "event 5 s late"
-    CUT = "cut in mid-line"
-    SILENT = "silent from then on"
-    GONE = "ERROR 410"
-    ERROR = "ERROR 500"
-
-
-_ANSWERS = {
-    Fault.CONFLICT: (409, "Conflict", "the object has been modified; please apply your changes to the latest version"),
-    Fault.THROTTLED: (429, "TooManyRequests", "too many requests, please try again later"),
-    Fault.ERROR: (500, "InternalError", "an error on the server has prevented the request from succeeding"),
-    Fault.UNAVAILABLE: (503, "ServiceUnavailable", "the server is currently unable to handle the request"),
-}
-_ERRORS = {
-    WatchFault.GONE: (410, "Expired", "too old resource version: 1 (2)"),
-    WatchFault.ERROR: (500, "InternalError", "etcdserver: leader changed"),
-}
+# Kills or freezes the operator that a token belongs to.
+Strike = Callable[[Fault, str], Awaitable[None]]
 
 
 class Proxy:
     """The proxy. A life is known by its namespace; what has none is recorded under the empty one."""
 
-    def __init__(self, upstream: str, authority: Path, folder: Path, kill: Callable[[], Awaitable[None]]) -> None:
-        self._upstream, self._kill = upstream, kill
+    def __init__(self, upstream: str, authority: Path, folder: Path, strike: Strike) -> None:
+        self._upstream, self._strike = upstream, strike
         self._trusted = ssl.create_default_context(cafile=str(authority))
         own = Authority.create(folder, "proxy-ca")
         self.ca = own.own.crt
@@ -80,12 +40,16 @@ class Proxy:
         self._tls.load_cert_chain(certificate.crt, certificate.key)
         [self._port] = free_ports(1)
         self.url = f"https://127.0.0.1:{self._port}"
-        self.down = False  # as if there were no API server
         self.total = 0
         self.sent: dict[str, list[Moment]] = defaultdict(list)  # by namespace, in the order of arrival
         self.events: dict[str, list[Moment]] = defaultdict(list)
-        self.armed: dict[str, tuple[Moment, Fault | WatchFault]] = {}
+        self.armed: dict[str, list[tuple[Moment, Fault | WatchFault]]] = {}
+        self.answers: Counter[int] = Counter()  # codes that the API server itself answered
+        self.expired: Counter[str] = Counter()  # ERROR 410 that the API server itself sent, by resource
+        self.listed: Counter[str] = Counter()  # lists that were answered, by resource
         self._numbers: Counter[tuple[str, Moment]] = Counter()
+        self._held: set[str] = set()
+        self._streams: dict[str, set[aiohttp.ClientResponse]] = defaultdict(set)
 
     async def start(self) -> None:
         """Listen."""
@@ -108,37 +72,70 @@ class Proxy:
 
     def arm(self, namespace: str, moment: Moment, fault: Fault | WatchFault) -> None:
         """Spoil that moment of that namespace's life, once."""
-        self.armed[namespace] = (moment, fault)
+        self.armed.setdefault(namespace, []).append((moment, fault))
+
+    def disarm(self, namespace: str) -> bool:
+        """Spoil nothing of that life any more; whether a moment to be spoiled had not come."""
+        return bool(self.armed.pop(namespace, None))
+
+    def hold(self, resource: str) -> None:
+        """Cut the watches of a resource, and let neither a watch nor a list of it through until `release`."""
+        self._held.add(resource)
+        for answer in self._streams[resource]:
+            answer.close()
+
+    def release(self, resource: str) -> None:
+        """Let them through again."""
+        self._held.discard(resource)
+
+    def hang_up(self) -> None:
+        """End all watches, after those who asked for them have ended: nobody would, until their next event."""
+        for answers in self._streams.values():
+            for answer in answers:
+                answer.close()
 
     def _fault_at(self, namespace: str, moment: Moment) -> Fault | WatchFault | None:
-        if namespace in self.armed and self.armed[namespace][0] == moment:
-            return self.armed.pop(namespace)[1]
-        return None
+        waiting = self.armed.get(namespace, [])
+        found = next((entry for entry in waiting if entry[0] == moment), None)
+        if found is None:
+            return None
+        waiting.remove(found)
+        if not waiting:
+            del self.armed[namespace]
+        return found[1]
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        if self.down:
-            return _cut(request)
         namespace, asked = call(request.method, request.path, request.query, body)
+        if asked.verb in ("watch", "list") and asked.resource in self._held:
+            return _cut(request)
         moment = self._numbered(namespace, asked)
         self.sent[namespace].append(moment)
         self.total += 1
         fault = self._fault_at(namespace, moment)
-        if fault is Fault.KILL_BEFORE:
-            await self._kill()
-            return _cut(request)
-        if isinstance(fault, Fault) and fault in _ANSWERS:
-            code, reason, message = _ANSWERS[fault]
-            headers = {"Retry-After": "1"} if fault is Fault.THROTTLED else {}
-            return web.json_response(_status(code, reason, message), status=code, headers=headers)
-        if fault is Fault.LATE:
-            await asyncio.sleep(LATE_SECONDS)
-        async with self._forward(request, body) as answer:
-            if moment.verb == "watch" and answer.status == 200:
-                return await self._stream(request, moment.resource, answer)
-            content = await answer.read()
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if isinstance(fault, Fault):
+            if fault.before:
+                await self._strike(fault, token)
+                return _cut(request)
+            if fault in ANSWERS:
+                code, reason, message = ANSWERS[fault]
+                headers = {"Retry-After": "1"} if fault is Fault.THROTTLED else {}
+                return web.json_response(_status(code, reason, message), status=code, headers=headers)
+            if fault is Fault.LATE:
+                await asyncio.sleep(LATE_SECONDS)
+        try:
+            async with self._forward(request, body) as answer:
+                self.answers[answer.status] += 1
+                if moment.verb == "watch" and answer.status == 200:
+                    return await self._stream(request, moment.resource, answer)
+                content = await answer.read()
+        except aiohttp.ClientError:
+            return _cut(request)  # there is no API server
+        self.listed[moment.resource] += moment.verb == "list" and answer.status == 200
+        if isinstance(fault, Fault) and fault.after:
+            await self._strike(fault, token)
         if fault is Fault.KILL_AFTER:
-            await self._kill()
             return _cut(request)
         if fault is Fault.TIMEOUT:
             await asyncio.sleep(CUT_SECONDS)
@@ -161,25 +158,28 @@ class Proxy:
 
     async def _stream(self, request: web.Request, resource: str, answer: aiohttp.ClientResponse) -> web.StreamResponse:
         reply = web.StreamResponse(status=200, headers=_kept(answer.headers))
+        self._streams[resource].add(answer)
         try:
             await reply.prepare(request)
             return await self._lines(request, resource, answer, reply)
+        except aiohttp.ClientError:
+            return _cut(request)
         except ConnectionResetError:
             return reply  # the operator wants no more
+        finally:
+            self._streams[resource].discard(answer)
 
     async def _lines(
         self, request: web.Request, resource: str, answer: aiohttp.ClientResponse, reply: web.StreamResponse
     ) -> web.StreamResponse:
         silent = False
         while line := await answer.content.readline():
-            if self.down:
-                return _cut(request)
             fault = self._watch_fault(resource, line)
             if fault is WatchFault.CUT:
                 await reply.write(line[: len(line) // 2])
                 return _cut(request)
-            if fault in _ERRORS:
-                code, reason, message = _ERRORS[fault]
+            if fault in ERRORS:
+                code, reason, message = ERRORS[fault]
                 event = {"type": "ERROR", "object": _status(code, reason, message)}
                 await reply.write(json.dumps(event).encode() + b"\n")
                 break
@@ -193,7 +193,9 @@ class Proxy:
         return reply
 
     def _watch_fault(self, resource: str, line: bytes) -> WatchFault | None:
-        metadata = json.loads(line)["object"].get("metadata") or {}
+        event = json.loads(line)
+        self.expired[resource] += event["type"] == "ERROR" and event["object"].get("code") == 410
+        metadata = event["object"].get("metadata") or {}
         namespace = metadata.get("namespace")
         if not namespace:
             return None

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from e2e.audit import requests
 from e2e.cluster.apiserver import ApiServer
+from e2e.rights import Right, granted, used
+from e2e.strays import NAME, stray
 from tests.apiserver.process import OperatorProcess, until
-from tests.packaging.conftest import NAMESPACE, ROOT, Manifest, find, kustomization
-from tradewind.core.labels import labels
+from tests.packaging.conftest import NAMESPACE, ROOT, find, kustomization
 from tradewind.runtime.certificates import make
 
 USER = "users"
@@ -37,13 +37,6 @@ spec:
   model: {storageUri: pvc://claim/model.onnx}
   alerts: [{name: missing, type: ReplicasMissing}]
 """
-# Made by someone who gave them our labels and our object as their owner: not planned, so they are deleted.
-UNPLANNED = {
-    "RayJob": ("ray.io/v1", {"rayClusterSpec": {"headGroupSpec": {"template": {"spec": {"containers": []}}}}}),
-    "NetworkPolicy": ("networking.k8s.io/v1", {"podSelector": {}}),
-    "InferenceService": ("serving.kserve.io/v1beta1", {"predictor": {}}),
-    "PrometheusRule": ("monitoring.coreos.com/v1", {"groups": []}),
-}
 
 
 @pytest.fixture
@@ -61,34 +54,10 @@ def operator(server: ApiServer, tmp_path: Path) -> Iterator[OperatorProcess]:
     process.stop()
 
 
-def _granted() -> set[tuple[str, str]]:
-    rights = set()
-    for document in kustomization("manifests/base"):
-        if document["kind"] in ("Role", "ClusterRole") and document["metadata"]["name"] == "tradewind-operator":
-            for rule in document["rules"]:
-                rights |= {(resource, verb) for resource in rule["resources"] for verb in rule["verbs"]}
+def _used(log: Path) -> set[Right]:
+    rights, refused = used(log)
+    assert refused == []
     return rights
-
-
-def _used(log: Path) -> set[tuple[str, str]]:
-    rights = set()
-    for request in requests(log):
-        assert request.code != 403, request
-        if not request.resource:
-            continue  # discovery, which everyone may
-        rights.add((request.resource, request.verb))
-        if request.verb == "patch" and request.code == 201:
-            # An apply of what was not there: both rights were asked for.
-            rights.add((request.resource, "create"))
-    return rights
-
-
-def _unplanned(kind: str, owner: Manifest) -> Manifest:
-    version, spec = UNPLANNED[kind]
-    reference = {key: owner[key] for key in ("apiVersion", "kind")}
-    reference |= {key: owner["metadata"][key] for key in ("name", "uid")} | {"controller": True}
-    metadata = {"name": "unplanned", "labels": labels(owner["kind"], "digits"), "ownerReferences": [reference]}
-    return {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec}
 
 
 def test_the_rights_are_those_that_are_used(server: ApiServer, operator: OperatorProcess, tmp_path: Path) -> None:
@@ -99,7 +68,7 @@ def test_the_rights_are_those_that_are_used(server: ApiServer, operator: Operato
         owner = yaml.safe_load(server.kubectl("get", plural, "digits", "-n", USER, "-o", "yaml"))
         kinds = ("RayJob", "NetworkPolicy") if plural == "trainingjobs" else ("InferenceService", "PrometheusRule")
         for kind in kinds:
-            server.kubectl("create", "-n", USER, "-f", "-", stdin=yaml.safe_dump(_unplanned(kind, owner)))
+            server.kubectl("create", "-n", USER, "-f", "-", stdin=yaml.safe_dump(stray(kind, owner)))
             until(partial(_gone, server, kind), f"the {kind} that nobody planned is still there")
     compression = (ROOT / "manifests" / "examples" / "digits.yaml").read_text().split("---")
     (example,) = (text for text in compression if "kind: CompressionJob" in text)
@@ -108,7 +77,7 @@ def test_the_rights_are_those_that_are_used(server: ApiServer, operator: Operato
     _report(operator.report_port, tmp_path / "tls" / "ca.crt")
     operator.stop()  # a watch is written down at its end
     until(lambda: ("trainingjobs", "watch") in _used(server.audit_log), "the audit log lacks the watches")
-    assert _used(server.audit_log) == _granted()
+    assert _used(server.audit_log) == granted(kustomization("manifests/base"))
 
 
 def _phase(server: ApiServer, plural: str) -> str:
@@ -116,7 +85,7 @@ def _phase(server: ApiServer, plural: str) -> str:
 
 
 def _gone(server: ApiServer, kind: str) -> bool:
-    return not server.kubectl("get", kind, "unplanned", "-n", USER, "--ignore-not-found")
+    return not server.kubectl("get", kind, NAME, "-n", USER, "--ignore-not-found")
 
 
 def _report(port: int, ca: Path) -> None:

@@ -1,0 +1,138 @@
+"""Where a life is played: what users, KubeRay, KServe and the programs in pods do, each waiting for the operator."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import ssl
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import aiohttp
+
+from e2e.faults.history import MERGE, RESOURCES, Admin, Manifest
+
+STEP_SECONDS = 75.0  # for one step of the operator's, whatever happens to its requests
+REPORT_SECONDS = 20.0  # for the answer to a report: as long as our programs wait
+NAME = "digits"
+
+
+Gap = Callable[[str], AbstractAsyncContextManager[None]]
+
+
+def nothing_held(_resource: str) -> AbstractAsyncContextManager[None]:
+    """No gap: the operator's watches see what is done."""
+    return nullcontext()
+
+
+@dataclass
+class Stage:
+    """Where a life is played: a namespace of its own."""
+
+    admin: Admin
+    namespace: str
+    plural: str
+    report_urls: Callable[[], list[str]]  # of the operators that take part; the active one answers
+    report_tls: ssl.SSLContext
+    gap: Gap = nothing_held  # what is done in it is not seen by the operator's watch of that resource
+    patience: float = STEP_SECONDS
+
+    async def create(self, plural: str, kind: str, spec: Manifest) -> None:
+        """Create an object as a user would."""
+        api = RESOURCES[plural]
+        body = {"apiVersion": api.removeprefix("/apis/"), "kind": kind, "metadata": {"name": NAME}, "spec": spec}
+        await self.admin.send("POST", f"{api}/namespaces/{self.namespace}/{plural}", body)
+
+    async def child(self, plural: str, name: str, other_than: str = "") -> Manifest:
+        """Wait for a child; for another one than that with a uid."""
+
+        def there() -> Manifest | None:
+            found = self.admin.objects.get((plural, self.namespace, name))
+            return found if found and found["metadata"]["uid"] != other_than else None
+
+        what = f"there is no {'new ' if other_than else ''}{name} of the {plural}"
+        return await self.admin.until(self.namespace, there, what, self.patience)
+
+    async def phase(self, phase: str, attempt: int | None = None) -> None:
+        """Wait until the object is in that phase."""
+
+        def there() -> bool:
+            status = self.admin.objects.get((self.plural, self.namespace, NAME), {}).get("status") or {}
+            return status.get("phase") == phase and status.get("attempt") == attempt
+
+        await self.admin.until(self.namespace, there, f"the object is not {phase}", self.patience)
+
+    async def status(self, plural: str, name: str, status: Manifest) -> None:
+        """Write a status as the foreign operator does."""
+        path = f"{RESOURCES[plural]}/namespaces/{self.namespace}/{plural}/{name}/status"
+        await self.admin.send("PATCH", path, {"status": status}, MERGE)
+
+    async def pod(self, name: str, labels: Manifest) -> Manifest:
+        """Make a pod that runs and is ready."""
+        container = {"name": "main", "image": "any", "resources": {"requests": {"cpu": "300m", "memory": "1Gi"}}}
+        spec = {"containers": [container], "automountServiceAccountToken": False}
+        body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec}
+        made = await self.admin.send("POST", f"/api/v1/namespaces/{self.namespace}/pods", body)
+        conditions = [
+            {"type": kind, "status": "True", "lastTransitionTime": now()} for kind in ("PodScheduled", "Ready")
+        ]
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{name}/status"
+        await self.admin.send("PATCH", path, {"status": {"phase": "Running", "conditions": conditions}}, MERGE)
+        return made
+
+    async def evict_pod(self, name: str) -> None:
+        """Say of a pod what a kubelet says that runs out of memory."""
+        status = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{name}/status"
+        await self.admin.send("PATCH", path, {"status": status}, MERGE)
+
+    async def remove_pod(self, name: str) -> None:
+        """Delete a pod."""
+        await self.admin.send("DELETE", f"/api/v1/namespaces/{self.namespace}/pods/{name}")
+
+    async def delete(self, plural: str, name: str) -> None:
+        """Delete an object or a child."""
+        await self.admin.send("DELETE", f"{RESOURCES[plural]}/namespaces/{self.namespace}/{plural}/{name}")
+
+    async def token(self, pod: Manifest) -> str:
+        """The token that a kubelet would project into the pod."""
+        bound = {"kind": "Pod", "apiVersion": "v1", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]}
+        path = f"/api/v1/namespaces/{self.namespace}/serviceaccounts/default/token"
+        body = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "spec": {"audiences": ["tradewind"], "expirationSeconds": 3600, "boundObjectRef": bound},
+        }
+        made = await self.admin.send("POST", path, {"kind": "TokenRequest", **body})
+        return str(made["status"]["token"])
+
+    async def report(self, token: str, report: Manifest) -> None:
+        """Send a report as our programs do: again until it is answered with 200; a refusal ends the life."""
+        path = f"/apis/tradewind.dev/v1alpha1/namespaces/{self.namespace}/{self.plural}/{NAME}/status"
+        said, limit = "", aiohttp.ClientTimeout(total=REPORT_SECONDS)
+        try:
+            async with asyncio.timeout(self.patience), aiohttp.ClientSession(timeout=limit) as session:
+                for turn in itertools.count():
+                    urls = self.report_urls()
+                    try:
+                        async with session.post(
+                            urls[turn % len(urls)] + path,
+                            json=report,
+                            headers={"Authorization": f"Bearer {token}"},
+                            ssl=self.report_tls,
+                        ) as answer:
+                            said = f"{answer.status}: {await answer.text()}"
+                            if answer.status == 200:
+                                return
+                            assert answer.status not in (400, 404, 409, 413, 422), f"the report was refused: {said}"
+                    except (aiohttp.ClientError, OSError) as error:
+                        said = repr(error)
+                    await asyncio.sleep(0.5)
+        except TimeoutError:
+            raise AssertionError(f"the report was not taken in {self.patience:.0f} s: {said}") from None
+
+
+def now() -> str:
+    """The time as Kubernetes writes it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
