@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
+
+# In the words of the authorizer; a quota and a policy say something else.
+_DENIED = re.compile(r'User "[^"]*" cannot \w+ (resource|path) "')
 
 
 class KubeError(Exception):
@@ -38,7 +42,11 @@ class Rejected(KubeError):
 
 
 class Forbidden(Rejected):
-    """We lack a right, a quota is used up, or the namespace is going away."""
+    """A quota is used up, a policy forbids it, or the namespace is going away."""
+
+
+class Denied(KubeError):
+    """We lack the right: an API server that has just started says so of everything, since it knows no roles yet."""
 
 
 class AlreadyExists(KubeError):
@@ -75,7 +83,7 @@ def from_answer(status: int, body: bytes | str | None, headers: Mapping[str, str
         throttled.retry_after = _seconds((headers or {}).get("Retry-After") or details.get("retryAfterSeconds"))
         return throttled
     if status == 403:
-        return Forbidden(message)
+        return Denied(message) if _DENIED.search(message) else Forbidden(message)
     if status in (400, 413, 415, 422):
         return Rejected(message)
     return Unavailable(message)

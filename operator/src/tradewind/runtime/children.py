@@ -11,8 +11,9 @@ from typing import Any
 from tradewind.core import covers
 from tradewind.core.plan import Child, Plan, Rejection, Resource
 from tradewind.kube.client import Client
-from tradewind.kube.errors import KindMissing, NotFound, Rejected, Unavailable
+from tradewind.kube.errors import Denied, KindMissing, NotFound, Rejected, Unavailable
 from tradewind.kube.kinds import Kinds
+from tradewind.runtime.denials import Denials
 from tradewind.runtime.store import Held, HeldChild, Key, Store
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class Children:
         self._refused: dict[Key, dict[tuple[str, str], _Refusal]] = {}
         # Plans of which the API server drops a field, with the fields that it keeps: applying again would not help.
         self._dropped: set[tuple[str, str]] = set()
+        self._denials = Denials(monotonic)  # of kinds
 
     def rejections(self, key: Key) -> tuple[Rejection, ...]:
         """What the API server refused of the object's children, in its words."""
@@ -99,8 +101,13 @@ class Children:
             )
         except Rejected as error:
             return self._refuse(held, child, digest, str(error), refusal)
+        except Denied as error:
+            if not self._denials.lasting(child.resource):
+                raise  # tried again soon, and not told: nothing is wrong with the object
+            return self._refuse(held, child, digest, str(error), refusal)
         except KindMissing as error:
             return await self._missing(child.resource, error)
+        self._denials.over(child.resource)
         self._refused.get(held.key, {}).pop((child.resource.kind, child.name), None)
         self._store.observe(child.resource, body)
         self._note_dropped(child, digest, body)
