@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -38,19 +39,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--selection", choices=("all", "ci", *PARTS), default="all", help="ci: something of each part")
     parser.add_argument("--source", type=Path, default=ROOT / "operator" / "src", help="sources of the operator")
     parser.add_argument("--logs", type=Path, help="a folder to keep the operators' logs and the audit log in")
+    parser.add_argument("--pause-while", type=Path, help="begin no life while this file exists: somebody measures")
     parser.add_argument("--kinds", nargs="*", default=[life.name for life in LIVES], help="lives to try")
     chosen = parser.parse_args(arguments)
     if chosen.logs:
         chosen.logs.mkdir(parents=True, exist_ok=True)
     lives = [life for life in LIVES if life.name in chosen.kinds]
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # so that all is cleaned up
     with tempfile.TemporaryDirectory(prefix="tradewind-faults-") as name, ApiServer() as server:
         folder = Path(name)
         prepare(server, folder, chosen.source)
-        return asyncio.run(_faults(server, folder, lives, chosen.selection, chosen.logs))
+        return asyncio.run(_faults(Bench(server, folder, chosen.pause_while), lives, chosen.selection, chosen.logs))
 
 
-async def _faults(server: ApiServer, folder: Path, lives: list[Life], selection: str, logs: Path | None) -> int:
-    bench, tally = Bench(server, folder), Tally()
+async def _faults(bench: Bench, lives: list[Life], selection: str, logs: Path | None) -> int:
+    tally = Tally()
     await bench.start()
     try:
         await _play(bench, tally, lives, selection)
@@ -63,7 +66,7 @@ async def _faults(server: ApiServer, folder: Path, lives: list[Life], selection:
     finally:
         await bench.stop()
         if logs:
-            for log in (*(operator.log for operator in bench.operators), server.audit_log):
+            for log in (*(operator.log for operator in bench.operators), bench.server.audit_log):
                 shutil.copy(log, logs)
 
 

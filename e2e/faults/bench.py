@@ -65,15 +65,19 @@ def prepare(server: ApiServer, folder: Path, source: Path) -> None:
     shutil.copytree(source, folder / "source", ignore=shutil.ignore_patterns("__pycache__"))
 
 
-class Bench:
-    """Where lives are played."""
+# Of all namespaces in which lives are played; several benches may share an API server.
+_numbers = itertools.count(1)
 
-    def __init__(self, server: ApiServer, folder: Path) -> None:
+
+class Bench:
+    """Where lives are played; no life begins while the file `pause` exists."""
+
+    def __init__(self, server: ApiServer, folder: Path, pause: Path | None = None) -> None:
+        self._pause = pause
         self.server, self._folder = server, folder
         self.admin = Admin(server.kubeconfig, folder)
         self.proxy = Proxy(server.url, server.ca, folder / "proxy", self._strike)
         self._tls = ssl.create_default_context(cafile=str(folder / "tls" / "ca.crt"))
-        self._numbers = itertools.count(1)
         self.operators: list[Operator] = []  # all that there were
         self.running: list[Operator] = []
         self.starts: list[tuple[str, str]] = []  # of kube-apiserver, RFC 3339: from the beginning to its readiness
@@ -140,11 +144,19 @@ class Bench:
         run.revisions = revisions(self.admin, run.namespace)
         return run, ending(self.admin, run.namespace, life)
 
-    async def spoiled(self, life: Life, usual: Ending, moment: Moment, fault: Fault | WatchFault) -> Run:
-        """Play a life with a fault at one moment, and compare its end with the usual one."""
+    async def spoiled(
+        self,
+        life: Life,
+        usual: Ending,
+        moment: Moment,
+        fault: Fault | WatchFault,
+        *further: tuple[Moment, Fault | WatchFault],
+    ) -> Run:
+        """Play a life with a fault at one moment, or at further ones too, and compare its end with the usual one."""
         run = await self._begin(life)
         run.moment, run.fault = moment, fault
-        self.proxy.arm(run.namespace, moment, fault)
+        for when, what in ((moment, fault), *further):
+            self.proxy.arm(run.namespace, when, what)
         return await self._compared(run, usual, may_lack=fault in (*KILLS, *FREEZES))
 
     async def under(self, what: str, life: Life, usual: Ending) -> Run:
@@ -173,8 +185,14 @@ class Bench:
         await asyncio.sleep(STILL_SECONDS)
         run.problems += differences()
 
+    async def paused(self) -> None:
+        """Wait while somebody asks for it."""
+        while self._pause is not None and self._pause.exists():  # noqa: ASYNC110 - a file has no event
+            await asyncio.sleep(1.0)
+
     async def _begin(self, life: Life) -> Run:
-        namespace = f"life-{next(self._numbers):04d}"
+        await self.paused()
+        namespace = f"life-{next(_numbers):04d}"
         await self.admin.send("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts"
         await self.admin.send("POST", path, {"metadata": {"name": "default"}})

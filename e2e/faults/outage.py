@@ -24,6 +24,7 @@ async def outage(bench: Bench, tally: Tally, matrix: Matrix, seconds: float, fro
     """Play lives, and take the API server away in the middle for so many seconds; 0: it is only started anew."""
     what = f"API server {'frozen' if frozen else 'gone'} {seconds:.0f} s" if seconds else "API server started anew"
     bench.patience, bench.may_lack_events = seconds + STEP_SECONDS, True
+    await bench.paused()
     [operator] = bench.running
     before, settled = len(operator.exits), list(tally.runs)
     plays: list[asyncio.Task[Run]] = []

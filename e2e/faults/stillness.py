@@ -12,6 +12,7 @@ from e2e.faults.tally import Tally
 
 async def stillness(bench: Bench, tally: Tally, seconds: float) -> None:
     """Wait, and compare the resourceVersions of all lives with those at their convergence, whenever that was."""
+    await bench.paused()
     since = datetime.now(UTC).isoformat()
     await asyncio.sleep(seconds)
     moved = 0

@@ -54,6 +54,7 @@ def _flows() -> Manifest:
 
 async def throttling(bench: Bench, tally: Tally, matrix: Matrix, whole: bool) -> None:
     """Play lives while the seats are taken most of the time."""
+    await bench.paused()
     noise = _Noise(bench, REST_SECONDS if whole else LONG_REST_SECONDS)
     await noise.prepare()
     admin, [operator] = bench.admin, bench.running

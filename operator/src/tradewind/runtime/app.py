@@ -353,7 +353,7 @@ async def run(options: Options, controllers: Sequence[Controller]) -> int:
                     return 0
                 if lost.done() and not lost.cancelled():
                     logger.error("the lease was lost: nothing is written any more, the process ends")
-                    await asyncio.wait({asyncio.create_task(cancel(work))}, timeout=1.0)
+                    await cancel(work, seconds=1.0)
                     return 1
                 logger.error("the operator ends after a mistake of its own", exc_info=work.exception())
                 await cancel(lost)

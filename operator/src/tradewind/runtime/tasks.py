@@ -29,7 +29,7 @@ async def done_before(work: Coroutine[Any, Any, Any], stopped: asyncio.Task[Any]
     return True
 
 
-async def cancel(task: asyncio.Task[Any]) -> None:
-    """End a task and wait for its end, however it ends."""
+async def cancel(task: asyncio.Task[Any], seconds: float | None = None) -> None:
+    """End a task and wait for its end, however it ends; at most so many seconds, for it may not let itself be ended."""
     task.cancel()
-    await asyncio.wait([task])
+    await asyncio.wait([task], timeout=seconds)
