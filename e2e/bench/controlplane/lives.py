@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from pathlib import Path
 from typing import Any
 
 from e2e import audit
@@ -19,9 +18,10 @@ KINDS = ("TrainingJob", "CompressionJob", "ModelDeployment")
 STILL_SECONDS = 3.0  # in which a late write would come
 
 
-async def lives(site: Site, folder: Path) -> dict[str, Any]:
+async def lives(site: Site) -> dict[str, Any]:
     """Counts by kind: writes (progress apart), writes of progress only, Events; and reads, and writes on re-apply."""
     operator = await site.start(TRADEWIND)
+    folder = site.installed.folder
     admin = Admin(site.server.kubeconfig, folder)
     await admin.start()
     mark = site.audit.mark()

@@ -37,9 +37,11 @@ class Progress:
                 await asyncio.sleep(POLL)
         self._say("measuring", what)
 
-    def prepares(self, what: str) -> None:
-        """What is done from now on that is not measured."""
+    async def prepares(self, what: str) -> None:
+        """What is done from now on that is not measured, once nobody else measures."""
         self.release()
+        while self._still is not None and self._still.exists():  # noqa: ASYNC110 - another process removes it
+            await asyncio.sleep(POLL)
         self._say("preparing", what)
 
     def release(self) -> None:

@@ -47,7 +47,7 @@ class Settled:
         operator = start[0]
         self._note(operator, 0)
         operator = await self._grow(operator)
-        self.progress.prepares(f"{self.total:,} settled TrainJobs")
+        await self.progress.prepares(f"{self.total:,} settled TrainJobs")
         await self._grow_trainer()
         await self.progress.measures(f"everybody idle beside {self.total:,} settled objects")
         others = [await self.site.start(system) for system in (KUBERAY, TRAINER)]
@@ -62,7 +62,7 @@ class Settled:
         await self._probe(operator, 0)
         done = 0
         for done in range(self.batch, (LIVED + 1) * self.batch, self.batch):
-            self.progress.prepares(f"{self.batch:,} TrainingJobs live from their creation to Complete")
+            await self.progress.prepares(f"{self.batch:,} TrainingJobs live from their creation to Complete")
             await self._live(operator, done)
             await settle_down([operator], 30)
             self._note(operator, done)
@@ -70,7 +70,7 @@ class Settled:
         for number in (self.total // 2, self.total):
             await self.site.stop(operator)
             while done < number:
-                self.progress.prepares(f"{self.batch:,} copies of a settled TrainingJob with its children")
+                await self.progress.prepares(f"{self.batch:,} copies of a settled TrainingJob with its children")
                 done += self.batch
                 namespace = f"settled-{done}"
                 await self.site.client.namespace(namespace)
