@@ -17,7 +17,6 @@ from pathlib import Path
 from e2e.cluster.apiserver import ApiServer
 from e2e.faults.bench import ROOT, Bench, prepare
 from e2e.faults.compaction import compactions
-from e2e.faults.fault import Fault
 from e2e.faults.lives import LIVES, Life
 from e2e.faults.matrix import Matrix
 from e2e.faults.outage import outage
@@ -27,7 +26,7 @@ from e2e.faults.takeover import Takeovers
 from e2e.faults.tally import Tally
 from e2e.faults.throttling import throttling
 
-PARTS = ("requests", "kills", "compaction", "outage", "throttling", "takeover", "watches")
+PARTS = ("requests", "kills", "compaction", "throttling", "watches", "outage", "takeover")
 WATCH_RESYNC = 10.0  # seconds; a lost event is found when everything is listed afresh, by default each hour
 OUTAGE_SECONDS, FROZEN_SECONDS, STILL_SECONDS = 300.0, 45.0, 120.0
 SHORT_OUTAGE_SECONDS, SHORT_STILL_SECONDS = 20.0, 20.0
@@ -58,6 +57,8 @@ async def _faults(bench: Bench, lives: list[Life], selection: str, logs: Path | 
     try:
         await _play(bench, tally, lives, selection)
         for operator in bench.operators:
+            if operator.hung:
+                tally.complain(f"{operator.name} did not answer its liveness probe {operator.hung} times")
             for code in operator.exits:
                 tally.complain(f"{operator.name} ended by itself with exit code {code}")
         if (tracebacks := bench.tracebacks()) > 0:
@@ -84,20 +85,19 @@ async def _play(bench: Bench, tally: Tally, lives: list[Life], selection: str) -
         await matrix.kills()
     if "compaction" in parts:
         await compactions(bench, tally, whole)
+    if "throttling" in parts:
+        await throttling(bench, tally, matrix, whole)
+    if "watches" in parts:
+        await bench.operate("relisting", resync=WATCH_RESYNC)
+        await matrix.watches()
     if "outage" in parts:
+        await bench.operate("operator-again")
         await outage(bench, tally, matrix, 0.0)
         await outage(bench, tally, matrix, OUTAGE_SECONDS if whole else SHORT_OUTAGE_SECONDS)
         if whole:
             await outage(bench, tally, matrix, FROZEN_SECONDS, frozen=True)
-    if "throttling" in parts:
-        await throttling(bench, tally, matrix, whole)
     if "takeover" in parts:
-        # The sharper of the two at each request: the answer waits for the old leader, which would go on from there.
-        after, before = matrix.strikes((Fault.FREEZE_AFTER,)), matrix.some_strikes((Fault.FREEZE_BEFORE,))
-        await Takeovers(bench, tally, matrix).play(after + before if whole else after[-1:] + before[:1])
-    if "watches" in parts:
-        await bench.operate("relisting", resync=WATCH_RESYNC)
-        await matrix.watches()
+        await Takeovers(bench, tally, matrix).play(matrix.freezes())
     if selection in ("all", "ci"):
         await unplanned(bench, tally, matrix)
     await stillness(bench, tally, STILL_SECONDS if selection == "all" else SHORT_STILL_SECONDS)

@@ -104,7 +104,6 @@ class Bench:
         for operator in self.running:
             await operator.stop()
         self.running = []
-        self.proxy.hang_up()
         for name in names:
             token = await self._token()
             path = kubeconfig(self._folder / f"{name}.kubeconfig", self.proxy.url, self.proxy.ca, token=token)

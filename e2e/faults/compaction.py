@@ -15,6 +15,7 @@ from e2e.faults.stage import STEP_SECONDS, nothing_held
 from e2e.faults.tally import Tally
 
 FAULT = "deleted, etcd compacted"
+TAKE_IN_SECONDS = 2.0  # from the answer to a list until the operator has surely taken it in, on a busy machine
 LIST_SECONDS = 30.0  # from the answer 410 to a list; the operator asks again after 4 s at most
 
 
@@ -39,6 +40,7 @@ class _Gap:
         finally:
             proxy.release(resource)
         await until(lambda: proxy.listed[resource] > lists, f"{resource} were not listed afresh", LIST_SECONDS)
+        await asyncio.sleep(TAKE_IN_SECONDS)
 
     async def _all(self) -> int:
         """Wait until all lives are here; the number of this one."""

@@ -13,6 +13,7 @@ from e2e.faults.oracle import Ending
 from e2e.faults.tally import Tally
 
 AT_ONCE = 16  # lives that are played side by side
+RECOVERY_SECONDS = 120.0  # of an operator, from whatever the run before did to it
 TRIES = 3  # for a moment to come: an event can also be seen in a list
 
 Cell = tuple[Life, Moment, Fault | WatchFault]
@@ -63,15 +64,22 @@ class Matrix:
 
     async def kills(self) -> None:
         """Kill the operator, one life at a time."""
-        await self._play(self.strikes(KILLS), 1)
+        whole = every(self.lives, self._sent, KILLS)
+        await self._play(whole if self._whole else one_each(self.lives, self._sent, KILLS), 1)
 
-    def strikes(self, faults: Sequence[Fault]) -> list[Cell]:
-        """At which requests the operator is killed or frozen."""
-        return every(self.lives, self._sent, faults) if self._whole else self.some_strikes(faults)
+    def freezes(self) -> list[Cell]:
+        """At which requests a leader is frozen; each costs the time that its lease is good for.
 
-    def some_strikes(self, faults: Sequence[Fault]) -> list[Cell]:
-        """One request of each life."""
-        return one_each(self.lives, self._sent, faults)
+        Mostly after the request was committed, which is the sharper case: its answer waits for the old leader, which
+        would go on from there. In the whole run at every request of the longest life and of that of another kind.
+        """
+        after = one_each(self.lives, self._sent, (Fault.FREEZE_AFTER,))
+        before = one_each(self.lives, self._sent, (Fault.FREEZE_BEFORE,))
+        if not self._whole:
+            return after[-1:] + before[:1]
+        longest = max(self.lives, key=lambda life: len(self._sent[life.name]))
+        chosen = [life for life in self.lives if life is longest or life.plural != longest.plural]
+        return every(chosen, self._sent, (Fault.FREEZE_AFTER,)) + before
 
     async def _play(self, cells: list[Cell], at_once: int) -> None:
         limit = asyncio.Semaphore(at_once)
@@ -81,7 +89,7 @@ class Matrix:
             async with limit:
                 for _ in range(TRIES):
                     if fault in KILLS:
-                        await self._bench.running[0].ready()
+                        await self._bench.running[0].ready(RECOVERY_SECONDS)
                     run = await self._bench.spoiled(life, self.usual[life.name], moment, fault)
                     if run.reached or run.problems:
                         break

@@ -15,6 +15,7 @@ from e2e.cluster.children import free_ports
 
 BACK_OFF = 0.2  # seconds; a kubelet's first restart comes at once
 READY_SECONDS = 60.0
+PROBE_SECONDS, PROBE_FAILURES = 5.0, 6
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
@@ -33,19 +34,21 @@ class Operator:
             "KUBECONFIG": str(kubeconfig),
             "PYTHONPATH": str(source),
             "POD_NAME": name,
+            "PYTHONFAULTHANDLER": "1",  # what it hung in is in its log, if it ever does
         }
         self._resync = resync
         self._process: asyncio.subprocess.Process | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._keepers: list[asyncio.Task[None]] = []
         self._killed = False
         self.kills = 0
+        self.hung = 0  # times that it did not answer its liveness probe any more
         self.frozen = False
         self.exits: list[int] = []  # exit codes of ends that nobody asked for
 
     async def start(self) -> None:
         """Start it, and start it again when it ends."""
         await self._spawn()
-        self._keeper = asyncio.create_task(self._keep())
+        self._keepers = [asyncio.create_task(self._keep()), asyncio.create_task(self._probe())]
 
     @property
     def report_url(self) -> str:
@@ -75,8 +78,8 @@ class Operator:
 
     async def stop(self) -> None:
         """End it for good."""
-        if self._keeper is not None:
-            self._keeper.cancel()
+        for keeper in self._keepers:
+            keeper.cancel()
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(signal.SIGCONT)
             self._process.terminate()
@@ -108,6 +111,23 @@ class Operator:
                     await asyncio.sleep(0.05)
         except TimeoutError:
             raise AssertionError(f"{self.name} does not answer 200 to /{path} in {seconds:.0f} s") from None
+
+    async def _probe(self) -> None:
+        """What a kubelet does: a process that does not answer is ended."""
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PROBE_SECONDS)) as session:
+            failures = 0
+            while True:
+                await asyncio.sleep(PROBE_SECONDS)
+                try:
+                    async with session.get(f"http://127.0.0.1:{self._health_port}/healthz") as answer:
+                        failures = 0 if answer.status == 200 else failures + 1
+                except (aiohttp.ClientError, TimeoutError):
+                    failures += 1
+                if self.frozen:
+                    failures = 0
+                if failures >= PROBE_FAILURES and self._process is not None and self._process.returncode is None:
+                    failures, self.hung = 0, self.hung + 1
+                    self._process.send_signal(signal.SIGABRT)
 
     async def _spawn(self) -> None:
         command = [

@@ -21,6 +21,7 @@ from e2e.faults.fault import ANSWERS, ERRORS, Fault, WatchFault
 
 LATE_SECONDS = 5.0
 CUT_SECONDS = 15.0  # a withheld reply's connection is cut then: later than the operator's patience of 10 s
+HANG_UP_SECONDS = 0.2
 _HOP = {"host", "connection", "content-length", "transfer-encoding", "keep-alive", "accept-encoding"}
 
 # Kills or freezes the operator that a token belongs to.
@@ -88,12 +89,6 @@ class Proxy:
         """Let them through again."""
         self._held.discard(resource)
 
-    def hang_up(self) -> None:
-        """End all watches, after those who asked for them have ended: nobody would, until their next event."""
-        for answers in self._streams.values():
-            for answer in answers:
-                answer.close()
-
     def _fault_at(self, namespace: str, moment: Moment) -> Fault | WatchFault | None:
         waiting = self.armed.get(namespace, [])
         found = next((entry for entry in waiting if entry[0] == moment), None)
@@ -159,6 +154,7 @@ class Proxy:
     async def _stream(self, request: web.Request, resource: str, answer: aiohttp.ClientResponse) -> web.StreamResponse:
         reply = web.StreamResponse(status=200, headers=_kept(answer.headers))
         self._streams[resource].add(answer)
+        gone = asyncio.create_task(_hang_up(request, answer))
         try:
             await reply.prepare(request)
             return await self._lines(request, resource, answer, reply)
@@ -167,6 +163,7 @@ class Proxy:
         except ConnectionResetError:
             return reply  # the operator wants no more
         finally:
+            gone.cancel()
             self._streams[resource].discard(answer)
 
     async def _lines(
@@ -203,6 +200,13 @@ class Proxy:
         self.events[namespace].append(moment)
         fault = self._fault_at(namespace, moment)
         return fault if isinstance(fault, WatchFault) else None
+
+
+async def _hang_up(request: web.Request, answer: aiohttp.ClientResponse) -> None:
+    """End a watch when who asked for it has ended: else that would be seen at its next event only."""
+    while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110 - has none
+        await asyncio.sleep(HANG_UP_SECONDS)
+    answer.close()
 
 
 def _cut(request: web.Request) -> web.StreamResponse:
