@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.apiserver.conftest import Cluster
+from tests.apiserver.cluster import Cluster
 from tests.objects import complete, compression_job, model, model_deployment, training_job
 from tradewind.api.config import Config
 from tradewind.api.trainingjob import TrainingJob

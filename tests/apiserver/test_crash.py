@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from tests.apiserver.conftest import Cluster
+from tests.apiserver.cluster import Cluster
 from tests.apiserver.process import OperatorProcess, until
 from tests.objects import training_job
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from tests.apiserver.conftest import CONFIG, Cluster
+from tests.apiserver.cluster import CONFIG, Cluster
 from tests.apiserver.process import ROOT, OperatorProcess, until
 
 

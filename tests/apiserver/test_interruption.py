@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from tests.apiserver.conftest import Cluster, Manifest
+from tests.apiserver.cluster import Cluster, Manifest
 from tests.apiserver.process import OperatorProcess, until
 from tests.objects import training_job
 from tradewind.core.labels import ATTEMPT, ROLE, labels

@@ -6,7 +6,7 @@ import time
 
 from kubernetes.client.exceptions import ApiException
 
-from tests.apiserver.conftest import Cluster
+from tests.apiserver.cluster import Cluster
 from tests.apiserver.process import OperatorProcess, until
 from tests.objects import model_deployment, training_job
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from e2e.audit import requests
-from tests.apiserver.conftest import Cluster
+from tests.apiserver.cluster import Cluster
 from tests.apiserver.process import OperatorProcess, until
 
 RIGHTS = """

@@ -12,7 +12,7 @@ from e2e.faults.bench import Bench
 from e2e.faults.calls import Moment
 from e2e.faults.fault import Fault, WatchFault
 from e2e.faults.lives import LIVES, Life
-from tests.apiserver.conftest import Cluster
+from tests.apiserver.cluster import Cluster
 from tests.apiserver.process import ROOT, OperatorProcess
 
 TRAINING, HEAD_LOST = (

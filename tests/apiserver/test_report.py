@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.apiserver.conftest import Cluster
+from tests.apiserver.cluster import Cluster
 from tests.apiserver.process import OperatorProcess, until
 from tests.objects import model, training_job
 from tradewind.api.report import report_path

@@ -1,4 +1,4 @@
-"""A real API server and the operator with the whole price table, for the tests of what users may write."""
+"""An operator with the whole price table, for the tests of what users may write."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from tests.apiserver.conftest import Cluster, cluster, launch, namespace
+from tests.apiserver.cluster import Cluster
 from tests.apiserver.process import OperatorProcess, until
 from tests.schema.worlds import FINISHED
 from tests.world import CONFIG
-
-__all__ = ["cluster", "launch", "namespace", "operator", "workplace"]
 
 
 @pytest.fixture(scope="session")

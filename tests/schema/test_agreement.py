@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tests.apiserver.conftest import Cluster
+from tests.apiserver.cluster import Cluster
 from tests.schema.leaves import SPECS, Leaf, Schema, leaves, placed
 from tests.schema.strategies import OUTRAGEOUS, objects
 from tests.schema.verdict import Manifest, Refused, created, manifest

@@ -8,7 +8,7 @@ import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
-from tests.apiserver.conftest import Cluster
+from tests.apiserver.cluster import Cluster
 from tests.apiserver.process import until
 from tests.schema.leaves import SPECS, Leaf, leaves, placed
 from tests.schema.verdict import Manifest, Refused, changed, created, manifest

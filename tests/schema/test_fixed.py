@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from tests.apiserver.conftest import Cluster
+from tests.apiserver.cluster import Cluster
 from tests.schema.leaves import SPECS, Leaf, leaves, placed
 from tests.schema.test_leaves import WITHOUT_EFFECT
 from tests.schema.verdict import Manifest, Refused, changed, created, manifest

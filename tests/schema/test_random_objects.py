@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
 
-from tests.apiserver.conftest import Cluster
+from tests.apiserver.cluster import Cluster
 from tests.apiserver.process import OperatorProcess
 from tests.schema.leaves import SPECS
 from tests.schema.strategies import Manifest, objects

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.apiserver.conftest import Cluster
+from tests.apiserver.cluster import Cluster
 from tests.apiserver.process import OperatorProcess, until
 from tests.objects import program_job
 

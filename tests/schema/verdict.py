@@ -9,7 +9,7 @@ from typing import Any
 
 from kubernetes.client.exceptions import ApiException
 
-from tests.apiserver.conftest import Cluster
+from tests.apiserver.cluster import Cluster
 from tradewind.api import API_VERSION
 
 Manifest = dict[str, Any]
