@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +63,7 @@ def main() -> int:
     try:
         for group in GROUPS:
             if parts := [part for part in group if part in chosen]:
-                measured |= asyncio.run(_group(parts, progress, args.objects))
-                _write(args.json, args.objects, measured)
+                asyncio.run(_group(parts, progress, args, measured))
     finally:
         progress.release()
     found = rows(measured)
@@ -86,17 +85,19 @@ def _write(path: Path, objects: int, measured: dict[str, Any]) -> None:
     path.write_text(json.dumps(document, indent=1))
 
 
-async def _group(parts: list[str], progress: Progress, objects: int) -> dict[str, Any]:
+async def _group(parts: list[str], progress: Progress, args: argparse.Namespace, measured: dict[str, Any]) -> None:
     await progress.prepares("an API server with everything installed")
     with tempfile.TemporaryDirectory(prefix="tradewind-bench-") as name, ApiServer() as server:
         installed = install(server, Path(name))
         with nodes(server):
-            return await _measure(server, installed, parts, progress, objects)
+            async for part, found in _measure(server, installed, parts, progress, args.objects):
+                measured[part] = found
+                _write(args.json, args.objects, measured)
 
 
 async def _measure(
     server: ApiServer, installed: Installed, parts: list[str], progress: Progress, objects: int
-) -> dict[str, Any]:
+) -> AsyncIterator[tuple[str, Any]]:
     small = objects < FULL
     async with Client(access(server, installed.folder)) as client:
         site = Site(server, client, AuditLog(server.audit_log), installed)
@@ -112,11 +113,9 @@ async def _measure(
             "burst": lambda: turns(site, progress, f"{objects:,} at once", objects, None, bursts),
             "settled": settled.run,
         }
-        measured = {}
         for part in parts:
             await progress.measures(part)
-            measured[part] = await makers[part]()
-        return measured
+            yield part, await makers[part]()
 
 
 def _draw(path: Path) -> None:
