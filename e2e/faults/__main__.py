@@ -44,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.logs:
         chosen.logs.mkdir(parents=True, exist_ok=True)
     lives = [life for life in LIVES if life.name in chosen.kinds]
-    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # so that all is cleaned up
+    for number in (signal.SIGTERM, signal.SIGHUP):  # so that all is cleaned up
+        signal.signal(number, lambda got, _frame: sys.exit(128 + got))
     with tempfile.TemporaryDirectory(prefix="tradewind-faults-") as name, ApiServer() as server:
         folder = Path(name)
         prepare(server, folder, chosen.source)
