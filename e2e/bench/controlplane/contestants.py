@@ -142,8 +142,15 @@ class Contestant:
     @property
     def memory(self) -> float:
         """Resident memory now, MB (10^6 bytes)."""
+        if not self.runs:
+            raise Failed(f"{self.system.name} has ended by itself:\n{tail(self.log)}")
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) * 1024 / 1e6
+
+    @property
+    def runs(self) -> bool:
+        """Whether the process is there."""
+        return self._process is not None and self._process.poll() is None
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal."""

@@ -15,6 +15,7 @@ from e2e.bench.controlplane.idle import idle
 from e2e.bench.controlplane.progress import Progress
 from e2e.bench.controlplane.site import Site
 from e2e.bench.controlplane.turn import LEFT, applied, settle_down
+from e2e.cluster.progress import tail
 
 LIVED = 3  # batches that live; the others are copies of a settled object, which takes half the time
 PROBE_RATE = 10.0
@@ -49,6 +50,11 @@ class Settled:
         operator = await self._grow(operator)
         await self.progress.prepares(f"{self.total:,} settled TrainJobs")
         await self._grow_trainer()
+        if not operator.runs:
+            # On a machine so loaded that its lease could not be renewed; a kubelet would start it again.
+            print(f"the operator has ended by itself:\n{tail(operator.log)}", file=sys.stderr)
+            operator = await self.site.start(TRADEWIND)
+            self.result["ended by itself"] = True
         await self.progress.measures(f"everybody idle beside {self.total:,} settled objects")
         others = [await self.site.start(system) for system in (KUBERAY, TRAINER)]
         self.result["idle at all"] = await idle(self.site, [operator, *others], self.idle_seconds)
