@@ -66,7 +66,7 @@ test-unit: ## Planners and what is pure: unit, golden and property tests.
 
 .PHONY: test-apiserver
 test-apiserver: ## Definitions, runtime, manifests and chart on a real API server.
-	@python3 -m tests.steps apiserver packaging
+	@python3 -m tests.steps waiting apiserver packaging
 
 .PHONY: test-workload
 test-workload: ## What runs in training and compression jobs.
