@@ -11,6 +11,7 @@ import random
 import signal
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import kopf
@@ -106,7 +107,7 @@ class Watches:
         registry = kopf.OperatorRegistry()
 
         async def login(**_: Any) -> kopf.AiohttpSession:
-            session = await watching_session(self._connection, self._metrics.request, self._sync.page)
+            session = await watching_session(self._connection, self._asked, self._sync.page)
             return kopf.AiohttpSession(server=self._connection.server, default_namespace=None, aiohttp_session=session)
 
         kopf.on.login(registry=registry, id="login")(login)
@@ -119,6 +120,11 @@ class Watches:
                 id=resource.plural,
             )(self._handler(resource))
         return registry
+
+    def _asked(self, verb: str, resource: str, code: int) -> None:
+        self._metrics.request(verb, resource, code)
+        if verb == "watch" and code == HTTPStatus.OK:
+            self._sync.opened(resource)
 
     def _handler(self, resource: Resource) -> Any:
         async def handle(event: kopf.RawEvent, **_: Any) -> None:
@@ -201,6 +207,8 @@ class Operator:
             return "this replica does not hold the lease"
         if not self.sync.complete:
             return "the first lists are not complete"
+        if not self.sync.watching:
+            return "not all watches are open yet"
         return None if self.listening else "the report endpoint does not listen yet"
 
     def stuck(self) -> str | None:

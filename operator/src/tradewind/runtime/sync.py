@@ -23,6 +23,8 @@ class Sync:
         self._listing: dict[Resource, set[str]] = {}  # uids of a list's pages so far
         self._synced: set[Resource] = set()
         self._complete = asyncio.Event()
+        self._opened: set[str] = set()
+        self._watching = False
 
     @property
     def synced(self) -> frozenset[Resource]:
@@ -34,8 +36,13 @@ class Sync:
         """Whether the store had all objects of all kinds that were served at the start."""
         return self._complete.is_set()
 
+    @property
+    def watching(self) -> bool:
+        """Whether, besides, a watch of each of these kinds has been opened: changes are seen at once from then on."""
+        return self._watching
+
     async def wait(self) -> None:
-        """Wait until it is so."""
+        """Wait until it is complete."""
         await self._complete.wait()
 
     def serve(self, served: frozenset[Resource]) -> None:
@@ -68,6 +75,11 @@ class Sync:
             self._check(resource)
         return True
 
+    def opened(self, plural: str) -> None:
+        """Note that the API server accepted a watch. It refuses those of a kind that it has served for a moment."""
+        self._opened.add(plural)
+        self._check()
+
     def event(self, resource: Resource, kind: str | None, body: Mapping[str, Any]) -> None:
         """Take in an event of a watch (ADDED, MODIFIED, DELETED) or an object of a list (None). It never fails."""
         try:
@@ -82,6 +94,7 @@ class Sync:
                 self._touched(self._store)
         if self._served <= self._synced:
             self._complete.set()  # for good: a kind that comes later counts as missing until it is listed
+            self._watching |= {resource.plural for resource in self._served} <= self._opened  # for good, too
 
 
 def list_path(resource: Resource) -> str:
