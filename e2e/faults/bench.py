@@ -13,6 +13,7 @@ from pathlib import Path
 
 from e2e.cluster.apiserver import ApiServer
 from e2e.cluster.pki import kubeconfig
+from e2e.equipment import equip
 from e2e.faults.calls import Moment
 from e2e.faults.fault import FREEZES, KILLS, Fault, WatchFault
 from e2e.faults.history import Admin
@@ -22,20 +23,11 @@ from e2e.faults.oracle import Ending, ending, forbidden, revisions
 from e2e.faults.polling import until
 from e2e.faults.proxy import Proxy
 from e2e.faults.stage import STEP_SECONDS, Gap, Stage, nothing_held
-from tradewind.runtime.certificates import make
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONVERGE_SECONDS = 40.0  # from the script's last step to the faultless end
 STILL_SECONDS = 1.5  # after it was reached, until its resourceVersions are noted
 APISERVER_SECONDS = 60.0  # for its start
-CONFIG = """
-pools:
-  - name: local
-    node: {cpu: "8", memory: 32Gi}
-    price: {perHour: "1.20"}
-images: {workload: "tradewind/workload:dev"}
-reporting: {url: "https://tradewind-operator.tradewind-system.svc:8443"}
-"""
 
 
 @dataclass
@@ -57,10 +49,7 @@ def prepare(server: ApiServer, folder: Path, source: Path) -> None:
     server.install("kuberay", "kserve", "prometheus")
     server.apply(ROOT / "manifests" / "base" / "namespace.yaml")
     server.apply(ROOT / "manifests" / "base" / "rights.yaml")
-    (folder / "tls").mkdir()
-    for name, content in make(["localhost"], datetime.now(UTC)).items():
-        (folder / "tls" / name).write_bytes(content)
-    (folder / "config.yaml").write_text(CONFIG)
+    equip(folder)
     # A copy: who edits the sources while this runs does not change what is tried.
     shutil.copytree(source, folder / "source", ignore=shutil.ignore_patterns("__pycache__"))
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import json
-import ssl
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import aiohttp
+
+from e2e.access import Access
 
 Manifest = dict[str, Any]
 T = TypeVar("T")
@@ -53,19 +53,7 @@ class Admin:
     """Requests of a cluster administrator, and what its watches have shown."""
 
     def __init__(self, kubeconfig: Path, folder: Path) -> None:
-        content = json.loads(kubeconfig.read_text())
-        [cluster], [user] = content["clusters"], content["users"]
-        self._url = cluster["cluster"]["server"]
-        files = {
-            "admin.crt": user["user"]["client-certificate-data"],
-            "admin.key": user["user"]["client-key-data"],
-            "cluster-ca.crt": cluster["cluster"]["certificate-authority-data"],
-        }
-        for name, data in files.items():
-            (folder / name).touch(mode=0o600)
-            (folder / name).write_bytes(base64.b64decode(data))
-        self._tls = ssl.create_default_context(cafile=str(folder / "cluster-ca.crt"))
-        self._tls.load_cert_chain(folder / "admin.crt", folder / "admin.key")
+        self._access = Access.read(kubeconfig, folder)
         self.versions: dict[str, list[Version]] = defaultdict(list)  # by namespace
         self.objects: dict[tuple[str, str, str], Manifest] = {}  # by resource, namespace, name
         self._changed: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
@@ -74,7 +62,7 @@ class Admin:
     async def start(self) -> None:
         """Watch all kinds that a life is about."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=self._tls),
+            connector=aiohttp.TCPConnector(limit=0, ssl=self._access.tls),
             timeout=aiohttp.ClientTimeout(total=None),
             read_bufsize=2**21,
         )
@@ -94,7 +82,7 @@ class Admin:
         again = False
         while True:
             try:
-                async with self._session.request(method, self._url + path, data=data, headers=headers) as answer:
+                async with self._session.request(method, self._access.url + path, data=data, headers=headers) as answer:
                     found: Manifest = await answer.json(content_type=None)
             except aiohttp.ClientError:
                 again = True
@@ -152,7 +140,7 @@ class Admin:
         return version
 
     async def _watch(self, resource: str, version: str) -> None:
-        path = f"{self._url}{RESOURCES[resource]}/{resource}"
+        path = f"{self._access.url}{RESOURCES[resource]}/{resource}"
         while True:
             options = {"watch": "1", "resourceVersion": version, "timeoutSeconds": "3000"}
             with contextlib.suppress(aiohttp.ClientError):

@@ -19,17 +19,9 @@ from kubernetes.dynamic.exceptions import NotFoundError
 from e2e.audit import WRITES, Request, requests
 from e2e.cluster.apiserver import ApiServer
 from e2e.cluster.foreign import define
+from e2e.equipment import equip
 from tests.apiserver.process import ROOT, OperatorProcess, until
-from tradewind.runtime.certificates import make
 
-CONFIG = """
-pools:
-  - name: local
-    node: {cpu: "8", memory: 32Gi}
-    price: {perHour: "1.20"}
-images: {workload: "tradewind/workload:dev"}
-reporting: {url: "https://tradewind-operator.tradewind-system.svc:8443"}
-"""
 KINDS = {
     "TrainingJob": "tradewind.dev/v1alpha1",
     "CompressionJob": "tradewind.dev/v1alpha1",
@@ -149,18 +141,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """An API server with our definitions and the others'; one for all tests here."""
     urllib3.disable_warnings()
     folder = tmp_path_factory.mktemp("apiserver")
-    tls = folder / "tls"
-    tls.mkdir()
-    for name, content in make(["localhost"], datetime.now(UTC)).items():
-        (tls / name).write_bytes(content)
-    (folder / "config.yaml").write_text(CONFIG)
+    equip(folder)
     with ApiServer() as server:
         server.apply(ROOT / "crds")
         define(server.kubectl, "rayjobs", "inferenceservices", "prometheusrules")
         server.apply(ROOT / "manifests" / "base" / "namespace.yaml")
         server.apply(ROOT / "manifests" / "base" / "rights.yaml")
         api = dynamic.DynamicClient(config.new_client_from_config(str(server.kubeconfig)))
-        yield Cluster(server, folder, api, folder / "config.yaml", tls)
+        yield Cluster(server, folder, api, folder / "config.yaml", folder / "tls")
 
 
 @pytest.fixture(scope="session")

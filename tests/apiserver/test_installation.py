@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from tests.apiserver.cluster import CONFIG, Cluster
+from e2e.equipment import CONFIG
+from tests.apiserver.cluster import Cluster
 from tests.apiserver.process import ROOT, OperatorProcess, until
 
 

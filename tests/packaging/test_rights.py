@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import ssl
 import urllib.error
 import urllib.request
@@ -14,11 +13,11 @@ import pytest
 import yaml
 
 from e2e.cluster.apiserver import ApiServer
+from e2e.equipment import certify
 from e2e.rights import Right, granted, used
 from e2e.strays import NAME, stray
 from tests.apiserver.process import OperatorProcess, until
 from tests.packaging.conftest import NAMESPACE, ROOT, find, kustomization
-from tradewind.runtime.certificates import make
 
 USER = "users"
 ENTRYPOINT = """
@@ -43,9 +42,7 @@ spec:
 def operator(server: ApiServer, tmp_path: Path) -> Iterator[OperatorProcess]:
     """An operator with the rights and the configuration of manifests/base."""
     server.kubectl("apply", "--server-side", "-k", str(ROOT / "manifests" / "base"))
-    (tmp_path / "tls").mkdir()
-    for name, content in make(["localhost"], datetime.datetime.now(datetime.UTC)).items():
-        (tmp_path / "tls" / name).write_bytes(content)
+    certify(tmp_path)
     config = find(kustomization("manifests/base"), "ConfigMap", "tradewind")["data"]["config.yaml"]
     (tmp_path / "config.yaml").write_text(config)
     kubeconfig = server.kubeconfig_for(NAMESPACE, "tradewind-operator")

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
-import ssl
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import aiohttp
+
+from e2e.access import Access
 
 Manifest = dict[str, Any]
 
@@ -59,31 +58,6 @@ NODE = Kind("/api/v1", "nodes", "Node")
 NAMESPACE = Kind("/api/v1", "namespaces", "Namespace")
 EVENT = Kind("/apis/events.k8s.io/v1", "events", "Event")
 LEASE = Kind("/apis/coordination.k8s.io/v1", "leases", "Lease")
-
-
-@dataclass(frozen=True)
-class Access:
-    """Where the API server is, and an administrator's certificate."""
-
-    url: str
-    tls: ssl.SSLContext
-
-    @classmethod
-    def read(cls, kubeconfig: Path, folder: Path) -> Access:
-        """From a kubeconfig with the certificate in it; the files that TLS needs are written to the folder."""
-        content = json.loads(kubeconfig.read_text())
-        [cluster], [user] = content["clusters"], content["users"]
-        files = {
-            "bench.crt": user["user"]["client-certificate-data"],
-            "bench.key": user["user"]["client-key-data"],
-            "bench-ca.crt": cluster["cluster"]["certificate-authority-data"],
-        }
-        for name, data in files.items():
-            (folder / name).touch(mode=0o600)
-            (folder / name).write_bytes(base64.b64decode(data))
-        tls = ssl.create_default_context(cafile=str(folder / "bench-ca.crt"))
-        tls.load_cert_chain(folder / "bench.crt", folder / "bench.key")
-        return cls(cluster["cluster"]["server"], tls)
 
 
 class Client:

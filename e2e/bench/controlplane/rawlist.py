@@ -13,7 +13,8 @@ import time
 import urllib.parse
 from pathlib import Path
 
-from e2e.bench.controlplane.client import NETWORK_POLICY, RAY_JOB, TRAINING_JOB, Access
+from e2e.access import Access
+from e2e.bench.controlplane.client import NETWORK_POLICY, RAY_JOB, TRAINING_JOB
 
 PAGE = 500
 

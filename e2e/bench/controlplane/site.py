@@ -9,32 +9,25 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from e2e.access import Access
 from e2e.bench.controlplane.audit import AuditLog
-from e2e.bench.controlplane.client import LEASE, NODE, RAY_JOB, TRAINING_JOB, Access, Client, Manifest
+from e2e.bench.controlplane.client import LEASE, NODE, RAY_JOB, TRAINING_JOB, Client, Manifest
 from e2e.bench.controlplane.contestants import SYSTEMS, TRADEWIND, Contestant, Installed, System
 from e2e.cluster.apiserver import ApiServer
 from e2e.cluster.binaries import binary, module_folder
 from e2e.cluster.children import answers, free_ports, spawn, wait_until
+from e2e.cluster.foreign import wait_served
 from e2e.cluster.launch import Launch
+from e2e.equipment import equip
 from e2e.faults.lives import DATA
-from tradewind.runtime.certificates import make
 
 ROOT = Path(__file__).resolve().parents[3]
 HEIR = "tradewind-heir"  # the account of a second replica of ours: the audit log tells the two apart
 NODES = 20
 RUNTIME = "torch-distributed"
-CONFIG = """
-pools:
-  - name: local
-    node: {cpu: "8", memory: 32Gi}
-    price: {perHour: "1.20"}
-images: {workload: "tradewind/workload:dev"}
-reporting: {url: "https://tradewind-operator.tradewind-system.svc:8443"}
-"""
 _RESOURCES: Manifest = {"pool": "local", "workers": 2, "cpusPerWorker": "300m", "memoryPerWorker": "1500Mi"}
 _STAGES = ("node/fast", "node/heartbeat-with-lease", "pod/fast")
 
@@ -101,7 +94,7 @@ def install(server: ApiServer, folder: Path) -> Installed:
     names = [
         f"{plural}.trainer.kubeflow.org" for plural in ("trainjobs", "trainingruntimes", "clustertrainingruntimes")
     ]
-    server.kubectl("wait", "--for=condition=Established", "crd", *names, "jobsets.jobset.x-k8s.io")
+    wait_served(server.kubectl, [*names, "jobsets.jobset.x-k8s.io"])
     server.apply(trainer / "runtimes" / "torch_distributed.yaml")
     for name in ("namespace", "rights"):
         server.apply(ROOT / "manifests" / "base" / f"{name}.yaml")
@@ -110,10 +103,7 @@ def install(server: ApiServer, folder: Path) -> Installed:
     for namespace, path in rights.items():
         server.kubectl("create", "namespace", namespace)
         _apply_in(server, folder / namespace, namespace, path)
-    (folder / "tls").mkdir()
-    for name, content in make(["localhost"], datetime.now(UTC)).items():
-        (folder / "tls" / name).write_bytes(content)
-    (folder / "config.yaml").write_text(CONFIG)
+    equip(folder)
     # A copy: who edits the sources while this runs does not change what is measured.
     shutil.copytree(ROOT / "operator/src", folder / "source", ignore=shutil.ignore_patterns("__pycache__"))
     accounts = {system.account for system in SYSTEMS} | {(TRADEWIND.account[0], HEIR)}
