@@ -15,11 +15,13 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from tradewind_workload.augmentation import vary
 from tradewind_workload.checkpoint import State
 from tradewind_workload.fault import Fault
+from tradewind_workload.optimizer import optimizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from tradewind.api.data import Augment
     from tradewind.api.trainingjob import Recipe
@@ -64,9 +66,9 @@ class Training:
         self.steps_per_epoch = max(1, math.ceil(sum(share.sizes) / recipe.batch_size))
         self.steps = epochs * self.steps_per_epoch
         self.step = 0
-        self._augment = _augmentation(augment, model.image)
+        self._augment = augment
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self._optimizer = _optimizer(self._parameters, recipe)
+        self._optimizer = optimizer(self._parameters, recipe.optimizer)
         smallest = min(share.sizes) // self.steps_per_epoch
         if smallest < 2 and any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
             raise Fault(
@@ -111,8 +113,8 @@ class Training:
         loss = torch.zeros((), device=self._device)
         if len(chosen):
             inputs = self._inputs[chosen]
-            if self._augment is not None:
-                inputs = self._augment(inputs)
+            if self._augment is not None and self.model.image is not None:
+                inputs = vary(inputs, self.model.image, self._augment)
             logits = self.model(inputs.to(self._device))
             loss = nn.functional.cross_entropy(logits, self._classes[chosen].to(self._device), reduction="sum")
             (loss / everyone).backward()
@@ -200,32 +202,3 @@ def logits(model: Classifier, inputs: np.ndarray, device: str = "cpu", batch: in
 
 def _slice(rows: int, parts: int, number: int) -> slice:
     return slice(rows * number // parts, rows * (number + 1) // parts)
-
-
-def _optimizer(parameters: Sequence[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    kinds = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
-    settings = recipe.optimizer
-    return kinds[settings.name](parameters, lr=float(settings.lr), weight_decay=float(settings.weight_decay))
-
-
-def _augmentation(
-    augment: Augment | None, image: tuple[int, int, int] | None
-) -> Callable[[torch.Tensor], torch.Tensor] | None:
-    """Varies each image of a batch for itself, in the layout of the file."""
-    if augment is None or image is None or not (augment.shift_pixels or augment.rotate_degrees):
-        return None
-    from torchvision.transforms import InterpolationMode
-    from torchvision.transforms.v2 import RandomAffine
-
-    height, width, _ = image
-    vary = RandomAffine(
-        augment.rotate_degrees,
-        translate=(min(1.0, augment.shift_pixels / width), min(1.0, augment.shift_pixels / height)),
-        interpolation=InterpolationMode.BILINEAR,
-    )
-
-    def apply(batch: torch.Tensor) -> torch.Tensor:
-        images = batch.reshape(len(batch), *image).permute(0, 3, 1, 2)
-        return torch.stack([vary(one) for one in images]).permute(0, 2, 3, 1).reshape(batch.shape)
-
-    return apply
