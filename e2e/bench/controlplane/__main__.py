@@ -104,7 +104,9 @@ async def _measure(
         await take_rayjob(site)
         rounds, bursts = (1, 1) if small else (3, 2)
         at_a_rate = 40 if small else 120
-        settled = Settled(site, progress, 10 * objects, objects, 8 if small else 40, 2 if small else 4)
+        # The operator opens silent watches anew after 240 s: that counts as idle requests.
+        idle_seconds = 8 if small else 250
+        settled = Settled(site, progress, 10 * objects, objects, idle_seconds, 2 if small else 4)
         kills = {"SIGTERM": 1, "SIGKILL": 1} if small else {"SIGTERM": 4, "SIGKILL": 3, "SIGSTOP": 1}
         makers: dict[str, Callable[[], Awaitable[Any]]] = {
             "lives": lambda: lives(site),
