@@ -129,6 +129,12 @@ def test_a_stranger_of_the_same_name_is_left_alone_and_told(
     assert cluster.written(since, namespace) == [], "the refused child is tried in a loop"
     after = cluster.get("NetworkPolicy", "digits-train", namespace)
     assert after is not None and after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+    assert cluster.list("RayJob", namespace) == [], "the job runs without its NetworkPolicy"
+    cluster.delete("NetworkPolicy", "digits-train", namespace)
+    until(lambda: cluster.list("RayJob", namespace), "the job does not start once the name is free")
+    assert [owned["kind"] for owned in cluster.list("NetworkPolicy", namespace)[0]["metadata"]["ownerReferences"]] == [
+        "TrainingJob"
+    ]
 
 
 def test_a_child_that_is_not_planned_any_more_is_deleted(

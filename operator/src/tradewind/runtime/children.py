@@ -54,13 +54,18 @@ class Children:
         self._refused.pop(key, None)
 
     async def execute(self, held: Held, plan: Plan) -> bool:
-        """Make the planned children so; whether anything changed that the planner should see before the status."""
+        """Make the planned children so; whether anything changed that the planner should see before the status.
+
+        In the plan's order, up to one that is refused: no RayJob runs without the NetworkPolicy before it.
+        """
         existing = self._store.children(held)
         wanted = {(child.resource.kind, child.name): child for child in plan.children}
         self._withdraw(held.key, wanted)
         changed = False
         for name, child in wanted.items():
             changed |= await self._ensure(held, child, existing.get(name))
+            if name in self._refused.get(held.key, {}):
+                break
         return changed
 
     async def prune(self, held: Held, plan: Plan) -> bool:
