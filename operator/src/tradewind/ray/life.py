@@ -176,7 +176,7 @@ def _between_attempts(this: View, program: Callable[[int], Program]) -> Plan:
     started = _started(this.job, name, number, this.now)
     checkpoint = this.status.last_checkpoint
     since = f" from the checkpoint at step {checkpoint.step}" if checkpoint and number > 1 else ""
-    verdict = Verdict("Running", "False", Reason.STARTING, f"Attempt {number} starts{since}.")
+    verdict = _refused(this, name) or Verdict("Running", "False", Reason.STARTING, f"Attempt {number} starts{since}.")
     children = (this.policy, ray_job(name, program(number), this.job.groups))
     return settle(this, started, unfinished(this, verdict), children=children, new_attempt=True)
 
@@ -232,11 +232,8 @@ def _running(this: View) -> Verdict:
     ):
         pool = this.status.pool.name if this.status.pool else ""
         return Verdict("Running", "True", Reason.RUNNING, f"Attempt {number} runs on pool {pool}.")
-    ours = {(RAY_JOB.kind, this.status.ray_job_name), (NETWORK_POLICY.kind, this.policy.name)}
-    for rejection in this.observed.rejections:
-        if (rejection.resource.kind, rejection.name) in ours:
-            words = f"The API server refused {rejection.resource.kind} {rejection.name}: {rejection.message}"
-            return Verdict("Running", "False", Reason.REJECTED, words)
+    if (refused := _refused(this, this.status.ray_job_name)) is not None:
+        return refused
     before = this.status.condition("Running")
     created = this.record.created if this.record else now
     stuck = attempt.stuck(this.pods) if now - created >= PENDING_GRACE else None
@@ -249,6 +246,16 @@ def _running(this: View) -> Verdict:
     if before is not None and before.reason == Reason.STARTING:
         return Verdict("Running", "False", Reason.STARTING, before.message)
     return Verdict("Running", "False", Reason.STARTING, f"Attempt {number} starts.")
+
+
+def _refused(this: View, ray_job: str | None) -> Verdict | None:
+    """What the API server said to the first of the attempt's children that it does not take."""
+    ours = {(RAY_JOB.kind, ray_job), (NETWORK_POLICY.kind, this.policy.name)}
+    for rejection in this.observed.rejections:
+        if (rejection.resource.kind, rejection.name) in ours:
+            words = f"The API server refused {rejection.resource.kind} {rejection.name}: {rejection.message}"
+            return Verdict("Running", "False", Reason.REJECTED, words)
+    return None
 
 
 def _seconds(delta: timedelta) -> float | None:
