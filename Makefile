@@ -70,7 +70,7 @@ test-apiserver: ## Definitions, runtime, manifests and chart on a real API serve
 
 .PHONY: test-workload
 test-workload: ## What runs in training and compression jobs.
-	@python3 -m tests.steps workload
+	@python3 -m tests.steps jobs workload
 
 .PHONY: test-server
 test-server: ## The model server.

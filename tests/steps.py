@@ -45,6 +45,8 @@ ETCD = packages.CONTROL_PLANE
 ELSEWHERE = ("unit", "golden", "property", "server", "workload", "packaging")
 # Leases run out, refusals are tried again later, answers do not come.
 WAITING = tuple(f"apiserver/test_{name}.py" for name in ("leader", "lost_answers", "kinds"))
+# On a Ray cluster, which they share; the longest step.
+JOBS = tuple(f"tests/workload/test_{name}.py" for name in ("end_to_end", "program", "data"))
 REST = " ".join(f"--ignore=tests/{path}" for path in (*ELSEWHERE, *WAITING))
 
 # What fails soonest first; then the longest before the shorter, so that both lanes end together.
@@ -53,12 +55,13 @@ STEPS = {
     "types": Step("operator", ("mypy",)),
     "layers": Step("operator", ("lint-imports",)),
     "generated": Step("operator", ("python -m tradewind.generate --check",)),
+    "jobs": Step("workload", (f"pytest {' '.join(JOBS)}",)),
     "server": Step("server", ("pytest tests/server",)),
-    "workload": Step("workload", ("pytest tests/workload",)),
     "waiting": Step(
         "operator", (f"pytest {' '.join(f'tests/{path}' for path in WAITING)}",), CONTROL_PLANE, ETCD, waits=True
     ),
     "apiserver": Step("operator", (f"pytest tests {REST}",), CONTROL_PLANE, ETCD),
+    "workload": Step("workload", (f"pytest tests/workload {' '.join(f'--ignore={path}' for path in JOBS)}",)),
     "packaging": Step("operator", ("pytest tests/packaging",), (*CONTROL_PLANE, "helm"), ETCD),
     "unit": Step("operator", ("pytest tests/unit tests/golden tests/property",), packages=("prometheus",)),
 }
