@@ -1,11 +1,12 @@
-"""What the operator asked of the API server, read from the audit log."""
+"""What was asked of the API server, read from its audit log."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,39 +20,62 @@ APART = {"leases", "tokenreviews", "events", "subjectaccessreviews"}
 class Request:
     """One request that the API server answered."""
 
+    user: str
     verb: str
     resource: str  # with the subresource: trainingjobs/status
     namespace: str
     name: str
     code: int
-    time: str
+    began: str  # RFC 3339, by the API server's clock
+    time: str  # of the answer
     uri: str
     body: list[dict[str, Any]]  # the JSON patch of a status of ours; else empty
     credential: str = ""  # which token it came with: "JTI=..."
 
+    @property
+    def writes(self) -> bool:
+        """Whether it changed something; leases and what is about the asker itself apart."""
+        return self.verb in WRITES and self.resource.partition("/")[0] not in APART - {"events"} and self.code < 400
+
+    @property
+    def received(self) -> float:
+        """When it came, in seconds since 1970."""
+        return datetime.fromisoformat(self.began).timestamp()
+
+    @property
+    def answered(self) -> float:
+        """When it was answered, in seconds since 1970."""
+        return datetime.fromisoformat(self.time).timestamp()
+
+
+def read(lines: Iterable[str], user: str = "") -> Iterator[Request]:
+    """The requests in lines of the log, in the order of their answers; of a user if one is named."""
+    for line in lines:
+        if user not in line or not line.endswith("\n"):
+            continue
+        entry = json.loads(line)
+        if user and entry["user"]["username"] != user:
+            continue
+        about = entry.get("objectRef", {})
+        yield Request(
+            entry["user"]["username"],
+            entry["verb"],
+            "/".join(filter(None, (about.get("resource", ""), about.get("subresource", "")))),
+            about.get("namespace", ""),
+            about.get("name", ""),
+            entry.get("responseStatus", {}).get("code", 0),
+            entry["requestReceivedTimestamp"],
+            entry["stageTimestamp"],
+            entry["requestURI"],
+            entry.get("requestObject") or [],
+            next(iter(entry["user"].get("extra", {}).get("authentication.kubernetes.io/credential-id", ())), ""),
+        )
+
 
 def requests(log: Path, since: str = "", user: str = OPERATOR) -> Iterator[Request]:
-    """The requests of a user from a time on (RFC 3339), in the order of their answers."""
+    """The requests of a user from a time on (RFC 3339)."""
     with log.open() as lines:
-        for line in lines:
-            if user not in line or not line.endswith("\n"):
-                continue
-            entry = json.loads(line)
-            if entry["user"]["username"] != user or entry["stageTimestamp"] < since:
-                continue
-            about = entry.get("objectRef", {})
-            resource = "/".join(filter(None, (about.get("resource", ""), about.get("subresource", ""))))
-            yield Request(
-                entry["verb"],
-                resource,
-                about.get("namespace", ""),
-                about.get("name", ""),
-                entry.get("responseStatus", {}).get("code", 0),
-                entry["stageTimestamp"],
-                entry["requestURI"],
-                entry.get("requestObject") or [],
-                next(iter(entry["user"].get("extra", {}).get("authentication.kubernetes.io/credential-id", ())), ""),
-            )
+        yield from (request for request in read(lines, user) if request.time >= since)
 
 
 def writes(log: Path, namespace: str, since: str = "") -> Counter[tuple[str, str, str]]:
