@@ -1,4 +1,4 @@
-"""The plot of the benchmark: `python -m e2e.bench.controlplane.plot JSON` writes a PNG beside it. Needs matplotlib."""
+"""The plot of the benchmark: `python -m e2e.bench.controlplane.plot JSON` writes a PNG and an SVG beside it. Needs matplotlib."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def main(path: Path) -> None:
         f"{document['machine']['cpu']}, {document['machine']['cpus']} CPUs; * client limits raised", fontsize=9
     )
     figure.tight_layout()
-    figure.savefig(path.with_suffix(".png"), dpi=110)
+    for suffix in (".png", ".svg"):
+        figure.savefig(path.with_suffix(suffix), dpi=110)
 
 
 def _beside(panel: Any, rate: list[dict[str, Any]], of: Any) -> None:
