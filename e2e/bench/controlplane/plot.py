@@ -1,4 +1,4 @@
-"""The plot of the benchmark: `python -m e2e.bench.controlplane.plot JSON` writes a PNG and an SVG beside it. Needs matplotlib."""
+"""The plot of the benchmark: `python -m e2e.bench.controlplane.plot JSON` writes PNG and SVG beside it (matplotlib)."""
 
 from __future__ import annotations
 
