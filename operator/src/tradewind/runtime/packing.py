@@ -1,4 +1,4 @@
-"""Objects kept small: JSON, compressed against the first object of their kind, which has most of their words."""
+"""Objects kept small: JSON, compressed against an earlier object of their kind, which has most of their words."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import json
 import zlib
 from collections.abc import Mapping
 from typing import Any
+
+WINDOW = 1 << 15  # bytes that zlib looks back
+MORE = 1.25  # times as long, an object has words that the one before it lacks: the status of one that has ended
 
 
 class Packed:
@@ -15,6 +18,10 @@ class Packed:
 
     def __init__(self, data: bytes, words: bytes) -> None:
         self._data, self._words = data, words
+
+    def __len__(self) -> int:
+        """Bytes, without the words that it shares."""
+        return len(self._data)
 
     def body(self) -> dict[str, Any]:
         """The object as JSON."""
@@ -33,6 +40,8 @@ class Packer:
         """Pack an object without its managedFields."""
         metadata = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
         text = json.dumps(dict(body) | {"metadata": metadata}, separators=(",", ":"), ensure_ascii=False).encode()
-        words = self._words.setdefault(kind, text)
+        words = self._words.get(kind, b"")
+        if len(text) > MORE * len(words) and len(words) < WINDOW:
+            words = self._words[kind] = text[-WINDOW:]
         packer = zlib.compressobj(level=6, zdict=words)
         return Packed(packer.compress(text) + packer.flush(), words)

@@ -21,6 +21,7 @@ from tradewind.core.controller import Controller, Reference
 from tradewind.core.labels import KIND, NAME
 from tradewind.core.plan import ChildRecord, PodRecord, Resource
 from tradewind.core.timestamps import moment
+from tradewind.runtime.index import Index
 from tradewind.runtime.packing import Packed, Packer
 from tradewind.runtime.pods import pod_record
 
@@ -102,9 +103,9 @@ class Store:
         self._children: dict[str, HeldChild] = {}  # by uid
         self._pods: dict[str, HeldPod] = {}  # by uid
         self._names: dict[tuple[Resource, str, str], str] = {}  # uid of the child of that name
-        self._children_of: dict[str, set[str]] = {}  # uids of children by uid of the owner
-        self._orphans_of: dict[Key, set[str]] = {}  # of children that lost their owner reference
-        self._pods_of: dict[Key, set[str]] = {}
+        self._children_of: Index[str] = Index()  # by uid of the owner
+        self._orphans_of: Index[Key] = Index()  # children that lost their owner reference
+        self._pods_of: Index[Key] = Index()
         self._dependents: dict[Key, set[Key]] = {}  # objects that name this one
         # Version at which an object was deleted. Later it can be there again: to the watch, one that lost our label is
         # deleted, until our next apply.
@@ -129,7 +130,7 @@ class Store:
 
     def children(self, held: Held) -> dict[tuple[str, str], HeldChild]:
         """The object's children by kind and name: what it controls, and what lost its owner reference."""
-        uids = self._children_of.get(held.uid, set()) | self._orphans_of.get(held.key, set())
+        uids = {*self._children_of.get(held.uid), *self._orphans_of.get(held.key)}
         found = (self._children[uid] for uid in sorted(uids))
         return {(child.record.resource.kind, child.record.name): child for child in found}
 
@@ -140,7 +141,7 @@ class Store:
 
     def pods(self, held: Held) -> tuple[PodRecord, ...]:
         """Pods labelled with the object, without those of an earlier object of the same name."""
-        found = (self._pods[uid] for uid in self._pods_of.get(held.key, ()))
+        found = (self._pods[uid] for uid in self._pods_of.get(held.key))
         ours = [pod.record for pod in found if not (pod.created and held.created and pod.created < held.created)]
         return tuple(sorted(ours, key=lambda pod: pod.name))
 
@@ -219,16 +220,16 @@ class Store:
 
     def _observe_object(self, resource: Resource, body: Mapping[str, Any]) -> frozenset[Key]:
         metadata = body["metadata"]
-        key, version = Key(resource.kind, *_place(body)), _version(body)
-        old = self._objects.get(key)
+        key, uid = self._shared(Key(resource.kind, *_place(body)), metadata["uid"])
+        version, old = _version(body), self._objects.get(key)
         if old is not None and old.version >= version:
             return frozenset()
         generation = int(metadata.get("generation") or 0)
-        same_spec = old is not None and (old.uid, old.generation) == (metadata["uid"], generation)
+        same_spec = old is not None and (old.uid, old.generation) == (uid, generation)
         references = old.references if old is not None and same_spec else self._references(resource, body)
         held = Held(
             key=key,
-            uid=metadata["uid"],
+            uid=uid,
             version=version,
             generation=generation,
             created=moment(metadata.get("creationTimestamp")),
@@ -241,6 +242,17 @@ class Store:
             self._refer(key, old.references if old else (), references)
         return frozenset({key}) | self.dependents(key)
 
+    def _shared(self, key: Key, uid: str) -> tuple[Key, str]:
+        """An object's key and uid: those that it or a child of it has in memory already, so that each is there once."""
+        held = self._objects.get(key)
+        if held is not None and held.uid == uid:
+            return held.key, held.uid
+        for sibling in self._children_of.get(uid):
+            child = self._children[sibling]
+            if child.owner is not None and child.owner == key:
+                return child.owner, child.record.owner_uid or uid
+        return key, uid
+
     def _references(self, resource: Resource, body: Mapping[str, Any]) -> tuple[Reference, ...]:
         controller = self.controllers[resource.kind]
         try:
@@ -250,7 +262,11 @@ class Store:
 
     def _refer(self, key: Key, old: tuple[Reference, ...], new: tuple[Reference, ...]) -> None:
         for reference in old:
-            _discard(self._dependents, Key(reference.kind, key.namespace, reference.name), key)
+            named = Key(reference.kind, key.namespace, reference.name)
+            dependents = self._dependents.setdefault(named, set())
+            dependents.discard(key)
+            if not dependents:
+                del self._dependents[named]
         for reference in new:
             self._dependents.setdefault(Key(reference.kind, key.namespace, reference.name), set()).add(key)
 
@@ -260,11 +276,9 @@ class Store:
         old = self._children.get(uid)
         if old is not None and old.version >= version:
             return frozenset()
-        owner_uid = _controller_uid(metadata)
-        owner = _controller_key(metadata) or _labelled(metadata)
-        if owner is not None and (held := self._objects.get(owner)) is not None:
-            owner = held.key  # one copy in memory
-            owner_uid = held.uid if owner_uid == held.uid else owner_uid
+        owner, owner_uid = _controller_key(metadata) or _labelled(metadata), _controller_uid(metadata)
+        if owner is not None and owner_uid is not None:
+            owner, owner_uid = self._shared(owner, owner_uid)
         record = ChildRecord(
             resource=resource,
             name=name,
@@ -284,9 +298,9 @@ class Store:
         self._children[uid] = child
         self._names[resource, namespace, name] = uid
         if owner_uid is not None:
-            self._children_of.setdefault(owner_uid, set()).add(uid)
+            self._children_of.add(owner_uid, uid)
         elif child.owner is not None:
-            self._orphans_of.setdefault(child.owner, set()).add(uid)
+            self._orphans_of.add(child.owner, uid)
         return touched | _one(child.owner)
 
     def _observe_pod(self, body: Mapping[str, Any]) -> frozenset[Key]:
@@ -299,7 +313,7 @@ class Store:
             metadata["namespace"], version, owner, moment(metadata.get("creationTimestamp")), record
         )
         if owner is not None:
-            self._pods_of.setdefault(owner, set()).add(uid)
+            self._pods_of.add(owner, uid)
         return frozenset() if old is not None and old.record == record else _one(owner)
 
     def _forget(self, resource: Resource, uid: str, key: Key) -> frozenset[Key]:
@@ -307,7 +321,7 @@ class Store:
             pod = self._pods.pop(uid, None)
             if pod is None or pod.owner is None:
                 return frozenset()
-            _discard(self._pods_of, pod.owner, uid)
+            self._pods_of.discard(pod.owner, uid)
             return frozenset({pod.owner})
         if resource.group == GROUP and resource.kind in self.controllers:
             held = self._objects.get(key)
@@ -323,9 +337,9 @@ class Store:
         if self._names.get(place) == uid:
             del self._names[place]
         if child.record.owner_uid is not None:
-            _discard(self._children_of, child.record.owner_uid, uid)
+            self._children_of.discard(child.record.owner_uid, uid)
         if child.owner is not None:
-            _discard(self._orphans_of, child.owner, uid)
+            self._orphans_of.discard(child.owner, uid)
         return _one(child.owner)
 
     def _fieldset(self, fields: Mapping[str, Any]) -> Fieldset:
@@ -370,11 +384,3 @@ def _labelled(metadata: Mapping[str, Any]) -> Key | None:
 
 def _one(key: Key | None) -> frozenset[Key]:
     return frozenset() if key is None else frozenset({key})
-
-
-def _discard(index: dict[Any, set[Any]], at: Any, value: Any) -> None:
-    values = index.get(at)
-    if values is not None:
-        values.discard(value)
-        if not values:
-            del index[at]
