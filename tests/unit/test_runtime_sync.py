@@ -15,10 +15,10 @@ def test_it_is_complete_with_the_last_list_and_watching_with_the_last_watch() ->
     first, *others = sorted(store.resources)
     sync.serve(store.resources)
     for resource in others:
-        sync.page(list_path(resource), True, EMPTY)
+        sync.page(list_path(resource), True, EMPTY.items())
         sync.opened(resource.plural)
     assert not sync.complete
-    sync.page(list_path(first), True, EMPTY)
+    sync.page(list_path(first), True, EMPTY.items())
     assert sync.complete
     assert not sync.watching
     sync.opened(first.plural)
@@ -31,6 +31,6 @@ def test_a_kind_that_is_not_served_is_not_waited_for() -> None:
     missing, *others = sorted(store.resources)
     sync.serve(store.resources - {missing})
     for resource in others:
-        sync.page(list_path(resource), True, EMPTY)
+        sync.page(list_path(resource), True, EMPTY.items())
         sync.opened(resource.plural)
     assert sync.watching

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -130,8 +132,9 @@ def session_options(count: Counter, may_write: Callable[[str], None] | None) -> 
     return options
 
 
-# Is given each page of each list: its path, whether it is the first, and its body. True: it took the objects.
-Page = Callable[[str, bool, dict[str, Any]], bool]
+# Is given each page of each list: its path, whether it is the first, and its members (see `members`). What it leaves of
+# the page after it took the objects; None: it takes none of this kind.
+Page = Callable[[str, bool, Iterable[tuple[str, Any]]], dict[str, Any] | None]
 
 
 class ListedResponse(aiohttp.ClientResponse):
@@ -141,11 +144,42 @@ class ListedResponse(aiohttp.ClientResponse):
 
     async def json(self, **options: Any) -> Any:
         """As in aiohttp; but the objects of a list go to `page`, and if that takes them, they are not in the answer."""
-        body = await super().json(**options)
-        is_list = isinstance(body, dict) and isinstance(body.get("items"), list)
-        if is_list and self.page(self.url.path, "continue" not in self.url.query, body):
-            body["items"] = []
-        return body
+        if self.status == HTTPStatus.OK:
+            text = await self.text()
+            body = self.page(self.url.path, "continue" not in self.url.query, members(text))
+            if body is not None:
+                return body
+        return await super().json(**options)
+
+
+_BETWEEN = re.compile(r"[\s,]*")
+
+
+def members(text: str) -> Iterator[tuple[str, Any]]:
+    """The members of a JSON object as they come; of an array `items`, each item by itself.
+
+    A page that is decoded as a whole takes ten times its size, and what is kept of it then lies scattered in that.
+    """
+    decode = json.JSONDecoder().raw_decode
+
+    def after(end: int) -> int:
+        return _BETWEEN.match(text, end).end()  # type: ignore[union-attr]  # it matches nothing, too
+
+    at = after(text.index("{") + 1)
+    while text[at] != "}":
+        name, at = decode(text, at)
+        at = after(text.index(":", at) + 1)
+        if name == "items" and text[at] == "[":
+            at = after(at + 1)
+            while text[at] != "]":
+                item, at = decode(text, at)
+                yield name, item
+                at = after(at)
+            at += 1
+        else:
+            value, at = decode(text, at)
+            yield name, value
+        at = after(at)
 
 
 async def watching_session(connection: Connection, count: Counter, page: Page) -> aiohttp.ClientSession:

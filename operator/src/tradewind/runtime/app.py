@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import itertools
 import logging
 import random
@@ -15,6 +14,7 @@ from http import HTTPStatus
 from typing import Any
 
 import kopf
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from tradewind.core.controller import Controller, Surroundings
 from tradewind.core.labels import MANAGED_BY, MANAGER
@@ -28,6 +28,7 @@ from tradewind.runtime.caller import Callers
 from tradewind.runtime.children import Children
 from tradewind.runtime.health import start_health, start_metrics
 from tradewind.runtime.logs import on_stray_error
+from tradewind.runtime.memory import settle
 from tradewind.runtime.metrics import Metrics
 from tradewind.runtime.options import Options
 from tradewind.runtime.queue import Queue
@@ -68,6 +69,14 @@ class _NoDiffBase(kopf.DiffBaseStorage):
 
     def store(self, **_: Any) -> None:
         """Nothing is ever stored on an object."""
+
+
+class NoMemories(ResourceMemories):
+    """kopf keeps more than a kilobyte of each object that it saw, for kinds of handlers that we have none of."""
+
+    async def recall(self, raw_body: kopf.RawBody, **options: Any) -> ResourceMemory:
+        """A memory that is not kept."""
+        return await super().recall(raw_body, **(options | {"ephemeral": True}))
 
 
 def watch_settings(resources: Iterable[Resource], controllers: Iterable[Controller]) -> kopf.OperatorSettings:
@@ -144,6 +153,7 @@ class Watches:
                 clusterwide=True,
                 identity=IDENTITY,
                 memo=(),
+                memories=NoMemories(),
             )
             on_signal()  # kopf set its own signal handlers
             try:
@@ -332,7 +342,7 @@ async def run(options: Options, controllers: Sequence[Controller]) -> int:
             loop.add_signal_handler(number, stop.set)
 
     on_signal()
-    gc.freeze()  # what is imported stays: no need to look through it for garbage
+    settle()
     asyncio.get_running_loop().set_exception_handler(on_stray_error)
     config = ConfigFile(options.config)
     metrics = Metrics()

@@ -53,27 +53,30 @@ class Sync:
         self._served = served
         self._check()
 
-    def page(self, path: str, first: bool, body: Mapping[str, Any]) -> bool:
-        """Take in the objects of a page of a list; False where they are none of ours.
+    def page(self, path: str, first: bool, members: Iterable[tuple[str, Any]]) -> dict[str, Any] | None:
+        """Take in the objects of a page of a list, and leave the rest of it; None where they are none of ours.
 
         Here rather than one by one as events: then thousands of whole bodies would be in memory at once, each in a task
         of its own.
         """
         resource = self._paths.get(path)
         if resource is None:
-            return False
+            return None
         if first:
             self._listing[resource] = set()
         uids = self._listing.setdefault(resource, set())
-        for item in body["items"]:
-            uids.add(item["metadata"]["uid"])
-            self.event(resource, None, item)
-        metadata = body.get("metadata") or {}
-        if not metadata.get("continue"):
+        rest: dict[str, Any] = {"items": []}
+        for name, value in members:
+            if name == "items" and value:
+                uids.add(value["metadata"]["uid"])
+                self.event(resource, None, value)
+            elif name != "items":
+                rest[name] = value
+        if not rest["metadata"].get("continue"):
             everything = frozenset(self._listing.pop(resource))
-            self._touched(self._store.listed(resource, everything, int(metadata["resourceVersion"])))
+            self._touched(self._store.listed(resource, everything, int(rest["metadata"]["resourceVersion"])))
             self._check(resource)
-        return True
+        return rest
 
     def opened(self, plural: str) -> None:
         """Note that the API server accepted a watch. It refuses those of a kind that it has served for a moment."""
