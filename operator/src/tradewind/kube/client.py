@@ -17,7 +17,7 @@ from kubernetes.aio.dynamic import Resource as DynamicResource
 from tradewind.core.labels import MANAGER
 from tradewind.core.plan import Resource
 from tradewind.kube.connection import Connection, Counter, session_options
-from tradewind.kube.errors import KubeError, Unavailable, from_answer
+from tradewind.kube.errors import KindMissing, NotFound, Unavailable, from_answer
 
 TIMEOUT = 10.0  # seconds for a request; what takes longer is tried again
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -130,13 +130,14 @@ class Client:
         return dict(review.get("status") or {})
 
     async def served(self, group: str, version: str) -> frozenset[str]:
-        """Plurals of the kinds that the API server serves in a group and version; empty where it has no such group."""
+        """Plurals of the kinds that the API server serves in a group and version; empty where it has no such group.
+
+        Raises `KubeError` where it does not say: a busy API server would else count as one without any kinds.
+        """
         prefix = f"/apis/{group}/{version}" if group else f"/api/{version}"
         try:
             found = await self._request("get", prefix)
-        except KubeError as error:
-            if isinstance(error, Unavailable):
-                raise
+        except (KindMissing, NotFound):
             return frozenset()
         return frozenset(entry["name"] for entry in found.get("resources") or () if "/" not in entry["name"])
 

@@ -31,7 +31,7 @@ class Kinds:
         return self._resources - self.served
 
     async def discover(self, client: Client, resources: Iterable[Resource] | None = None) -> None:
-        """Ask about some kinds, by default all. Raises `Unavailable`."""
+        """Ask about some kinds, by default all. Raises `KubeError`."""
         asked = frozenset(resources) if resources is not None else self._resources
         found: set[Resource] = set()
         for group, version in sorted({(resource.group, resource.version) for resource in asked}):

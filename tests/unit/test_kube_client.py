@@ -1,0 +1,43 @@
+"""What the API server's answers to questions of our own mean."""
+
+from __future__ import annotations
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from kubernetes.aio.client.configuration import Configuration
+
+from tradewind.kube.client import Client
+from tradewind.kube.connection import Connection
+from tradewind.kube.errors import Conflict, Forbidden, KubeError, Throttled, Unavailable
+
+
+async def _served(code: int) -> frozenset[str]:
+    """What counts as served where the API server answers with that code."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.json_response({"resources": [{"name": "rayjobs"}, {"name": "rayjobs/status"}]}, status=code)
+
+    app = web.Application()
+    app.router.add_get("/apis/ray.io/v1", answer)
+    async with TestServer(app) as server:
+        client = Client(Connection(Configuration(host=str(server.make_url("")))), lambda *_: None)
+        try:
+            return await client.served("ray.io", "v1")
+        finally:
+            await client.close()
+
+
+@pytest.mark.parametrize(("code", "plurals"), [(200, {"rayjobs"}), (404, set())])
+async def test_the_kinds_of_a_group_are_those_it_names(code: int, plurals: set[str]) -> None:
+    assert await _served(code) == plurals
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(403, Forbidden), (409, Conflict), (429, Throttled), (500, Unavailable), (503, Unavailable)]
+)
+async def test_an_api_server_that_does_not_say_what_it_serves_is_not_one_without_kinds(
+    code: int, kind: type[KubeError]
+) -> None:
+    with pytest.raises(kind):
+        await _served(code)
