@@ -21,12 +21,13 @@ from e2e.faults.lives import LIVES, Life
 from e2e.faults.matrix import Matrix
 from e2e.faults.outage import outage
 from e2e.faults.rights import rights, unplanned
+from e2e.faults.starts import starts
 from e2e.faults.stillness import stillness
 from e2e.faults.takeover import Takeovers
 from e2e.faults.tally import Tally
 from e2e.faults.throttling import throttling
 
-PARTS = ("requests", "kills", "compaction", "throttling", "watches", "outage", "takeover")
+PARTS = ("requests", "kills", "starts", "compaction", "throttling", "watches", "outage", "takeover")
 WATCH_RESYNC = 10.0  # seconds; a lost event is found when everything is listed afresh, by default each hour
 OUTAGE_SECONDS, FROZEN_SECONDS, STILL_SECONDS = 300.0, 45.0, 120.0
 SHORT_OUTAGE_SECONDS, SHORT_STILL_SECONDS = 20.0, 20.0
@@ -84,6 +85,8 @@ async def _play(bench: Bench, tally: Tally, lives: list[Life], selection: str) -
         await matrix.requests()
     if "kills" in parts:
         await matrix.kills()
+    if "starts" in parts:
+        await starts(bench, tally, matrix, whole)
     if "compaction" in parts:
         await compactions(bench, tally, whole)
     if "throttling" in parts:

@@ -53,7 +53,7 @@ async def outage(bench: Bench, tally: Tally, matrix: Matrix, seconds: float, fro
     operator.exits[before:] = []  # told of here
     if len(ends) > (seconds > DURATION) or any(code != 1 for code in ends):
         tally.complain(f"{what}: the operator ended with the exit codes {ends}: only a lost lease is a reason, once")
-    wrong = _written(bench, settled, since)
+    wrong = rewritten(bench, settled, since)
     for problem in wrong:
         tally.complain(f"{what}: {problem}")
     bench.patience, bench.may_lack_events = STEP_SECONDS, False
@@ -67,7 +67,7 @@ async def outage(bench: Bench, tally: Tally, matrix: Matrix, seconds: float, fro
     )
 
 
-def _written(bench: Bench, settled: list[Run], since: str) -> list[str]:
+def rewritten(bench: Bench, settled: list[Run], since: str) -> list[str]:
     """What was written of lives that had converged before, by anyone or by the operator."""
     moved = [f"{run.namespace}: {problem}" for run in settled for problem in bench.moved(run)]
     namespaces = {run.namespace for run in settled}

@@ -22,6 +22,7 @@ from e2e.faults.fault import ANSWERS, ERRORS, Fault, WatchFault
 LATE_SECONDS = 5.0
 CUT_SECONDS = 15.0  # a withheld reply's connection is cut then: later than the operator's patience of 10 s
 HANG_UP_SECONDS = 0.2
+_UNANSWERED = (Fault.KILL_AFTER, Fault.TIMEOUT, Fault.LOST)
 _HOP = {"host", "connection", "content-length", "transfer-encoding", "keep-alive", "accept-encoding"}
 
 # Kills or freezes the operator that a token belongs to.
@@ -75,6 +76,12 @@ class Proxy:
         """Spoil that moment of that namespace's life, once."""
         self.armed.setdefault(namespace, []).append((moment, fault))
 
+    def arm_next(self, namespace: str, moment: Moment, fault: Fault) -> Moment:
+        """Spoil a moment whose number is counted from now on; that moment as it is counted from the beginning."""
+        before = self._numbers[namespace, replace(moment, number=1)]
+        self.arm(namespace, armed := replace(moment, number=before + moment.number), fault)
+        return armed
+
     def disarm(self, namespace: str) -> bool:
         """Spoil nothing of that life any more; whether a moment to be spoiled had not come."""
         return bool(self.armed.pop(namespace, None))
@@ -122,20 +129,19 @@ class Proxy:
         try:
             async with self._forward(request, body) as answer:
                 self.answers[answer.status] += 1
-                if moment.verb == "watch" and answer.status == 200:
+                if moment.verb != "watch" or answer.status != 200:
+                    content = await answer.read()
+                elif fault not in _UNANSWERED:
                     return await self._stream(request, moment.resource, answer)
-                content = await answer.read()
         except aiohttp.ClientError:
             return _cut(request)  # there is no API server
-        self.listed[moment.resource] += moment.verb == "list" and answer.status == 200
         if isinstance(fault, Fault) and fault.after:
             await self._strike(fault, token)
-        if fault is Fault.KILL_AFTER:
-            return _cut(request)
         if fault is Fault.TIMEOUT:
             await asyncio.sleep(CUT_SECONDS)
-        if fault in (Fault.TIMEOUT, Fault.LOST):
+        if fault in _UNANSWERED:
             return _cut(request)
+        self.listed[moment.resource] += moment.verb == "list" and answer.status == 200
         return web.Response(status=answer.status, body=content, headers=_kept(answer.headers))
 
     def _forward(self, request: web.Request, body: bytes) -> Any:
