@@ -17,12 +17,19 @@ def _from_example(kind: str, namespace: str, name: str) -> Item:
     return item
 
 
-def training(namespace: str, name: str, epochs: int = 2) -> Item:
-    """A TrainingJob of a linear model on one worker: seconds, not minutes."""
+def digits_training(namespace: str, name: str, epochs: int) -> Item:
+    """The example's TrainingJob."""
     item = _from_example("TrainingJob", namespace, name)
-    item["spec"]["recipe"] |= {"model": {"architecture": "mlp", "hiddenUnits": [32]}, "epochs": epochs}
-    item["spec"]["resources"]["workers"] = 1
+    item["spec"]["recipe"]["epochs"] = epochs
     item["spec"]["output"]["storageUri"] = f"pvc://digits/{name}"
+    return item
+
+
+def training(namespace: str, name: str, epochs: int = 2) -> Item:
+    """A TrainingJob of a small network on one worker: seconds, not minutes."""
+    item = digits_training(namespace, name, epochs)
+    item["spec"]["recipe"]["model"] = {"architecture": "mlp", "hiddenUnits": [32]}
+    item["spec"]["resources"]["workers"] = 1
     return item
 
 

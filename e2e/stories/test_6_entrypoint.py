@@ -8,9 +8,9 @@ from e2e.installation import Kubernetes, condition
 from e2e.stories.waiting import until_condition
 
 PROGRAM = """
-import os, sys
+import os, pathlib, sys, tempfile
 import ray.train
-from ray.train import ScalingConfig
+from ray.train import Checkpoint, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer, prepare_model
 
 def loop():
@@ -19,16 +19,21 @@ def loop():
     model = prepare_model(torch.nn.Linear(1, 1))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     x = torch.linspace(-1, 1, 64).unsqueeze(1)
-    for _ in range(50):
+    for epoch in range(1, 51):
         loss = torch.nn.functional.mse_loss(model(x), 3 * x)
         optimizer.zero_grad(); loss.backward(); optimizer.step()
-        ray.train.report({"loss": loss.item()})
+        with tempfile.TemporaryDirectory() as folder:
+            pathlib.Path(folder, "epoch").write_text(str(epoch))
+            checkpoint = Checkpoint.from_directory(folder) if epoch % 10 == 0 else None
+            ray.train.report({"epoch": epoch, "loss": loss.item(), "progress": epoch / 50}, checkpoint=checkpoint)
     assert loss.item() < 0.1, loss
 
 if sys.argv[1] == "fail":
     sys.exit("this program fails on purpose")
 assert os.environ["GREETING"] == sys.argv[2], "the environment and the arguments came to the letter"
-TorchTrainer(loop, scaling_config=ScalingConfig(num_workers=int(os.environ["TRADEWIND_WORKERS"]))).fit()
+workers = ScalingConfig(num_workers=int(os.environ["TRADEWIND_WORKERS"]))
+settings = RunConfig(name="run", storage_path=os.environ["TRADEWIND_STORAGE_PATH"])
+TorchTrainer(loop, scaling_config=workers, run_config=settings).fit()
 """
 
 # What a shell would read as commands, and Kubernetes as a reference to a variable.
@@ -66,8 +71,11 @@ def test_a_program_from_a_config_map_runs_to_its_end(kubernetes: Kubernetes, dat
     kubernetes.apply(job(data, "own-program", "train"))
     done = until_condition(kubernetes, "trainingjob", data, "own-program", "Complete", timeout=300)
     assert done["status"]["attempt"] == 1
-    metrics = {metric["name"]: float(metric["value"]) for metric in done["status"]["trainerStatus"]["metrics"]}
+    told = done["status"]["trainerStatus"]
+    metrics = {metric["name"]: float(metric["value"]) for metric in told["metrics"]}
     assert metrics["loss"] < 0.1, "what it told Ray Train is in the status"
+    assert (metrics.keys(), metrics["epoch"], told["progressPercentage"]) == ({"epoch", "loss"}, 50, 100)
+    assert done["status"]["lastCheckpoint"]
     kubernetes.run("-n", data, "delete", "trainingjob", "own-program")
 
 

@@ -17,7 +17,6 @@ from endpoint import Endpoint, endpoint
 from jobs import SOURCES, digits, finish, start, training_job
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -107,16 +106,3 @@ def trained(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def operator(tmp_path: Path) -> Iterator[Endpoint]:
     with endpoint(tmp_path / "mount") as found:
         yield found
-
-
-@pytest.fixture
-def processes() -> Iterator[list[subprocess.Popen[str]]]:
-    """Processes that must not outlive the test."""
-    import signal
-
-    started: list[subprocess.Popen[str]] = []
-    yield started
-    for process in started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
