@@ -41,6 +41,7 @@ class Operator:
         self._keepers: list[asyncio.Task[None]] = []
         self._killed = False
         self.kills = 0
+        self._unanswered = 0  # probes in a row
         self.hung = 0  # times that it did not answer its liveness probe any more
         self.frozen = False
         self.exits: list[int] = []  # exit codes of ends that nobody asked for
@@ -115,19 +116,21 @@ class Operator:
     async def _probe(self) -> None:
         """What a kubelet does: a process that does not answer is ended."""
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PROBE_SECONDS)) as session:
-            failures = 0
             while True:
                 await asyncio.sleep(PROBE_SECONDS)
+                self._unanswered += 1
                 try:
                     async with session.get(f"http://127.0.0.1:{self._health_port}/healthz") as answer:
-                        failures = 0 if answer.status == 200 else failures + 1
+                        if answer.status == 200:
+                            self._unanswered = 0
                 except (aiohttp.ClientError, TimeoutError):
-                    failures += 1
+                    pass
                 if self.frozen:
-                    failures = 0
-                if failures >= PROBE_FAILURES and self._process is not None and self._process.returncode is None:
-                    failures, self.hung = 0, self.hung + 1
-                    self._process.send_signal(signal.SIGABRT)
+                    self._unanswered = 0
+                process = self._process
+                if self._unanswered >= PROBE_FAILURES and process is not None and process.returncode is None:
+                    self._unanswered, self.hung = 0, self.hung + 1
+                    process.send_signal(signal.SIGABRT)
 
     async def _spawn(self) -> None:
         command = [
@@ -145,6 +148,7 @@ class Operator:
             command += [f"--resync-seconds={self._resync}"]
         log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
+            self._unanswered = 0
             self._process = await asyncio.create_subprocess_exec(
                 *command, env=self._environment, stdout=log, stderr=log, cwd=self._folder, preexec_fn=_die_with_parent
             )

@@ -164,9 +164,8 @@ class _Starts:
         await operator.start()
         if any(fault.kills for _, fault in cells):
             await self._met()
-            await asyncio.sleep(
-                GONE_SECONDS
-            )  # one kill can strike two requests that are under way: they aren't counted
+            # One kill can strike two requests that are under way: they aren't counted.
+            await asyncio.sleep(GONE_SECONDS)
             began, listed = time.monotonic(), Counter(proxy.listed)
         try:
             await operator.ready(READY_SECONDS)
