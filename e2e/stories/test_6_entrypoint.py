@@ -74,7 +74,7 @@ def test_a_program_from_a_config_map_runs_to_its_end(kubernetes: Kubernetes, dat
     told = done["status"]["trainerStatus"]
     metrics = {metric["name"]: float(metric["value"]) for metric in told["metrics"]}
     assert metrics["loss"] < 0.1, "what it told Ray Train is in the status"
-    assert (metrics.keys(), metrics["epoch"], told["progressPercentage"]) == ({"epoch", "loss"}, 50, 100)
+    assert (set(metrics), metrics["epoch"], told["progressPercentage"]) == ({"epoch", "loss"}, 50, 100)
     assert done["status"]["lastCheckpoint"]
     kubernetes.run("-n", data, "delete", "trainingjob", "own-program")
 
