@@ -31,7 +31,7 @@ def main(path: Path) -> None:
         for panel in row:
             panel.set_xlabel("settled objects")
             panel.xaxis.set_major_formatter(matplotlib.ticker.StrMethodFormatter("{x:,.0f}"))
-            panel.set_ylim(bottom=0)
+            panel.set_ylim(0, 1.05 * panel.get_ylim()[1])
             panel.grid(alpha=0.25)
             panel.spines[["top", "right"]].set_visible(False)
             panel.legend(fontsize=8.5, frameon=False)
