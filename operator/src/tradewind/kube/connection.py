@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import socket
 import ssl
@@ -13,8 +14,10 @@ from http import HTTPStatus
 from typing import Any
 
 import aiohttp
+from aiohttp.hdrs import RETRY_AFTER
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from tradewind.kube.errors import KubeError
 
@@ -141,6 +144,20 @@ class ListedResponse(aiohttp.ClientResponse):
     """An answer that hands out the objects of a list; made by `watching_session`."""
 
     page: Page
+
+    @property
+    def headers(self) -> CIMultiDictProxy[str]:
+        """As the API server sent them; but those whom it refused at one moment do not all come back at another one.
+
+        kopf waits as long as it is told to, up to 32 s, for each kind, and with few seats most are refused again.
+        """
+        sent = super().headers
+        if self.status != HTTPStatus.TOO_MANY_REQUESTS or not sent.get(RETRY_AFTER, "").isdecimal():
+            return sent
+        seconds = int(sent[RETRY_AFTER])
+        changed = CIMultiDict(sent)
+        changed[RETRY_AFTER] = str(random.randint(seconds, seconds + seconds // 2))
+        return CIMultiDictProxy(changed)
 
     async def json(self, **options: Any) -> Any:
         """As in aiohttp; but the objects of a list go to `page`, and if that takes them, they are not in the answer."""
