@@ -1,8 +1,10 @@
-"""How a page of a list is read: its objects one by one, and what it says besides; and when it is asked for again."""
+"""How lists are sent: one after another. How a page is read, object by object; and when it is asked for again."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
@@ -10,7 +12,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tradewind.kube.connection import ListedResponse, members
+from tradewind.kube import connection
+from tradewind.kube.connection import ListedResponse, Turns, members, session_options
 
 ITEMS: list[Any] = [{"metadata": {"uid": "a"}, "text": 'a "quoted", ] } one'}, {"items": [1, 2]}]
 METADATA = {"resourceVersion": "7", "continue": "here"}
@@ -58,3 +61,67 @@ async def test_what_was_refused_at_one_moment_comes_back_at_several() -> None:
     assert await _waits(429, "1") == {"1"}
     assert await _waits(429, "Wed, 25 Nov 2026 05:00:00 GMT") == {"Wed, 25 Nov 2026 05:00:00 GMT"}
     assert await _waits(503, "32") == {"32"}
+
+
+class _Busy:
+    """An API server that tells how many requests it had at once; a list of `slow` is answered when `go` is set."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+        self.go = asyncio.Event()
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await (self.go.wait() if request.path.endswith("slow") else asyncio.sleep(0.02))
+        await response.write(b"{}")
+        self.now -= 1
+        return response
+
+
+async def _asked(busy: _Busy, *paths: str) -> list[str]:
+    """Ask for all paths at once, with two sessions; the paths in the order of their answers, but the slow one."""
+    app = web.Application()
+    app.router.add_get("/{path:.*}", busy.answer)
+    answered: list[str] = []
+
+    async def ask(session: aiohttp.ClientSession, path: str) -> None:
+        async with session.get(server.make_url(path)) as answer:
+            await answer.text()
+        answered.append(path)
+
+    lists = Turns()
+    async with TestServer(app) as server, AsyncExitStack() as stack:
+        sessions = [
+            await stack.enter_async_context(aiohttp.ClientSession(**session_options(lists, lambda *_: None, None)))
+            for _ in range(2)
+        ]
+        async with asyncio.TaskGroup() as tasks:
+            asking = [tasks.create_task(ask(sessions[n % 2], path)) for n, path in enumerate(paths)]
+            await asyncio.wait([task for task, path in zip(asking, paths, strict=True) if not path.endswith("slow")])
+            busy.go.set()
+    return answered
+
+
+async def test_lists_go_one_after_another() -> None:
+    busy = _Busy()
+    paths = ["/api/v1/pods", "/apis/ray.io/v1/rayjobs", "/api/v1/pods?continue=here", "/api/v1/namespaces/a/pods"]
+    assert await _asked(busy, *paths) == paths
+    assert busy.most == 1
+
+
+async def test_everything_else_waits_for_no_list() -> None:
+    busy = _Busy()
+    assert await _asked(busy, "/api/v1/slow", "/api/v1/namespaces/a/pods/b", "/api/v1/pods?watch=true")
+    assert busy.most == 3
+
+
+async def test_a_list_without_an_answer_holds_the_others_for_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "LONGEST_TURN", 0.1)
+    assert await _asked(_Busy(), "/api/v1/slow", "/api/v1/pods", "/api/v1/nodes") == [
+        "/api/v1/pods",
+        "/api/v1/nodes",
+        "/api/v1/slow",
+    ]

@@ -34,7 +34,7 @@ class Client:
 
     def __init__(self, connection: Connection, count: Counter, may_write: Callable[[str], None] | None = None) -> None:
         configuration = connection.configuration
-        configuration.client_session_kwargs = session_options(count, may_write)
+        configuration.client_session_kwargs = session_options(connection.lists, count, may_write)
         self._api = ApiClient(configuration)
         self._api.user_agent = "tradewind"
         # Not awaited: kinds are declared by our controllers, so nothing is discovered and no cache file is written.

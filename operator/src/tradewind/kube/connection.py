@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
 import re
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -22,6 +24,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from tradewind.kube.errors import KubeError
 
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+LONGEST_TURN = 5.0  # seconds that a list waits for the one before it
 PATH = re.compile(
     r"^/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)(?:/namespaces/(?P<namespace>[^/]+)(?=/))?"
     r"/(?P<plural>[^/]+)(?:/(?P<name>[^/]+))?(?:/(?P<subresource>[^/]+))?$"
@@ -31,11 +34,36 @@ PATH = re.compile(
 Counter = Callable[[str, str, int], None]
 
 
+class Turns:
+    """Lets our lists go to the API server one after another, page by page.
+
+    Of many objects a page takes up to ten seats there, or all that its priority level has. Those sent at one moment are
+    refused then, each for up to 32 s, and a renewal of the lease with them. None waits long for one without an answer.
+    """
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait until it is the caller's turn, which lasts until the block ends."""
+        mine = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_TURN):
+                mine = await self._lock.acquire()
+        try:
+            yield
+        finally:
+            if mine:
+                self._lock.release()
+
+
 @dataclass(frozen=True)
 class Connection:
     """Where the API server is and who we are."""
 
     configuration: Configuration
+    lists: Turns = field(default_factory=Turns)
 
     @property
     def server(self) -> str:
@@ -102,7 +130,7 @@ def describe(method: str, path: str, watch: bool) -> tuple[str, str]:
     return {"POST": "create", "PUT": "update"}.get(method, method.lower()), resource
 
 
-def session_options(count: Counter, may_write: Callable[[str], None] | None) -> dict[str, Any]:
+def session_options(lists: Turns, count: Counter, may_write: Callable[[str], None] | None) -> dict[str, Any]:
     """Options for an aiohttp session: `count` hears of each request, `may_write(path)` can raise before a write.
 
     The check runs when a connection is at hand, right before the first byte is sent: an old leader that was frozen
@@ -114,7 +142,12 @@ def session_options(count: Counter, may_write: Callable[[str], None] | None) -> 
     ) -> aiohttp.ClientResponse:
         verb, resource = describe(request.method, request.url.path, "watch" in request.url.query)
         try:
-            response = await handler(request)
+            if verb == "list":
+                async with lists.turn():
+                    response = await handler(request)
+                    await response.read()  # until then it keeps its seats
+            else:
+                response = await handler(request)
         except BaseException:
             count(verb, resource, 0)
             raise
@@ -202,7 +235,7 @@ def members(text: str) -> Iterator[tuple[str, Any]]:
 async def watching_session(connection: Connection, count: Counter, page: Page) -> aiohttp.ClientSession:
     """A session for lists and watches that hands the objects of lists to `page`."""
     response_class = type("Listed", (ListedResponse,), {"page": staticmethod(page)})
-    options = session_options(count, may_write=None)
+    options = session_options(connection.lists, count, may_write=None)
 
     async def authorized(
         request: aiohttp.ClientRequest, handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]

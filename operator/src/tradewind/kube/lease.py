@@ -21,7 +21,7 @@ API, PLURAL = "coordination.k8s.io/v1", "leases"
 DURATION = 13.0  # seconds without a renewal after which another replica takes over
 RENEW = 7.0  # seconds between renewals: one request each, the largest part of what an idle operator asks
 POLL = 1.0  # seconds between a standby's looks
-RETRY = 1.0  # seconds until a failed renewal is tried again
+RETRY = 0.4  # seconds until a failed renewal is tried again: a dozen times, and a seat is free for moments only
 MARGIN = 1.5  # seconds before the end from which nothing is written any more: requests on their way need some
 
 
