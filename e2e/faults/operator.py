@@ -34,6 +34,7 @@ class Operator:
             "KUBECONFIG": str(kubeconfig),
             "PYTHONPATH": str(source),
             "POD_NAME": name,
+            "TMPDIR": str(folder),  # the client puts the kubeconfig's certificates there, and leaves them when killed
             "PYTHONFAULTHANDLER": "1",  # what it hung in is in its log, if it ever does
         }
         self._resync = resync
