@@ -55,7 +55,8 @@ class Admin:
     def __init__(self, kubeconfig: Path, folder: Path) -> None:
         self._access = Access.read(kubeconfig, folder)
         self.versions: dict[str, list[Version]] = defaultdict(list)  # by namespace
-        self.objects: dict[tuple[str, str, str], Manifest] = {}  # by resource, namespace, name
+        # By namespace, for there are thousands in the end, and the proxy shares this loop; then by resource and name.
+        self.objects: dict[str, dict[tuple[str, str], Manifest]] = defaultdict(dict)
         self._changed: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._watches: list[asyncio.Task[None]] = []
 
@@ -118,22 +119,23 @@ class Admin:
         """The present objects of a namespace."""
         return [
             Version(int(body["metadata"]["resourceVersion"]), resource, False, body)
-            for (resource, where, _), body in sorted(self.objects.items(), key=lambda item: item[0])
-            if where == namespace and resource in resources
+            for (resource, _), body in sorted(self.objects[namespace].items(), key=lambda item: item[0])
+            if resource in resources
         ]
 
     async def _list(self, resource: str) -> str:
         """Take in what there is; the version of the list."""
         found = await self.send("GET", f"{RESOURCES[resource]}/{resource}")
         version = str(found["metadata"]["resourceVersion"])
-        there = {(resource, item["metadata"]["namespace"], item["metadata"]["name"]): item for item in found["items"]}
-        for place in [place for place in self.objects if place[0] == resource and place not in there]:
-            self._note(resource, True, self.objects[place], int(version))
-        for place, item in there.items():
+        there = {(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in found["items"]}
+        for namespace, objects in self.objects.items():
+            for name in [name for kind, name in objects if kind == resource and (namespace, name) not in there]:
+                self._note(resource, True, objects[resource, name], int(version))
+        for (namespace, name), item in there.items():
             # In lists of built-in kinds the items do not say what they are.
             item |= {"apiVersion": found["apiVersion"], "kind": found["kind"].removesuffix("List")}
             if (
-                self.objects.get(place, {}).get("metadata", {}).get("resourceVersion")
+                self.objects[namespace].get((resource, name), {}).get("metadata", {}).get("resourceVersion")
                 != (item["metadata"]["resourceVersion"])
             ):
                 self._note(resource, False, item)
@@ -159,7 +161,7 @@ class Admin:
         revision = revision or int(body["metadata"]["resourceVersion"])
         self.versions[namespace].append(Version(revision, resource, deleted, body))
         if deleted:
-            self.objects.pop((resource, namespace, name), None)
+            self.objects[namespace].pop((resource, name), None)
         else:
-            self.objects[resource, namespace, name] = body
+            self.objects[namespace][resource, name] = body
         self._changed[namespace].set()

@@ -53,7 +53,7 @@ def _first_difference(found: Any, usual: Any, path: str = "") -> str:
 
 def ending(admin: Admin, namespace: str, life: Life) -> Ending:
     """The end of a life as it stands now."""
-    own = admin.objects.get((life.plural, namespace, NAME))
+    own = admin.objects[namespace].get((life.plural, NAME))
     uid = own["metadata"]["uid"] if own else "none"
     result = Ending()
     for version in admin.of(namespace, *OWN, *CHILDREN):

@@ -38,7 +38,7 @@ async def _deployment(stage: Stage) -> None:
 
 async def _stray(stage: Stage, plural: str, kind: str) -> None:
     admin = stage.admin
-    body = strays.stray(kind, admin.objects[stage.plural, stage.namespace, NAME])
+    body = strays.stray(kind, admin.objects[stage.namespace][stage.plural, NAME])
     await admin.send("POST", f"{RESOURCES[plural]}/namespaces/{stage.namespace}/{plural}", body)
 
     def deleted() -> bool:

@@ -49,7 +49,7 @@ class Stage:
         """Wait for a child; for another one than that with a uid."""
 
         def there() -> Manifest | None:
-            found = self.admin.objects.get((plural, self.namespace, name))
+            found = self.admin.objects[self.namespace].get((plural, name))
             return found if found and found["metadata"]["uid"] != other_than else None
 
         what = f"there is no {'new ' if other_than else ''}{name} of the {plural}"
@@ -59,7 +59,7 @@ class Stage:
         """Wait until the object is in that phase."""
 
         def there() -> bool:
-            status = self.admin.objects.get((self.plural, self.namespace, NAME), {}).get("status") or {}
+            status = self.admin.objects[self.namespace].get((self.plural, NAME), {}).get("status") or {}
             return status.get("phase") == phase and status.get("attempt") == attempt
 
         await self.admin.until(self.namespace, there, f"the object is not {phase}", self.patience)
