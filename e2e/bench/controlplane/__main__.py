@@ -1,6 +1,6 @@
 """Runs the benchmark of the control plane, prints the tables, writes JSON and a plot; 1 if a must is missed.
 
-python -m e2e.bench.controlplane                  # all of it, about 20 minutes on 2 cores
+python -m e2e.bench.controlplane                  # all of it, about 45 minutes on 2 cores
 python -m e2e.bench.controlplane --objects 100    # about 2 minutes, to see that it runs: its numbers say little
 """
 
