@@ -82,7 +82,7 @@ class _Busy:
 
 
 async def _asked(busy: _Busy, *paths: str) -> list[str]:
-    """Ask for all paths at once, with two sessions; the paths in the order of their answers, but the slow one."""
+    """Ask for all paths at once, with two sessions; the paths in the order of their answers, a slow one's last."""
     app = web.Application()
     app.router.add_get("/{path:.*}", busy.answer)
     answered: list[str] = []
