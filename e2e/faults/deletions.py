@@ -34,7 +34,7 @@ async def _ray_job(stage: Stage) -> None:
     before = (await stage.child("rayjobs", RAY_JOB))["metadata"]["uid"]
     async with stage.gap("rayjobs"):
         await stage.delete("rayjobs", RAY_JOB)
-    await stage.remove_pod(attempt.head)  # the garbage collector, a moment later
+        await stage.remove_pod(attempt.head)  # the garbage collector; the operator may hear of it first
     rayjob = await stage.child("rayjobs", RAY_JOB, other_than=before)
     await completed(stage, await runs(stage, 1, rayjob), TRAINED)
 

@@ -10,6 +10,7 @@ import pytest
 
 from e2e.faults.bench import Bench
 from e2e.faults.calls import Moment
+from e2e.faults.deletions import DELETIONS
 from e2e.faults.fault import Fault, WatchFault
 from e2e.faults.lives import LIVES, Life
 from tests.apiserver.cluster import Cluster
@@ -52,6 +53,11 @@ async def test_the_event_of_a_status_whose_answer_was_lost_is_sent_though_the_wa
 
 async def test_a_deletion_that_was_refused_for_a_conflict_is_tried_again(bench: Bench) -> None:
     assert await _play(bench, HEAD_LOST, (Moment("delete", "rayjobs", "digits-train-1"), Fault.CONFLICT)) == []
+
+
+async def test_a_deleted_ray_job_is_no_interruption_though_its_pod_is_missed_first(bench: Bench) -> None:
+    deleted = Moment("event", "rayjobs", "digits-train-1", 3)  # after its creation and KubeRay's status
+    assert await _play(bench, DELETIONS["rayjobs"], (deleted, WatchFault.DELAYED)) == []
 
 
 async def test_a_right_that_lacks_for_a_moment_is_nobodys_fault(bench: Bench) -> None:

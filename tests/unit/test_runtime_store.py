@@ -6,9 +6,9 @@ from typing import Any
 
 from tests.objects import compression_job, training_job
 from tradewind.core.labels import labels
-from tradewind.core.plan import Resource
+from tradewind.core.plan import PODS, Resource
 from tradewind.runtime.controllers import CONTROLLERS
-from tradewind.runtime.store import PODS, Key, Store
+from tradewind.runtime.store import Key, Store
 
 TRAINING = next(c.resource for c in CONTROLLERS if c.resource.kind == "TrainingJob")
 COMPRESSION = next(c.resource for c in CONTROLLERS if c.resource.kind == "CompressionJob")
@@ -76,6 +76,22 @@ def test_what_a_list_does_not_show_was_deleted_while_nobody_watched() -> None:
     assert store.listed(TRAINING, frozenset({"uid-of-digits"}), version=20) == frozenset()
     assert store.listed(TRAINING, frozenset(), version=20) == {KEY}
     assert store.get(KEY) is None
+
+
+def test_a_list_of_what_an_object_has_tells_nothing_of_others() -> None:
+    store = Store(CONTROLLERS)
+    store.observe(TRAINING, _job(10))
+    store.observe(POLICY, _policy(11))
+    store.observe(POLICY, _policy(11, uid="of another", owner="uid-of-another", name="another"))
+    store.observe(PODS, _pod(12, "2026-11-24T12:00:00Z"))
+    held = _held(store)
+    assert store.listed(POLICY, frozenset(), 20, held) == {KEY}
+    assert store.children(held) == {}
+    assert store.named(POLICY, "digits", "another") is not None
+    assert store.observe(POLICY, _policy(19)) == frozenset(), "the watch is behind the list"
+    assert store.listed(PODS, frozenset({"pod"}), 20, held) == frozenset()
+    assert store.listed(PODS, frozenset(), 20, held) == {KEY}
+    assert store.pods(held) == ()
 
 
 def test_a_kind_that_is_served_again_shows_its_objects_again() -> None:

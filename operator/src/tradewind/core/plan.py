@@ -25,6 +25,9 @@ class Resource:
         return f"{self.group}/{self.version}" if self.group else self.version
 
 
+PODS = Resource("", "v1", "Pod", "pods")
+
+
 @dataclass(frozen=True, slots=True)
 class Child:
     """An object that we own, as it is to be: only the fields that we have an opinion on."""
@@ -111,6 +114,6 @@ class Plan:
     requeue_after: float | None = None  # seconds; None: only when something changes
     # Owned children that stay though they are not planned (a finished attempt's RayJob, whose log people read).
     keep: frozenset[tuple[str, str]] = frozenset()
-    # It gives an attempt up because pods are not seen. The watches of pods and of RayJobs don't go in step, so the pods
-    # are listed before such a plan is carried out.
-    for_want_of_pods: bool = False
+    # Kinds that are listed before the plan is carried out: it gives an attempt up because a pod went, and the watches
+    # of two kinds don't go in step. In this order: what is owned before its owner, with which it goes.
+    rests_on: tuple[Resource, ...] = ()

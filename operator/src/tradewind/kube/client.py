@@ -79,14 +79,16 @@ class Client:
             field_manager=MANAGER,
         )
 
-    async def list(self, resource: Resource, namespace: str, labels: Mapping[str, str]) -> list[dict[str, Any]]:
-        """The objects of a namespace with these labels, as they are now."""
+    async def list(
+        self, resource: Resource, namespace: str, labels: Mapping[str, str]
+    ) -> tuple[list[dict[str, Any]], int]:
+        """The objects of a namespace with these labels as they are now, and the list's version."""
         found = await self._request(
             "get",
             self._path(resource, namespace, "").rstrip("/"),
             query_params=[("labelSelector", ",".join(f"{name}={value}" for name, value in labels.items()))],
         )
-        return list(found.get("items") or ())
+        return list(found.get("items") or ()), int(found["metadata"]["resourceVersion"])
 
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
         """Delete an object if it is still the one with that uid; its own children follow in the background."""

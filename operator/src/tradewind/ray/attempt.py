@@ -42,7 +42,8 @@ class Outcome:
 
     kind: End
     message: str = ""
-    unseen: bool = False  # it rests on a pod's absence, not on what was seen
+    # It rests on a pod that is not there: it may not have been seen yet, or have gone with a RayJob that was deleted.
+    absence: bool = False
 
 
 def judge(seen: RayJobSeen, pods: Sequence[PodRecord], reports_result: bool, now: datetime) -> Outcome:
@@ -53,12 +54,12 @@ def judge(seen: RayJobSeen, pods: Sequence[PodRecord], reports_result: bool, now
         return _ended(seen, pods, reports_result, now)
     heads = [pod for pod in pods if pod.labels.get(ROLE) == "head"]
     if gone := next((pod for pod in heads if pod.interrupted or _taken(pod)), None):
-        return Outcome(End.INTERRUPTED, f"The pod {gone.name} was lost{_why(gone)}.")
+        return Outcome(End.INTERRUPTED, f"The pod {gone.name} was lost{_why(gone)}.", absence=not gone.interrupted)
     if not seen.running:
         return Outcome(End.NONE)
     if not heads:
         # KubeRay neither makes the head of a running RayJob again nor ends the RayJob: it would wait for ever.
-        return Outcome(End.INTERRUPTED, "The head pod was lost.", unseen=True)
+        return Outcome(End.INTERRUPTED, "The head pod was lost.", absence=True)
     if dead := next((pod for pod in heads if pod.finished is not None), None):
         return Outcome(End.ERROR, f"The container of the head pod {dead.name} ended{_why(dead)}.")
     return Outcome(End.NONE)

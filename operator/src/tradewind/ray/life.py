@@ -12,7 +12,7 @@ from tradewind.core.conditions import Reason, Verdict, holds
 from tradewind.core.controller import Surroundings
 from tradewind.core.labels import ATTEMPT
 from tradewind.core.names import attempt_name
-from tradewind.core.plan import Child, Event, Observed, Plan
+from tradewind.core.plan import PODS, Child, Event, Observed, Plan
 from tradewind.core.timestamps import moment, stamp, whole
 from tradewind.economics.pools import Refusal
 from tradewind.ray import attempt
@@ -199,7 +199,8 @@ def _in_attempt(this: View) -> Plan:
         if outcome.kind == attempt.End.SUCCEEDED:
             return complete(this, {}, "The program ended with exit code 0.")
         if outcome.kind == attempt.End.INTERRUPTED:
-            return replace(interrupted(this, outcome.message), for_want_of_pods=outcome.unseen)
+            lost = interrupted(this, outcome.message)
+            return replace(lost, rests_on=(PODS, RAY_JOB)) if outcome.absence else lost
         if outcome.kind == attempt.End.ERROR:
             return errored(this, outcome.message)
     program, number = this.job.program, this.status.attempt or 1

@@ -24,7 +24,7 @@ from tradewind.runtime.invalid import invalid_status
 from tradewind.runtime.metrics import Metrics
 from tradewind.runtime.queue import Queue
 from tradewind.runtime.reports import Reports
-from tradewind.runtime.store import PODS, Held, Key, Store
+from tradewind.runtime.store import Held, Key, Store
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ class Reconciler:
         changed = False
         for _ in range(ROUNDS):
             plan, serial = self._plan(held)
-            if plan.for_want_of_pods and await self._pods_appear(held):
+            if plan.rests_on and await self._news(held, plan.rests_on):
                 plan, serial = self._plan(held)
             if not await self._world.children.execute(held, plan):
                 return changed, serial, plan
@@ -137,13 +137,17 @@ class Reconciler:
         self._world.queue.add_after(held.key, 1.0)
         return changed, serial, plan
 
-    async def _pods_appear(self, held: Held) -> bool:
-        """Whether a list of the object's pods shows other ones than the watch has."""
-        world = self._world
-        before = world.store.pods(held)
-        for body in await world.client.list(PODS, held.key.namespace, labels(held.key.kind, held.key.name)):
-            world.store.observe(PODS, body)
-        return world.store.pods(held) != before
+    async def _news(self, held: Held, kinds: Iterable[Resource]) -> bool:
+        """Whether lists of the object's things of these kinds show something else than the watches have so far."""
+        world, key = self._world, held.key
+        store = world.store
+        before = store.pods(held), store.children(held)
+        for resource in kinds:
+            bodies, version = await world.client.list(resource, key.namespace, labels(key.kind, key.name))
+            for body in bodies:
+                store.observe(resource, body)
+            store.listed(resource, frozenset(body["metadata"]["uid"] for body in bodies), version, held)
+        return (store.pods(held), store.children(held)) != before
 
     def _plan(self, held: Held) -> tuple[Plan, int]:
         world = self._world

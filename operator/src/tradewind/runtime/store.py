@@ -19,7 +19,7 @@ from tradewind.api import GROUP
 from tradewind.core import covers
 from tradewind.core.controller import Controller, Reference
 from tradewind.core.labels import KIND, NAME
-from tradewind.core.plan import ChildRecord, PodRecord, Resource
+from tradewind.core.plan import PODS, ChildRecord, PodRecord, Resource
 from tradewind.core.timestamps import moment
 from tradewind.runtime.index import Index
 from tradewind.runtime.packing import Packed, Packer
@@ -27,7 +27,6 @@ from tradewind.runtime.pods import pod_record
 
 logger = logging.getLogger(__name__)
 
-PODS = Resource("", "v1", "Pod", "pods")
 REMEMBERED = 10_000  # deleted objects, so that a late answer does not bring one back
 
 
@@ -130,8 +129,7 @@ class Store:
 
     def children(self, held: Held) -> dict[tuple[str, str], HeldChild]:
         """The object's children by kind and name: what it controls, and what lost its owner reference."""
-        uids = {*self._children_of.get(held.uid), *self._orphans_of.get(held.key)}
-        found = (self._children[uid] for uid in sorted(uids))
+        found = (self._children[uid] for uid in sorted(self._uids(held)))
         return {(child.record.resource.kind, child.record.name): child for child in found}
 
     def named(self, resource: Resource, namespace: str, name: str) -> HeldChild | None:
@@ -172,10 +170,13 @@ class Store:
             return self._observe_pod(body)
         return self._observe_child(resource, body)
 
-    def listed(self, resource: Resource, uids: frozenset[str], version: int) -> frozenset[Key]:
-        """Take in that a list at a version had exactly these uids: what is older and not in it was deleted."""
+    def listed(self, resource: Resource, uids: frozenset[str], version: int, of: Held | None = None) -> frozenset[Key]:
+        """Take in that a list at a version had exactly these uids: what is older and not in it was deleted.
+
+        The list was of everything, or of the children or pods of one object.
+        """
         touched: set[Key] = set()
-        for uid, held_version, key in self._all(resource):
+        for uid, held_version, key in self._all(resource, of):
             if uid not in uids and held_version <= version:
                 self._bury(uid, version)
                 touched |= self._forget(resource, uid, key)
@@ -199,16 +200,21 @@ class Store:
         if len(self._gone) > REMEMBERED:
             self._gone.popitem(last=False)
 
-    def _all(self, resource: Resource) -> list[tuple[str, int, Key]]:
-        """Everything of a kind: uid, version, place."""
+    def _all(self, resource: Resource, of: Held | None = None) -> list[tuple[str, int, Key]]:
+        """Everything of a kind, or what an object has of it: uid, version, place."""
         if resource.group == GROUP and resource.kind in self.controllers:
             return [(held.uid, held.version, key) for key, held in self._objects.items() if key.kind == resource.kind]
         things: Mapping[str, HeldPod | HeldChild] = self._pods if resource == PODS else self._children
+        uids = things if of is None else self._pods_of.get(of.key) if resource == PODS else self._uids(of)
         return [
             (uid, thing.version, Key(resource.kind, thing.namespace, thing.record.name))
-            for uid, thing in things.items()
-            if isinstance(thing, HeldPod) or thing.record.resource == resource
+            for uid in uids
+            if isinstance(thing := things[uid], HeldPod) or thing.record.resource == resource
         ]
+
+    def _uids(self, held: Held) -> set[str]:
+        """Of the object's children."""
+        return {*self._children_of.get(held.uid), *self._orphans_of.get(held.key)}
 
     def deleting(self, child: HeldChild) -> None:
         """Note that a child's deletion was accepted, until the watch shows its end."""
