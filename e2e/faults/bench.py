@@ -28,6 +28,7 @@ from e2e.faults.stage import STEP_SECONDS, Gap, Stage, nothing_held
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONVERGE_SECONDS = 40.0  # from the script's last step to the faultless end
 LATE_EVENT_SECONDS = 10.0  # for Events after all else
+THROTTLED_EVENT_SECONDS = 60.0  # kube-apiserver sends throttled clients away for up to 32 s, and perhaps once more
 STILL_SECONDS = 1.5  # after it was reached, until its resourceVersions are noted
 APISERVER_SECONDS = 60.0  # for its start
 
@@ -147,23 +148,26 @@ class Bench:
         run.moment, run.fault = moment, fault
         for when, what in ((moment, fault), *further):
             self.proxy.arm(run.namespace, when, what)
-        return await self._compared(run, usual, may_lack=fault in (*KILLS, *FREEZES))
+        return await self._compared(run, usual, LATE_EVENT_SECONDS if fault in (*KILLS, *FREEZES) else None)
 
     async def under(self, what: str, life: Life, usual: Ending) -> Run:
         """Play a life while something is done to the cluster, and compare its end with the usual one."""
         run = await self._begin(life)
         run.fault = what
-        return await self._compared(run, usual, may_lack=self.may_lack_events)
+        return await self._compared(run, usual, THROTTLED_EVENT_SECONDS if self.may_lack_events else None)
 
-    async def _compared(self, run: Run, usual: Ending, may_lack: bool) -> Run:
+    async def _compared(self, run: Run, usual: Ending, wait_for_events: float | None) -> Run:
+        """Events that are not there after so many seconds may lack; without a number none may."""
         await self._play(run)
-        await self._converged(run, usual, may_lack)
+        await self._converged(run, usual, wait_for_events)
         run.reached = not self.proxy.disarm(run.namespace)
         run.problems += forbidden(self.admin, run.namespace, run.life)
         run.revisions = revisions(self.admin, run.namespace)
         return run
 
-    async def _converged(self, run: Run, usual: Ending, may_lack: bool) -> None:
+    async def _converged(self, run: Run, usual: Ending, wait_for_events: float | None) -> None:
+        may_lack = wait_for_events is not None
+
         def differences(events_may_lack: bool = may_lack) -> list[str]:
             return ending(self.admin, run.namespace, run.life).differences(usual, events_may_lack)
 
@@ -172,10 +176,10 @@ class Bench:
         except AssertionError:
             run.problems += differences()
             return
-        if may_lack:
+        if wait_for_events is not None:
             # An Event that is not lost can come late: a throttled one is sent again.
             with contextlib.suppress(AssertionError):
-                await self.admin.until(run.namespace, lambda: not differences(False), "", LATE_EVENT_SECONDS)
+                await self.admin.until(run.namespace, lambda: not differences(False), "", wait_for_events)
         await asyncio.sleep(STILL_SECONDS)
         run.problems += differences()
 
