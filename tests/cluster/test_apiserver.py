@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from e2e.cluster.binaries import binary
 from e2e.cluster.foreign import run_kubectl
 from e2e.cluster.progress import Failed
 from e2e.cluster.record import start_time
+from tests.apiserver.cluster import Cluster
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCOUNT = """\
@@ -38,10 +38,10 @@ spec: {serviceAccountName: robot, containers: [{name: c, image: i}]}
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[ApiServer]:
-    with ApiServer() as running:
-        running.apply(ACCOUNT)
-        yield running
+def server(cluster: Cluster) -> ApiServer:
+    """The one that all tests here share, with an account of this module's."""
+    cluster.server.apply(ACCOUNT)
+    return cluster.server
 
 
 def test_it_serves_definitions_of_others(server: ApiServer) -> None:

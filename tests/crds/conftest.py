@@ -6,20 +6,18 @@ import copy
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-import urllib3
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
 from e2e.cluster.apiserver import ApiServer
 from e2e.cluster.foreign import wait_served
+from tests.apiserver.cluster import Cluster
 from tradewind.api import GROUP, VERSION
 from tradewind.generate.crd import KINDS
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 NAMESPACE = "default"
 PLURALS = {kind.kind: kind.plural for kind in KINDS}
 
@@ -79,11 +77,9 @@ class Api:
         return found
 
 
-@pytest.fixture(scope="session")
-def api() -> Iterator[Api]:
-    """The API server with the definitions of crds/."""
-    urllib3.disable_warnings()
-    with ApiServer() as server:
-        server.apply(ROOT / "crds")
-        wait_served(server.kubectl, [f"{plural}.{GROUP}" for plural in PLURALS.values()])
-        yield Api(server)
+@pytest.fixture(scope="package")
+def api(cluster: Cluster) -> Iterator[Api]:
+    """The API server that all folders share; the objects that the tests here stored are no work for later operators."""
+    wait_served(cluster.server.kubectl, [f"{plural}.{GROUP}" for plural in PLURALS.values()])
+    yield Api(cluster.server)
+    cluster.server.kubectl("delete", ",".join(PLURALS.values()), "--all", "--namespace", NAMESPACE, "--wait=false")

@@ -82,7 +82,7 @@ def test_it_is_alive_while_inference_takes_all_cpus(slow: Path, tmp_path: Path) 
     took: list[float] = []
     with running(slow, tmp_path / "log") as process:
         with ThreadPoolExecutor(4) as pool:
-            answers = [pool.submit(httpx.post, process.url + PATH, json=work(20 * TENTH), timeout=60) for _ in range(4)]
+            answers = [pool.submit(httpx.post, process.url + PATH, json=work(8 * TENTH), timeout=60) for _ in range(4)]
             while not all(answer.done() for answer in answers):
                 started = time.perf_counter()
                 assert process.http.get("/v2/health/live").status_code == 200

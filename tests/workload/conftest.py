@@ -7,6 +7,7 @@ import os
 os.environ["RAY_AUTH_MODE"] = "disabled"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - else whatever runs beside the tests goes first
+os.environ["RAY_prestart_worker_first_driver"] = "0"  # noqa: SIM112 - workers that most tests here do not use
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
