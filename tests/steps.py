@@ -1,6 +1,6 @@
 """The steps of `make test`, each with its duration: `python3 -m tests.steps [STEP...]`.
 
-Two at a time, and beside them what only waits.
+Two at a time, and beside them what mostly waits, then a short one for the processor's last gaps.
 What they need and the cache lacks is made meanwhile: programs by Go on the processor, environments over the network.
 What a step says is printed when it has ended, or at once where it is the only one. Only the standard library is needed.
 """
@@ -34,7 +34,7 @@ class Step:
     commands: tuple[str, ...]
     programs: tuple[str, ...] = ()  # of e2e.cluster, built by Go
     packages: tuple[str, ...] = ()  # of Debian
-    waits: bool = False  # for clocks more than for the processor: it runs beside the lanes
+    beside: bool = False  # in the lane of what waits for clocks more than for the processor
 
 
 # Steps at once. On two cores a third made all of them together slower: 281 s against 255 s.
@@ -58,11 +58,11 @@ STEPS = {
     "jobs": Step("workload", (f"pytest {' '.join(JOBS)}",)),
     "server": Step("server", ("pytest tests/server",)),
     "waiting": Step(
-        "operator", (f"pytest {' '.join(f'tests/{path}' for path in WAITING)}",), CONTROL_PLANE, ETCD, waits=True
+        "operator", (f"pytest {' '.join(f'tests/{path}' for path in WAITING)}",), CONTROL_PLANE, ETCD, beside=True
     ),
     "apiserver": Step("operator", (f"pytest tests {REST}",), CONTROL_PLANE, ETCD),
     "workload": Step("workload", (f"pytest tests/workload {' '.join(f'--ignore={path}' for path in JOBS)}",)),
-    "packaging": Step("operator", ("pytest tests/packaging",), (*CONTROL_PLANE, "helm"), ETCD),
+    "packaging": Step("operator", ("pytest tests/packaging",), (*CONTROL_PLANE, "helm"), ETCD, beside=True),
     "unit": Step("operator", ("pytest tests/unit tests/golden tests/property",), packages=("prometheus",)),
 }
 
@@ -95,7 +95,7 @@ def main(names: list[str]) -> int:
         lanes = stack.enter_context(ThreadPoolExecutor(LANES))
         needs = _needs([STEPS[name] for name in chosen], network, processor)
         running = [
-            (beside if STEPS[name].waits else lanes).submit(_step, name, needs, len(chosen) == 1) for name in chosen
+            (beside if STEPS[name].beside else lanes).submit(_step, name, needs, len(chosen) == 1) for name in chosen
         ]
         for done in as_completed(running):
             results.append(done.result())
