@@ -205,7 +205,9 @@ class Store:
         if resource.group == GROUP and resource.kind in self.controllers:
             return [(held.uid, held.version, key) for key, held in self._objects.items() if key.kind == resource.kind]
         things: Mapping[str, HeldPod | HeldChild] = self._pods if resource == PODS else self._children
-        uids = things if of is None else self._pods_of.get(of.key) if resource == PODS else self._uids(of)
+        uids: Iterable[str] = things
+        if of is not None:
+            uids = self._pods_of.get(of.key) if resource == PODS else self._uids(of)
         return [
             (uid, thing.version, Key(resource.kind, thing.namespace, thing.record.name))
             for uid in uids
