@@ -8,15 +8,27 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = os.pathsep.join([str(ROOT / "operator" / "src"), str(ROOT / "images" / "server")])
+
+T = TypeVar("T")
+PATIENCE = 120.0  # seconds; machines that run tests can be slow
+
+
+def until(look: Callable[[], T], what: str) -> T:
+    """Look until there is something; its value. Fails with `what` when it takes too long."""
+    end = time.monotonic() + PATIENCE
+    while not (found := look()):
+        assert time.monotonic() < end, f"after {PATIENCE:.0f} s: {what}"
+        time.sleep(0.01)
+    return found
 
 
 def free_port() -> int:
@@ -43,7 +55,7 @@ class Process:
             self.popen = subprocess.Popen(
                 command, stdout=output, stderr=output, env={**os.environ, "PYTHONPATH": SOURCES, **(env or {})}
             )
-        self.http = httpx.Client(base_url=self.url, timeout=30)
+        self.http = httpx.Client(base_url=self.url, timeout=PATIENCE)
 
     @property
     def log(self) -> str:
@@ -59,9 +71,8 @@ class Process:
         return self._until("/v2/health/ready")
 
     def _until(self, path: str) -> Process:
-        for _ in range(2400):
-            if self.popen.poll() is not None:
-                break
+        end = time.monotonic() + PATIENCE
+        while self.popen.poll() is None and time.monotonic() < end:
             try:
                 if self.http.get(path).status_code == 200:
                     return self
@@ -86,7 +97,7 @@ class Process:
     def terminate(self) -> int:
         """SIGTERM, and the exit code."""
         self.popen.send_signal(signal.SIGTERM)
-        return self.popen.wait(30)
+        return self.popen.wait(PATIENCE)
 
     def close(self) -> None:
         """Ends it in any case."""

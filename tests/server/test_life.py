@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import graphs
 import httpx
 import pytest
-from process import Process, running
+from process import PATIENCE, Process, running, until
 
 PATH = "/v2/models/m/infer"
 # Products of matrices that take about a tenth of a second.
 TENTH = 5_000
+ENDLESS = 10_000 * TENTH
+# How long a request keeps the model busy while something else is looked at: longer where that was not enough.
+LONGER = (5 * TENTH, 20 * TENTH, 80 * TENTH, 320 * TENTH)
 
 
 def work(trips: int) -> dict[str, Any]:
     """A request that keeps the model busy."""
     return {"inputs": [{"name": "x", "datatype": "INT64", "shape": [1], "data": [trips]}]}
+
+
+def post(server: Process, trips: int) -> httpx.Response:
+    """Keep the model busy, over a connection of its own."""
+    return httpx.post(server.url + PATH, json=work(trips), timeout=10 * PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +59,13 @@ def test_one_line_at_start_says_what_is_served(classifier: Process) -> None:
 
 
 def test_it_is_alive_before_it_is_ready(tmp_path: Path) -> None:
-    """The model takes its time at the warm-up."""
-    graphs.save(graphs.slow(always=12 * TENTH), tmp_path / "m" / "model.onnx")
+    """Its manifest comes through a pipe: the model is being loaded until something is written there."""
+    graphs.save(graphs.classifier(), tmp_path / "m" / "model.onnx")
+    graphs.manifest(tmp_path / "m")
+    manifest = tmp_path / "m" / "model.json"
+    content = manifest.read_text()
+    manifest.unlink()
+    os.mkfifo(manifest)
     process = Process(tmp_path / "m", tmp_path / "log")
     try:
         process.listening()
@@ -63,13 +77,14 @@ def test_it_is_alive_before_it_is_ready(tmp_path: Path) -> None:
         assert refused.status_code == 503
         assert "is not ready: the model is being loaded" in refused.json()["error"]
         assert refused.headers["retry-after"] == "1"
+        manifest.write_text(content)
         process.ready()
     finally:
         process.close()
 
 
 def test_sigterm_does_not_wait_for_the_model_to_be_loaded(tmp_path: Path) -> None:
-    graphs.save(graphs.slow(always=10_000 * TENTH), tmp_path / "m" / "model.onnx")
+    graphs.save(graphs.slow(always=ENDLESS), tmp_path / "m" / "model.onnx")
     process = Process(tmp_path / "m", tmp_path / "log")
     try:
         process.listening()
@@ -79,84 +94,129 @@ def test_sigterm_does_not_wait_for_the_model_to_be_loaded(tmp_path: Path) -> Non
 
 
 def test_it_is_alive_while_inference_takes_all_cpus(slow: Path, tmp_path: Path) -> None:
-    took: list[float] = []
-    with running(slow, tmp_path / "log") as process:
-        with ThreadPoolExecutor(4) as pool:
-            answers = [pool.submit(httpx.post, process.url + PATH, json=work(8 * TENTH), timeout=60) for _ in range(4)]
-            while not all(answer.done() for answer in answers):
-                started = time.perf_counter()
-                assert process.http.get("/v2/health/live").status_code == 200
-                took.append(time.perf_counter() - started)
-                time.sleep(0.01)
+    with running(slow, tmp_path / "log") as process, ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(post, process, 8 * TENTH) for _ in range(4)]
+        while not all(answer.done() for answer in answers):
+            assert process.http.get("/v2/health/live").status_code == 200
         assert [answer.result().status_code for answer in answers] == [200] * 4
-    assert len(took) > 20
-    assert sorted(took)[len(took) // 2] < 0.05
+        # A server that answered only between two inferences would not answer any more.
+        endless = [pool.submit(post, process, ENDLESS) for _ in range(4)]
+        until(lambda: process.metrics()["tradewind_requests_waiting"] == 4, "the requests do not arrive")
+        for _ in range(20):
+            assert process.http.get("/v2/health/live").status_code == 200
+        assert not any(answer.done() for answer in endless)
+        process.popen.kill()
+        assert all(isinstance(answer.exception(), httpx.TransportError) for answer in endless)
 
 
 def test_more_than_can_wait_is_refused_at_once(busy: Process) -> None:
     assert json.loads(busy.log)["threads"] == 1  # as the environment says
-    with ThreadPoolExecutor(12) as pool:
-        answers = list(pool.map(lambda _: httpx.post(busy.url + PATH, json=work(5 * TENTH), timeout=60), range(12)))
-    codes = sorted(answer.status_code for answer in answers)
-    assert codes == [200] * 5 + [503] * 7
-    refused = [answer for answer in answers if answer.status_code == 503]
+    seen = 0
+    for trips in LONGER:
+        with ThreadPoolExecutor(5) as pool:
+            taken = [pool.submit(post, busy, trips) for _ in range(5)]
+            until(lambda taken=taken: _waiting(busy, taken), "the requests do not arrive")
+            more = [busy.http.post(PATH, json=work(1)) for _ in range(7)]
+            in_time = not any(answer.done() for answer in taken)
+            assert [answer.result().status_code for answer in taken] == [200] * 5
+        refused = [answer for answer in more if answer.status_code == 503]
+        seen += len(refused)
+        if in_time:
+            break
+    assert in_time, "a request of 32 s of work ended before seven others were refused"
+    assert len(refused) == 7
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
     assert all("requests wait already" in answer.json()["error"] for answer in refused)
     samples = busy.metrics()
-    assert samples['tradewind_request_total{code="503",model="m",protocol="v2"}'] == 7
+    assert samples['tradewind_request_total{code="503",model="m",protocol="v2"}'] == seen
     assert samples["tradewind_requests_waiting"] == 0
 
 
-def test_sigterm_ends_what_runs_and_answers_what_comes_meanwhile(busy: Process) -> None:
-    with ThreadPoolExecutor(2) as pool:
-        running_one = pool.submit(httpx.post, busy.url + PATH, json=work(15 * TENTH), timeout=60)
-        while busy.metrics()["tradewind_requests_waiting"] < 1:
-            time.sleep(0.01)
-        busy.popen.terminate()
-        until = time.monotonic() + 5
-        while (ready := httpx.get(busy.url + "/v2/health/ready")).status_code == 200 and time.monotonic() < until:
-            time.sleep(0.01)
-        assert ready.json() == {"ready": False, "reason": "the server is shutting down"}
-        late = httpx.post(busy.url + PATH, json=work(1), timeout=60)
-        assert (late.status_code, late.headers["connection"]) == (200, "close")
-        assert running_one.result().status_code == 200
-    assert busy.popen.wait(30) == 0
+def _waiting(server: Process, sent: list[Future[httpx.Response]]) -> bool:
+    """Whether all of these wait or run, or it is too late to see that."""
+    return any(one.done() for one in sent) or server.metrics()["tradewind_requests_waiting"] == len(sent)
 
 
-def test_a_replica_leaves_under_load_without_a_failed_request(servers: dict[str, Process], tmp_path: Path) -> None:
+def _not_ready(server: Process) -> httpx.Response | None:
+    answer = httpx.get(server.url + "/v2/health/ready", timeout=PATIENCE)
+    return None if answer.status_code == 200 else answer
+
+
+def test_sigterm_ends_what_runs_and_answers_what_comes_meanwhile(slow: Path, tmp_path: Path) -> None:
+    flags = ("--drain_seconds=600", "--grace_seconds=600")
+    for trips in LONGER:
+        with running(slow, tmp_path / "log", *flags, env={"TRADEWIND_THREADS": "1"}) as server:
+            with ThreadPoolExecutor(2) as pool:
+                first = pool.submit(post, server, trips)
+                until(lambda first=first: _waiting(server, [first]), "the request does not arrive")
+                server.popen.terminate()
+                ready = until(lambda: _not_ready(server), "it is ready though it is told to end")
+                assert ready.json() == {"ready": False, "reason": "the server is shutting down"}
+                late = pool.submit(post, server, 1)
+                until(lambda: _waiting(server, [first, late]), "what comes meanwhile is not taken")
+                in_time = not first.done()
+                server.popen.send_signal(signal.SIGTERM)  # a second one ends the wait for further requests
+                assert first.result().status_code == 200
+                assert (late.result().status_code, late.result().headers["connection"]) == (200, "close")
+            assert server.popen.wait(PATIENCE) == 0
+        if in_time:
+            return
+    raise AssertionError("a request of 32 s of work ended before the server was told to end")
+
+
+def test_a_server_that_was_told_to_end_does_so_by_itself(busy: Process) -> None:
+    assert busy.terminate() == 0
+
+
+def test_a_replica_leaves_under_load_without_a_failed_request(tmp_path: Path) -> None:
     """Clients that look at readiness, as a Service does, see no error when one of two replicas goes."""
     graphs.save(graphs.identity(graphs.FLOAT, ["rows", 2]), tmp_path / "m" / "model.onnx")
     body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]}
-    replicas = [Process(tmp_path / "m", tmp_path / f"log{number}") for number in range(2)]
+    flags = ("--drain_seconds=600",)  # until the Service has noticed, however long that takes here
+    leaving, staying = (Process(tmp_path / "m", tmp_path / f"log{number}", *flags) for number in range(2))
     stop = threading.Event()
-    codes: list[int] = []
-    chosen = [replica.url for replica in replicas]
+    chosen = [leaving.url, staying.url]
+    codes: list[list[int]] = [[] for _ in range(4)]  # of each client
 
-    def ask() -> None:
-        with httpx.Client(timeout=30) as http:
+    def ask(mine: list[int]) -> None:
+        with httpx.Client(timeout=PATIENCE) as http:
             while not stop.is_set():
-                codes.extend(http.post(url + PATH, json=body).status_code for url in tuple(chosen))
+                mine.extend(http.post(url + PATH, json=body).status_code for url in tuple(chosen))
 
-    try:
-        for replica in replicas:
-            replica.ready()
-        threads = [threading.Thread(target=ask) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        time.sleep(0.5)
-        replicas[0].popen.terminate()
-        time.sleep(0.2)  # what a Service takes to notice
-        chosen.remove(replicas[0].url)
-        assert replicas[0].popen.wait(30) == 0
-        stop.set()
-        for thread in threads:
-            thread.join()
-    finally:
-        stop.set()
-        for replica in replicas:
-            replica.close()
-    assert len(codes) > 100
-    assert set(codes) == {200}
+    with ThreadPoolExecutor(len(codes)) as pool:
+        clients: list[Future[None]] = []
+
+        def go_on(rounds: int) -> None:
+            """Wait until each client has asked so many times more, or one of them failed."""
+            before = [len(mine) for mine in codes]
+
+            def more() -> bool:
+                asked = all(len(mine) >= then + 2 * rounds for mine, then in zip(codes, before, strict=True))
+                return asked or any(client.done() for client in clients)
+
+            until(more, "the clients do not go on")
+
+        try:
+            leaving.ready()
+            staying.ready()
+            clients += [pool.submit(ask, mine) for mine in codes]
+            go_on(10)
+            leaving.popen.terminate()
+            until(lambda: _not_ready(leaving), "it is ready though it is told to end")
+            go_on(10)  # it answers those who have not noticed
+            chosen.remove(leaving.url)
+            go_on(2)  # rounds that began before that are over
+            leaving.popen.send_signal(signal.SIGTERM)
+            assert leaving.popen.wait(PATIENCE) == 0
+            go_on(10)
+            stop.set()
+            for client in clients:
+                client.result()
+        finally:
+            stop.set()
+            leaving.close()
+            staying.close()
+    assert {code for mine in codes for code in mine} == {200}
 
 
 def test_metrics_have_few_labels(classifier: Process) -> None:
@@ -191,7 +251,7 @@ def test_wrong_settings_are_named(
 ) -> None:
     process = Process(folder, tmp_path / "log", *flags, env=env)
     try:
-        assert process.popen.wait(30) != 0
+        assert process.popen.wait(PATIENCE) != 0
     finally:
         process.close()
     assert sentence in process.log

@@ -13,7 +13,7 @@ import graphs
 import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto, helper
-from process import Process
+from process import PATIENCE, Process
 
 from tradewind_server.folder import Unservable
 from tradewind_server.model import OnnxModel
@@ -269,7 +269,7 @@ def test_a_server_that_can_not_serve_says_so_and_ends(folder: Path, tmp_path: Pa
     graphs.manifest(folder)
     process = Process(folder, tmp_path / "log", env={"TRADEWIND_MODEL_DIGEST": "sha256:" + "0" * 64})
     try:
-        assert process.popen.wait(30) == 1
+        assert process.popen.wait(PATIENCE) == 1
     finally:
         process.close()
     (line,) = [json.loads(line) for line in process.log.splitlines()]

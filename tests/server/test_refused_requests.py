@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from process import Process
+from process import PATIENCE, Process
 
 FINE = {"name": "inputs", "datatype": "FP32", "shape": [1, 2, 2], "data": [0, 9, 0, 0]}
 RAW = np.zeros(4, dtype="<f4").tobytes()
@@ -255,7 +255,7 @@ def test_bodies_above_the_limit(classifier: Process) -> None:
     ],
 )
 def test_what_is_hardly_http(classifier: Process, bytes_: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", classifier.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", classifier.port), timeout=PATIENCE) as connection:
         connection.sendall(bytes_)
         connection.shutdown(socket.SHUT_WR)
         answer = connection.recv(65536)
