@@ -15,7 +15,7 @@ from e2e.cluster.launch import Launch
 from e2e.cluster.progress import Failed
 from e2e.cluster.record import Entry, Record, is_alive, start_time, stop
 
-SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+SLEEP = [sys.executable, "-c", "import time; time.sleep(3600)"]
 
 
 @pytest.fixture

@@ -76,7 +76,11 @@ MUTATIONS = st.sampled_from(list(SPECS)).flatmap(
 )
 
 
-@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=1500,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(mutation=MUTATIONS)
 def test_one_changed_field_gets_one_verdict(api: Api, mutation: tuple[str, str, Any]) -> None:
     which, path, value = mutation

@@ -16,7 +16,7 @@ from e2e.cluster.apiserver import ApiServer
 from e2e.equipment import certify
 from e2e.rights import Right, granted, used
 from e2e.strays import NAME, stray
-from tests.apiserver.process import OperatorProcess, until
+from tests.apiserver.process import PATIENCE, OperatorProcess, until
 from tests.packaging.conftest import NAMESPACE, ROOT, find, kustomization
 
 USER = "users"
@@ -92,5 +92,5 @@ def _report(port: int, ca: Path) -> None:
     headers = {"Authorization": "Bearer " + ".".join(["e30"] * 3), "Content-Type": "application/json"}
     call = urllib.request.Request(url, data=b'{"attempt": 1}', headers=headers, method="POST")
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(call, timeout=20, context=ssl.create_default_context(cafile=ca))
+        urllib.request.urlopen(call, timeout=PATIENCE, context=ssl.create_default_context(cafile=ca))
     assert refused.value.code == 401

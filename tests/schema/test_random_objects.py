@@ -16,7 +16,7 @@ from tests.schema.strategies import Manifest, objects
 from tests.schema.verdict import Refused, changed, created
 
 NUMBER = 300
-PATIENCE = 20.0  # seconds without any progress
+PATIENCE = 120.0  # seconds without any progress
 GOOD_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 # What the log of an operator that meets nothing but users' mistakes does not have. A child is never refused: what makes
 # it a bad one is to be refused in the object.
@@ -27,7 +27,13 @@ def _made() -> list[Manifest]:
     """Objects, each under a name of its own where its name is a good one."""
     found: list[Manifest] = []
 
-    @settings(max_examples=NUMBER, phases=[Phase.generate], database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=NUMBER,
+        phases=[Phase.generate],
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
     @given(made=objects())
     def collect(made: Manifest) -> None:
         name = made["metadata"]["name"]

@@ -36,10 +36,10 @@ async def test_a_key_that_comes_during_its_work_waits_for_the_end_of_it() -> Non
 
 async def test_an_earlier_time_wins_over_a_later_one() -> None:
     queue: Queue[str] = Queue()
-    queue.add_after("a", 60)
+    queue.add_after("a", 6000)
     queue.add_after("a", 0.01)
-    queue.add_after("a", 60)
-    assert await asyncio.wait_for(queue.get(), 1) == "a"
+    queue.add_after("a", 6000)
+    assert await asyncio.wait_for(queue.get(), 60) == "a"
     assert queue.delayed == 0
 
 
@@ -70,10 +70,14 @@ async def test_a_bucket_keeps_a_rate() -> None:
 async def test_the_age_is_that_of_the_key_that_waited_longest() -> None:
     queue: Queue[str] = Queue()
     assert queue.age() == 0
+    clock = asyncio.get_running_loop().time
+    before = clock()
     queue.add("a")
+    after = clock()
     await asyncio.sleep(0.05)
     queue.add("b")
-    assert 0.04 < queue.age() < 1
+    least = clock() - after
+    assert least <= queue.age() <= clock() - before
 
 
 async def test_no_key_is_lost_and_none_is_worked_on_twice_at_once() -> None:
@@ -104,7 +108,7 @@ async def test_no_key_is_lost_and_none_is_worked_on_twice_at_once() -> None:
         queue.add(key)
         if number % 5 == 0:
             await asyncio.sleep(0.001)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while seen != wanted:
             for worker in workers:
                 if worker.done():

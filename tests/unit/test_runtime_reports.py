@@ -25,11 +25,11 @@ def _failure() -> Report:
 async def test_who_reports_waits_until_it_is_written() -> None:
     touched: list[Key] = []
     reports = Reports(touched.append)
-    first = asyncio.create_task(reports.deliver(KEY, _progress(10), 5))
+    first = asyncio.create_task(reports.deliver(KEY, _progress(10), 600))
     await asyncio.sleep(0)
     report, serial = reports.pending(KEY)
     assert touched == [KEY] and report == _progress(10)
-    second = asyncio.create_task(reports.deliver(KEY, _progress(20), 5))
+    second = asyncio.create_task(reports.deliver(KEY, _progress(20), 600))
     await asyncio.sleep(0)
     reports.written(KEY, serial)
     await first
@@ -52,7 +52,7 @@ async def test_a_report_outlives_the_patience_of_its_sender() -> None:
 
 async def test_who_waits_for_a_deleted_object_is_told() -> None:
     reports = Reports(lambda _: None)
-    waiting = asyncio.create_task(reports.deliver(KEY, _progress(10), 5))
+    waiting = asyncio.create_task(reports.deliver(KEY, _progress(10), 600))
     await asyncio.sleep(0)
     reports.vanished(KEY)
     with pytest.raises(Vanished):

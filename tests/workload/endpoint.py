@@ -7,6 +7,7 @@ import http.server
 import json
 import ssl
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -30,6 +31,8 @@ class Endpoint:
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=lambda: [(200, {})])
     reports: list[dict[str, Any]] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)  # of their arrival, on the monotonic clock
+    before_answer: Callable[[], object] = lambda: None  # called in the thread that answers
 
 
 def _certificate(folder: Path) -> None:
@@ -67,6 +70,8 @@ def endpoint(folder: Path) -> Iterator[Endpoint]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             found.reports.append(json.loads(body))
             found.tokens.append(self.headers["Authorization"])
+            found.times.append(time.monotonic())
+            found.before_answer()
             code, headers = found.answers.pop(0) if len(found.answers) > 1 else found.answers[0]
             self.send_response(code)
             for name, value in headers.items():

@@ -78,5 +78,5 @@ def start(document: dict[str, Any], volumes: Path, **environment: str) -> subpro
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Its exit code and what it printed."""
-    output, _ = process.communicate(timeout=500)
+    output, _ = process.communicate(timeout=1800)
     return process.returncode, output
