@@ -154,12 +154,12 @@ class ApiServer:
         self._plane = plane
         self._spawn("etcd", plane.etcd())
         plane.prepare()
-        self._wait("etcd", lambda: answers(f"{self.etcd_url}/health"), 15)
+        self._wait("etcd", lambda: answers(f"{self.etcd_url}/health"), 60)
         self._spawn("kube-apiserver", plane.apiserver())
-        self._wait("kube-apiserver", self.answers, 60)
+        self._wait("kube-apiserver", self.answers, 180)
         if self._with_controllers:
             self._spawn("kube-controller-manager", plane.controllers())
-            self._wait("kube-controller-manager", lambda: listens(plane.controllers_port), 30)
+            self._wait("kube-controller-manager", lambda: listens(plane.controllers_port), 120)
 
     def _spawn(self, name: str, command: list[str]) -> None:
         launch = Launch(name, command, str(self.folder / f"{name}.log"), parent=os.getpid())

@@ -11,7 +11,7 @@ from e2e.cluster.binaries import module_folder
 from e2e.cluster.progress import Failed
 
 Kubectl = Callable[..., str]
-_PATIENCE = 60.0  # seconds until definitions are served
+_PATIENCE = 180.0  # seconds until definitions are served
 # Names of those that are served; kubectl gives a list, or the one object where one name was asked for.
 _SERVED = """go-template=
 {{- define "one"}}{{$name := .metadata.name}}{{range .status.conditions}}

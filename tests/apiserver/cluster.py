@@ -21,6 +21,7 @@ from e2e.cluster.apiserver import ApiServer
 from e2e.cluster.foreign import define
 from e2e.equipment import equip
 from tests.apiserver.process import ROOT, OperatorProcess, until
+from tests.objects import training_job
 
 KINDS = {
     "TrainingJob": "tradewind.dev/v1alpha1",
@@ -127,13 +128,28 @@ class Cluster:
             if request.verb in WRITES and request.namespace == namespace and request.resource != "events"
         ]
 
+    def tries(self, namespace: str, plural: str, user: str = "tradewind-operator") -> list[Request]:
+        """How often it tried to write an object of that kind in a namespace, successful or not."""
+        return [
+            request
+            for request in self.asked(0, user)
+            if request.verb in WRITES and (request.namespace, request.resource) == (namespace, plural)
+        ]
+
+    def caught_up(self) -> None:
+        """Wait until the operator has got to a TrainingJob that is stored now: it gets to them in their order."""
+        namespace = self.namespace()
+        self.create(training_job("marker", runPolicy={"suspend": True}), namespace)
+        until(lambda: self.phase("TrainingJob", "marker", namespace), "the operator does not get to a new object")
+
     def quiet(self, seconds: float = 1.0, user: str = "tradewind-operator") -> None:
-        """Wait until it has written nothing for so long."""
+        """Wait until it has caught up, and has written nothing for so long."""
+        self.caught_up()
 
         def still() -> bool:
             return not any(request.verb in WRITES for request in self.asked(time.time() - seconds, user))
 
-        until(still, "the operator goes on writing")
+        until(still, "the operator continues to write")
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 T = TypeVar("T")
-PATIENCE = 60.0  # seconds; machines that run tests can be slow
+PATIENCE = 180.0  # seconds; machines that run tests can be slow
 
 
 def until(look: Callable[[], T], what: str, seconds: float = PATIENCE) -> T:
@@ -77,7 +77,7 @@ class OperatorProcess:
     def get(self, path: str, port: int) -> tuple[int, str]:
         """An answer over HTTP: code (0: none) and text."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=30) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -93,7 +93,7 @@ class OperatorProcess:
         """Send a signal."""
         os.kill(self.pid, number)
 
-    def wait(self, seconds: float = 20.0) -> int:
+    def wait(self, seconds: float = PATIENCE) -> int:
         """Wait for its end; the exit code."""
         assert self.process is not None
         return self.process.wait(seconds)
@@ -104,7 +104,7 @@ class OperatorProcess:
             self.process.send_signal(signal.SIGCONT)
             self.process.terminate()
             try:
-                self.process.wait(10)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from e2e.audit import requests
+from e2e.audit import Request, requests
 from tests.apiserver.cluster import Cluster
 from tests.apiserver.process import OperatorProcess, until
+from tradewind.kube.lease import DURATION, POLL
 
 RIGHTS = """
 apiVersion: v1
@@ -46,6 +47,23 @@ def start(launch: Callable[..., OperatorProcess]) -> Iterator[Callable[..., Oper
         operator.stop()
 
 
+def _leases(cluster: Cluster, user: str, namespace: str) -> list[Request]:
+    """What an account asked about the lease of a namespace, in the order of the answers."""
+    account = f"system:serviceaccount:tradewind-system:{user}"
+    found = [r for r in requests(cluster.server.audit_log, user=account) if r.resource == "leases" and r.code < 400]
+    return [request for request in found if request.namespace == namespace]
+
+
+def _looks(cluster: Cluster, namespace: str, old: str, new: str, seconds: float) -> int:
+    """How often the new holder looked at the lease, until it took it, from when it had seen it unchanged for so long."""
+    written = [request.answered for request in _leases(cluster, old, namespace) if request.verb == "update"][-1]
+    asked = [request for request in _leases(cluster, new, namespace) if request.received > written]
+    due = asked[0].answered + seconds if seconds else written
+    asked = [request for request in asked if request.answered > due]
+    assert asked, "the lease was taken too early"
+    return [request.verb for request in asked].index("update")
+
+
 def _writes(cluster: Cluster, user: str, since: float) -> list[object]:
     account = f"system:serviceaccount:tradewind-system:{user}"
     found = [r for r in requests(cluster.server.audit_log, account) if r.verb not in ("get", "list", "watch")]
@@ -66,13 +84,15 @@ def test_a_standby_takes_over_from_a_killed_and_from_a_frozen_leader_in_15_s_and
         assert standby.get("healthz", standby.health_port)[0] == 200
         assert "tradewind_active 0.0" in standby.get("metrics", standby.metrics_port)[1]
 
-    began = time.monotonic()
+    # On a machine that has time for it a standby takes the lease at the first look that it may take it at. How long
+    # that takes is measured by e2e/bench/controlplane/takeover.py.
+    assert DURATION + 2 * POLL <= 15 and POLL < 2
     killed.send(signal.SIGKILL)
     frozen.send(signal.SIGSTOP)
     until(lambda: "tradewind_active 1.0" in heir.get("metrics", heir.metrics_port)[1], "nobody takes over")
-    assert time.monotonic() - began < 15
     until(lambda: "tradewind_active 1.0" in second.get("metrics", second.metrics_port)[1], "nobody takes over")
-    assert time.monotonic() - began < 15
+    assert 1 <= _looks(cluster, first, "killed", "heir", DURATION) <= 3
+    assert 1 <= _looks(cluster, other, "frozen", "second", DURATION) <= 3
     heir.wait_ready()
     second.wait_ready()
 
@@ -84,11 +104,10 @@ def test_a_standby_takes_over_from_a_killed_and_from_a_frozen_leader_in_15_s_and
 
     third = start("killed", first)
     until(lambda: "standing by" in third.log.read_text(), "it does not stand by")
-    began = time.monotonic()
     heir.send(signal.SIGTERM)
     until(lambda: "tradewind_active 1.0" in third.get("metrics", third.metrics_port)[1], "nobody takes over")
-    assert time.monotonic() - began < 2
     assert heir.wait() == 0
+    assert _looks(cluster, first, "heir", "killed", 0) <= 2, "the lease was not given back"
     third.wait_ready()
 
 
@@ -99,6 +118,5 @@ def test_a_restarted_container_has_its_lease_again_at_once(
     before = start("second", namespace, name="pod-1").wait_ready()
     before.send(signal.SIGKILL)
     before.wait()
-    began = time.monotonic()
-    start("second", namespace, name="pod-1").wait_ready()
-    assert time.monotonic() - began < 10
+    again = start("second", namespace, name="pod-1").wait_ready()
+    assert "standing by" not in again.log.read_text()

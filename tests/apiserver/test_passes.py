@@ -5,10 +5,12 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 from tests.apiserver.cluster import Cluster
 from tests.apiserver.process import OperatorProcess, until
 from tests.objects import compression_job, training_job
+from tradewind.runtime.children import FIRST_RETRY
 
 
 def _started(cluster: Cluster, namespace: str, name: str = "digits") -> None:
@@ -42,11 +44,13 @@ def test_applying_the_same_again_and_restarting_sends_nothing(
     cluster.quiet()
     since = time.time()
     cluster.merge("TrainingJob", "digits", namespace, {"metadata": {"annotations": {"note": "applied again"}}})
-    time.sleep(1)
+    cluster.caught_up()
     assert cluster.written(since, namespace) == []
     operator.send(signal.SIGKILL)
     operator.wait()
-    launch(name="shared").wait_ready().stop()
+    again = launch(name="shared").wait_ready()
+    cluster.caught_up()
+    again.stop()
     assert cluster.written(since, namespace) == []
 
 
@@ -124,9 +128,12 @@ def test_a_stranger_of_the_same_name_is_left_alone_and_told(
         return said[0] if said else None
 
     until(told, "no condition tells of the conflict")
-    since = time.time()
     time.sleep(2)
-    assert cluster.written(since, namespace) == [], "the refused child is tried in a loop"
+    tries = [request.received for request in cluster.tries(namespace, "networkpolicies")]
+    assert tries
+    assert all(later - earlier > 0.9 * FIRST_RETRY for earlier, later in pairwise(tries)), (
+        "the refused child is tried in a loop"
+    )
     after = cluster.get("NetworkPolicy", "digits-train", namespace)
     assert after is not None and after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
     assert cluster.list("RayJob", namespace) == [], "the job runs without its NetworkPolicy"
@@ -192,7 +199,7 @@ def test_an_object_that_is_made_again_under_its_name_waits_for_the_old_children(
     old = children()
     cluster.delete("TrainingJob", "digits", namespace)
     cluster.create(training_job(), namespace)
-    time.sleep(1)
+    cluster.caught_up()
     assert children() == old, "no garbage collector runs here: the old children are there, and stay the old object's"
     cluster.delete("RayJob", "digits-train-1", namespace)
     cluster.delete("NetworkPolicy", "digits-train", namespace)

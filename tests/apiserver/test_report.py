@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.apiserver.cluster import Cluster
-from tests.apiserver.process import OperatorProcess, until
+from tests.apiserver.process import PATIENCE, OperatorProcess, until
 from tests.objects import model, training_job
 from tradewind.api.report import report_path
 from tradewind.core.labels import ATTEMPT, labels
@@ -45,14 +45,20 @@ class Program:
         self._tls = ssl.create_default_context(cafile=str(cluster.tls / "ca.crt"))
 
     def post(self, body: Any, **changes: Any) -> tuple[int, str]:
-        """Send a report; code and message."""
+        """Send a report, again as long as the answer is "later"; code and message."""
+        end = time.monotonic() + PATIENCE
+        while (answer := self._post(body, **changes))[0] == 503 and time.monotonic() < end:
+            time.sleep(0.5)
+        return answer
+
+    def _post(self, body: Any, **changes: Any) -> tuple[int, str]:
         token = changes.get("token", self._token)
         headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         url = f"https://localhost:{self._port}{changes.get('path', self._path)}"
         request = urllib.request.Request(url, content, headers)
         try:
-            with urllib.request.urlopen(request, timeout=20, context=self._tls) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE, context=self._tls) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -64,7 +70,9 @@ def program(cluster: Cluster, operator: OperatorProcess, namespace: str) -> Prog
     cluster.create(training_job(), namespace)
     until(lambda: cluster.phase("TrainingJob", "digits", namespace) == "Starting", "the job does not start")
     token = _pod(cluster, namespace, "digits-head", labels("TrainingJob", "digits") | {ATTEMPT: "1"})
-    return Program(cluster, operator, namespace, token, "digits")
+    found = Program(cluster, operator, namespace, token, "digits")
+    until(lambda: found.post(b"{")[0] == 400, "the operator does not see the pod")
+    return found
 
 
 def test_an_answer_of_200_means_that_the_status_has_it(cluster: Cluster, program: Program, namespace: str) -> None:
