@@ -1,5 +1,6 @@
 # Tradewind. `make` lists what there is.
 # Environments and programs are kept in $TRADEWIND_CACHE, else in $XDG_CACHE_HOME/tradewind, else in ~/.cache/tradewind.
+# The base image is made of packages from $TRADEWIND_DEBIAN_MIRROR, else from where this machine's apt gets them.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c

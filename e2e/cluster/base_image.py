@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -12,8 +11,15 @@ from pathlib import Path
 from e2e.cluster import packages
 from e2e.cluster.buildah import buildah, has_image
 from e2e.cluster.places import cache, locked, logs
-from e2e.cluster.progress import run, run_long
+from e2e.cluster.progress import Failed, run, run_long
 
+SUITE = "bookworm"
+SETTING = "TRADEWIND_DEBIAN_MIRROR"
+_TARGETS = (
+    *("apt-get", "indextargets", "--no-release-info"),
+    *("--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages"),
+)
+_METHODS = ("http://", "https://", "file:")  # that debootstrap knows too
 PACKAGES = "ca-certificates,python3,python3-pip,python3-venv"
 _DOCKERFILE = """\
 FROM scratch
@@ -26,7 +32,7 @@ CMD ["python3"]
 def base_image() -> str:
     """The name of the base image in buildah's storage; it is made if it is not there."""
     key = hashlib.sha256(f"{PACKAGES}\n{_DOCKERFILE}\n{os.uname().machine}\n1".encode()).hexdigest()[:12]
-    name = f"localhost/tradewind-base:bookworm-{key}"
+    name = f"localhost/tradewind-base:{SUITE}-{key}"
     if has_image(name):
         return name
     with locked(cache() / "images" / "base.lock"):
@@ -46,7 +52,7 @@ def _make(name: str) -> None:
             "--variant=minbase",
             f"--cache-dir={downloads}",
             f"--include={PACKAGES}",
-            "bookworm",
+            SUITE,
             root,
             mirror(),
         ]
@@ -82,10 +88,19 @@ def _tidy(root: Path) -> None:
 
 
 def mirror() -> str:
-    """The Debian mirror that this machine's apt uses, else the public one."""
-    places = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*.sources"))]
-    for place in places:
-        text = place.read_text() if place.exists() else ""
-        for found in re.finditer(r"^(?:URIs:|deb(?: \[[^]]*])?)\s+(https?://\S+/debian)/?(?:\s|$)", text, re.MULTILINE):
-            return found[1]
-    return "http://deb.debian.org/debian"
+    """Where Debian's packages come from: what TRADEWIND_DEBIAN_MIRROR says, else where this machine's apt gets them.
+
+    apt itself reads its configuration. A mirror of Debian has all of its releases, so that of another release will do.
+    """
+    if given := os.environ.get(SETTING):
+        return given.rstrip("/")
+    lines = run(*_TARGETS).splitlines() if shutil.which("apt-get") else []
+    found = [(uri.rstrip("/"), release) for uri, release, component in map(str.split, lines) if component == "main"]
+    # Others publish packages for Debian's releases too, but theirs is not the path that Debian and its mirrors have.
+    rated = [(uri.endswith("/debian"), release == SUITE, uri) for uri, release in found if uri.startswith(_METHODS)]
+    debian, suite, uri = max(rated, key=lambda rating: rating[:2], default=(False, False, ""))
+    if not (debian or suite):
+        raise Failed(
+            f"apt of this machine names no mirror of Debian: set {SETTING} to the URL of one, as debootstrap takes it"
+        )
+    return uri

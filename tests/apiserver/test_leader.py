@@ -55,7 +55,7 @@ def _leases(cluster: Cluster, user: str, namespace: str) -> list[Request]:
 
 
 def _looks(cluster: Cluster, namespace: str, old: str, new: str, seconds: float) -> int:
-    """How often the new holder looked at the lease, until it took it, from when it had seen it unchanged for so long."""
+    """How often the new holder looked at the lease until it took it, once it had seen it unchanged for so long."""
     written = [request.answered for request in _leases(cluster, old, namespace) if request.verb == "update"][-1]
     asked = [request for request in _leases(cluster, new, namespace) if request.received > written]
     due = asked[0].answered + seconds if seconds else written

@@ -153,7 +153,8 @@ def test_sigterm_ends_what_runs_and_answers_what_comes_meanwhile(slow: Path, tmp
                 ready = until(lambda: _not_ready(server), "it is ready though it is told to end")
                 assert ready.json() == {"ready": False, "reason": "the server is shutting down"}
                 late = pool.submit(post, server, 1)
-                until(lambda: _waiting(server, [first, late]), "what comes meanwhile is not taken")
+                sent = [first, late]
+                until(lambda sent=sent: _waiting(server, sent), "what comes meanwhile is not taken")
                 in_time = not first.done()
                 server.popen.send_signal(signal.SIGTERM)  # a second one ends the wait for further requests
                 assert first.result().status_code == 200
