@@ -27,10 +27,15 @@ demo-clean: ## Remove what the demo made; caches stay.
 test: ## All checks and tests but those on a whole cluster.
 	@python3 -m tests.steps
 
-# The faults have an API server of their own, which they can kill. Who asked for one story wants no more.
+# KEEP=1 leaves the cluster up, CONTEXT=name uses yours, STORIES="-k helm" plays only those.
 .PHONY: e2e
-e2e: ## The stories on a whole local cluster, then some faults (KEEP=1 leaves it up, CONTEXT=name uses yours).
-	@$(PYTHON) -m e2e.stories $(STORIES)
+e2e: ## A selection of the stories on a whole local cluster, then of the faults: 20 minutes at most, warm.
+.PHONY: e2e-all
+e2e-all: ## The same with all stories, before an issue is called resolved.
+e2e-all: ALL = --all
+# The faults have an API server of their own, which they can kill. Who asked for one story wants no more.
+e2e e2e-all:
+	@$(PYTHON) -m e2e.stories $(ALL) $(STORIES)
 	if [ -z "$(STORIES)$(CONTEXT)" ]; then
 		$(PYTHON) -m e2e.faults --selection ci
 	fi

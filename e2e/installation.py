@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,11 +86,22 @@ def prepare() -> Kubernetes:
         kubernetes = connect()
         say(f"using the cluster of context {kubernetes.context}; it must have KubeRay, KServe and our images")
         return kubernetes
+    say("programs and images")
+    with ThreadPoolExecutor(2) as lanes:
+        # Go keeps the processors busy; images mostly wait for downloads and the disk.
+        programs, images = lanes.submit(cluster, "prepare"), lanes.submit(_build_images)
+        programs.result()
+        images.result()
     say("the local cluster")
     cluster("up")
-    for image, dockerfile in IMAGES.items():
-        cluster("build-image", image, "--dockerfile", dockerfile, "--load")
+    for image in IMAGES:
+        cluster("load-image", image)
     return connect()
+
+
+def _build_images() -> None:
+    for image, dockerfile in IMAGES.items():
+        cluster("build-image", image, "--dockerfile", dockerfile)
 
 
 def install(kubernetes: Kubernetes) -> None:

@@ -24,6 +24,8 @@ def _parser() -> argparse.ArgumentParser:
     build = commands.add_parser("build", help="build the programs that the cache lacks (all, or by name)")
     build.add_argument("targets", nargs="*", metavar="TARGET")
 
+    commands.add_parser("prepare", help="build the programs that `up` needs, and start nothing")
+
     up = commands.add_parser("up", help="start the cluster, or say that it is up")
     up.add_argument(
         "--with",
@@ -80,6 +82,8 @@ def _answer(options: argparse.Namespace) -> None:
     match options.command:
         case "build":
             binaries.build(*options.targets)
+        case "prepare":
+            cluster.build()
         case "up":
             print(f"export KUBECONFIG={cluster.up(options.extras)}")
         case "down":

@@ -130,8 +130,7 @@ def _image_store() -> Path:
 
 def _start() -> None:
     begin = time.monotonic()
-    packages.require(*packages.CONTROL_PLANE, *packages.NODE)
-    _build()
+    build()
     say("starting the control plane and the node")
     for path in (STATE, node.CONTAINERD_STATE, *(Path(path) for path in _BYPRODUCTS if not Path(path).exists())):
         _record.add("folder", path.name, path=str(path))
@@ -161,8 +160,9 @@ def _start() -> None:
     say(f"the cluster is up, after {time.monotonic() - begin:.1f} s")
 
 
-def _build() -> None:
-    """Build first what the cache lacks, so that nothing of the cluster waits half-started."""
+def build() -> None:
+    """Install and build what the cluster is made of and this machine lacks; `up` does so first of all."""
+    packages.require(*packages.CONTROL_PLANE, *packages.NODE)
     for name in ("kubectl", "containerd", "containerd-shim-runc-v2", "ctr", *COMPONENTS):
         if name != "etcd":
             binary(name)
