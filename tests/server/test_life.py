@@ -95,18 +95,21 @@ def test_sigterm_does_not_wait_for_the_model_to_be_loaded(tmp_path: Path) -> Non
 
 def test_it_is_alive_while_inference_takes_all_cpus(slow: Path, tmp_path: Path) -> None:
     with running(slow, tmp_path / "log") as process, ThreadPoolExecutor(8) as pool:
-        answers = [pool.submit(post, process, 8 * TENTH) for _ in range(4)]
-        while not all(answer.done() for answer in answers):
-            assert process.http.get("/v2/health/live").status_code == 200
-        assert [answer.result().status_code for answer in answers] == [200] * 4
-        # A server that answered only between two inferences would not answer any more.
-        endless = [pool.submit(post, process, ENDLESS) for _ in range(4)]
-        until(lambda: process.metrics()["tradewind_requests_waiting"] == 4, "the requests do not arrive")
-        for _ in range(20):
-            assert process.http.get("/v2/health/live").status_code == 200
-        assert not any(answer.done() for answer in endless)
-        process.popen.kill()
-        assert all(isinstance(answer.exception(), httpx.TransportError) for answer in endless)
+        try:
+            answers = [pool.submit(post, process, 8 * TENTH) for _ in range(4)]
+            while not all(answer.done() for answer in answers):
+                assert process.http.get("/v2/health/live").status_code == 200
+            assert [answer.result().status_code for answer in answers] == [200] * 4
+            # A server that answered only between two inferences would not answer any more.
+            endless = [pool.submit(post, process, ENDLESS) for _ in range(4)]
+            until(lambda: process.metrics()["tradewind_requests_waiting"] == 4, "the requests do not arrive")
+            for _ in range(20):
+                assert process.http.get("/v2/health/live").status_code == 200
+            assert not any(answer.done() for answer in endless)
+            process.popen.kill()
+            assert all(isinstance(answer.exception(), httpx.TransportError) for answer in endless)
+        finally:
+            process.popen.kill()  # what is still asked of it ends
 
 
 def test_more_than_can_wait_is_refused_at_once(busy: Process) -> None:

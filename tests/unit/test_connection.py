@@ -109,7 +109,7 @@ async def _asked(busy: _Busy, *paths: str) -> list[str]:
             await stack.enter_async_context(aiohttp.ClientSession(**session_options(lists, lambda *_: None, None)))
             for _ in range(2)
         ]
-        async with asyncio.timeout(120), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
             asking = [tasks.create_task(ask(sessions[n % 2], path)) for n, path in enumerate(paths)]
             await asyncio.wait([task for task, path in zip(asking, paths, strict=True) if not path.endswith("slow")])
             busy.go.set()

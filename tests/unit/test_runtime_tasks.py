@@ -35,8 +35,10 @@ async def test_who_must_go_on_does_not_wait_for_a_task_that_does_not_end() -> No
 
     task = asyncio.create_task(stubborn())
     await asyncio.sleep(0)
-    async with asyncio.timeout(60):  # who waited for its end would wait for ever
-        await cancel(task, seconds=0.05)
-    assert not task.done()
-    over.set()
+    try:
+        async with asyncio.timeout(60):  # who waited for its end would wait for ever
+            await cancel(task, seconds=0.05)
+        assert not task.done()
+    finally:
+        over.set()
     await task
