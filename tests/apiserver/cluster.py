@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from e2e.cluster.foreign import define
 from e2e.equipment import equip
 from tests.apiserver.process import ROOT, OperatorProcess, until
 from tests.objects import training_job
+from tradewind.runtime.children import FIRST_RETRY
 
 KINDS = {
     "TrainingJob": "tradewind.dev/v1alpha1",
@@ -128,13 +130,14 @@ class Cluster:
             if request.verb in WRITES and request.namespace == namespace and request.resource != "events"
         ]
 
-    def tries(self, namespace: str, plural: str, user: str = "tradewind-operator") -> list[Request]:
-        """How often it tried to write an object of that kind in a namespace, successful or not."""
-        return [
-            request
-            for request in self.asked(0, user)
+    def tried_after_a_while(self, namespace: str, plural: str) -> bool:
+        """Whether it tried to write the one object of that kind in a namespace, and waited before each further try."""
+        tries = [
+            request.received
+            for request in self.asked(0)
             if request.verb in WRITES and (request.namespace, request.resource) == (namespace, plural)
         ]
+        return bool(tries) and all(later - earlier > 0.9 * FIRST_RETRY for earlier, later in pairwise(tries))
 
     def caught_up(self) -> None:
         """Wait until the operator has got to a TrainingJob that is stored now: it gets to them in their order."""
