@@ -64,14 +64,16 @@ def program(cluster: Cluster, operator: OperatorProcess, namespace: str) -> Prog
     cluster.create(training_job(), namespace)
     until(lambda: cluster.phase("TrainingJob", "digits", namespace) == "Starting", "the job does not start")
     token = _pod(cluster, namespace, "digits-head", labels("TrainingJob", "digits") | {ATTEMPT: "1"})
-    found = Program(cluster, operator, namespace, token, "digits")
-    until(lambda: found.post(b"{")[0] == 400, "the operator does not see the pod")
-    return found
+    return Program(cluster, operator, namespace, token, "digits")
 
 
 def sent(program: Program, body: Any) -> int:
-    """The code of the answer to a report that is sent again as long as the operator asks for that, as programs do."""
-    return until(lambda: [code for code in [program.post(body)[0]] if code not in (429, 503)], "it is not taken")[0]
+    """The code of the answer to a report that is sent again, as programs do it, while the operator is not ready for it.
+
+    It asks for that, or does not see the program's pod yet.
+    """
+    later = (403, 429, 503)
+    return until(lambda: [code for code in [program.post(body)[0]] if code not in later], "it is not taken")[0]
 
 
 def test_an_answer_of_200_means_that_the_status_has_it(cluster: Cluster, program: Program, namespace: str) -> None:
@@ -142,6 +144,7 @@ def test_who_may_not_speak(cluster: Cluster, operator: OperatorProcess, program:
 def test_hostile_reports_get_a_sentence(
     cluster: Cluster, operator: OperatorProcess, program: Program, code: int, body: Any, words: str
 ) -> None:
+    assert sent(program, b"{") == 400
     found, message = program.post(body)
     assert (found, words in message) == (code, True), (found, message)
     assert operator.ready()
