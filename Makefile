@@ -16,22 +16,22 @@ help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
-demo: ## Digits from raw data to a service on a local Kubernetes (CONTEXT=name: on that cluster of yours).
+demo: ## Digits from raw data to a service on a local Kubernetes (CONTEXT=name: on your own cluster).
 	@$(PYTHON) -m e2e.demo
 
 .PHONY: demo-clean
-demo-clean: ## Remove what the demo made; caches stay.
+demo-clean: ## Remove what the demo created; caches stay.
 	@$(PYTHON) -m e2e.demo clean
 
 .PHONY: test
-test: ## All checks and tests but those on a whole cluster.
+test: ## All checks and tests except those on a whole cluster.
 	@python3 -m tests.steps
 
 # KEEP=1 leaves the cluster up, CONTEXT=name uses yours, STORIES="-k helm" plays only those.
 .PHONY: e2e
 e2e: ## A selection of the stories on a whole local cluster, then of the faults: 20 minutes at most, warm.
 .PHONY: e2e-all
-e2e-all: ## The same with all stories, before an issue is called resolved.
+e2e-all: ## The same with all stories; required before an issue is called resolved.
 e2e-all: ALL = --all
 # The faults have an API server of their own, which they can kill. Who asked for one story wants no more.
 e2e e2e-all:
@@ -41,7 +41,7 @@ e2e e2e-all:
 	fi
 
 .PHONY: faults
-faults: ## Lives of each kind with every fault at every request, in about an hour (FAULTS="--selection ci": some).
+faults: ## Every fault at every request of each kind, about an hour (FAULTS="--selection ci": a selection).
 	@$(PYTHON) -m e2e.faults $(FAULTS)
 
 .PHONY: bench
@@ -49,11 +49,11 @@ bench: ## All benchmarks, or BENCH="name name".
 	@$(PYTHON) -m e2e.bench $(BENCH)
 
 .PHONY: bench-controlplane
-bench-controlplane: ## The operator beside KubeRay and Trainer (CONTROLPLANE="--objects 100": a quick look).
+bench-controlplane: ## The operator compared with KubeRay and Trainer (CONTROLPLANE="--objects 100": quick).
 	@$(PYTHON) -m e2e.bench.controlplane $(CONTROLPLANE)
 
 .PHONY: generate
-generate: ## Write definitions, manifests, the chart's templates and the reference anew.
+generate: ## Generate the definitions, the manifests, the chart's templates and the reference again.
 	@$(PYTHON) -m tradewind.generate
 
 .PHONY: lint
@@ -61,13 +61,13 @@ lint: ## Style, types, layers, and whether what is generated is up to date.
 	@python3 -m tests.steps format types layers generated
 
 .PHONY: fmt
-fmt: ## Format the code, and mend what ruff can mend.
+fmt: ## Format the code, and fix what ruff can fix.
 	@python=$(PYTHON)
 	$$python -m ruff check --fix-only --quiet .
 	$$python -m ruff format .
 
 .PHONY: test-unit
-test-unit: ## Planners and what is pure: unit, golden and property tests.
+test-unit: ## Planners and other pure code: unit, golden and property tests.
 	@python3 -m tests.steps unit
 
 .PHONY: test-apiserver
@@ -75,7 +75,7 @@ test-apiserver: ## Definitions, runtime, manifests and chart on a real API serve
 	@python3 -m tests.steps waiting apiserver packaging
 
 .PHONY: test-workload
-test-workload: ## What runs in training and compression jobs.
+test-workload: ## The programs of training and compression jobs.
 	@python3 -m tests.steps jobs workload
 
 .PHONY: test-server
@@ -85,7 +85,7 @@ test-server: ## The model server.
 # Versions that are locked stay where they are; UPGRADE=1 takes the newest.
 COMPILE = uv pip compile --quiet --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
 .PHONY: lock
-lock: ## Write the lock files of images and tests anew (UPGRADE=1: with the newest versions).
+lock: ## Write the lock files of images and tests again (UPGRADE=1: with the newest versions).
 	@export UV_CUSTOM_COMPILE_COMMAND="make lock"
 	PATH="$$(dirname $$(python3 -m e2e.venv install)):$$PATH"
 	$(COMPILE) pyproject.toml -o images/operator/requirements.txt
