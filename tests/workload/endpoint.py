@@ -30,9 +30,9 @@ class Endpoint:
     mount: Path  # with token and ca.crt
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=lambda: [(200, {})])
     reports: list[dict[str, Any]] = field(default_factory=list)
-    tokens: list[str] = field(default_factory=list)
     times: list[float] = field(default_factory=list)  # of their arrival, on the monotonic clock
     before_answer: Callable[[], object] = lambda: None  # called in the thread that answers
+    tokens: list[str] = field(default_factory=list)
 
 
 def _certificate(folder: Path) -> None:
