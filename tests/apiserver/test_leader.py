@@ -99,6 +99,7 @@ def test_a_restarted_container_has_its_lease_again_at_once(
 ) -> None:
     namespace = cluster.namespace()
     before = start("second", namespace, name="pod-1").wait_ready()
+    until(lambda: "tradewind_active 1.0" in before.get("metrics", before.metrics_port)[1], "it does not lead")
     before.send(signal.SIGKILL)
     before.wait()
     again = start("second", namespace, name="pod-1").wait_ready()
