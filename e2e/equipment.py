@@ -24,7 +24,7 @@ def equip(folder: Path) -> None:
 
 
 def certify(folder: Path) -> None:
-    """Write a certificate for this machine, with its authority."""
+    """Write a certificate for this machine, and for the name by which replicas know one another, with its authority."""
     (folder / "tls").mkdir()
-    for name, content in make(["localhost"], datetime.now(UTC)).items():
+    for name, content in make(["localhost", "tradewind-operator.tradewind-system.svc"], datetime.now(UTC)).items():
         (folder / "tls" / name).write_bytes(content)

@@ -93,7 +93,7 @@ class Operator:
 
     async def ready(self, seconds: float = READY_SECONDS) -> None:
         """Wait until it says that it is: it holds the lease and takes reports."""
-        await self._answers("readyz", seconds)
+        await self._answers("activez", seconds)
 
     async def lives(self) -> None:
         """Wait until it answers at all: it is active, or stands by."""

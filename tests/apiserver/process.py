@@ -72,7 +72,7 @@ class OperatorProcess:
     def ready(self) -> bool:
         """Whether it is the active replica and takes reports."""
         assert self.process is not None and self.process.poll() is None, self.log.read_text()[-3000:]
-        return self.get("readyz", self.health_port)[0] == 200
+        return self.get("activez", self.health_port)[0] == 200
 
     def get(self, path: str, port: int) -> tuple[int, str]:
         """An answer over HTTP: code (0: none) and text."""
@@ -85,7 +85,7 @@ class OperatorProcess:
             return 0, ""
 
     def wait_ready(self) -> OperatorProcess:
-        """Wait until it is ready."""
+        """Wait until it is the active replica and takes reports."""
         until(self.ready, f"the operator is not ready: {self.log}")
         return self
 

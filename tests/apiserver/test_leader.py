@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import signal
 import time
+import urllib.error
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
 
 import pytest
 
@@ -12,6 +15,10 @@ from e2e.audit import requests
 from tests.apiserver.cluster import Cluster
 from tests.apiserver.leases import LONGEST_GAP, looks
 from tests.apiserver.process import OperatorProcess, until
+from tests.apiserver.program import Program, pod_with_token
+from tests.objects import model, training_job
+from tradewind.api.report import report_path
+from tradewind.core.labels import ATTEMPT, labels
 
 RIGHTS = """
 apiVersion: v1
@@ -62,8 +69,9 @@ def test_a_standby_takes_over_from_a_killed_and_from_a_frozen_leader_in_15_s_and
     heir, second = start("heir", first), start("second", other)
     for standby in (heir, second):
         until(lambda standby=standby: "standing by" in standby.log.read_text(), "it does not stand by")
-        code, why = standby.get("readyz", standby.health_port)
+        code, why = standby.get("activez", standby.health_port)
         assert (code, "lease" in why) == (503, True)
+        assert standby.get("readyz", standby.health_port)[0] == 200, "a replica that stands by is ready"
         assert standby.get("healthz", standby.health_port)[0] == 200
         assert "tradewind_active 0.0" in standby.get("metrics", standby.metrics_port)[1]
 
@@ -105,3 +113,86 @@ def test_a_restarted_container_has_its_lease_again_at_once(
     again = start("second", namespace, name="pod-1").wait_ready()
     until(lambda: "tradewind_active 1.0" in again.get("metrics", again.metrics_port)[1], "it does not lead")
     assert "standing by" not in again.log.read_text()
+
+
+def _program(cluster: Cluster, operator: OperatorProcess, namespace: str) -> Program:
+    cluster.create(training_job(), namespace)
+    until(lambda: cluster.phase("TrainingJob", "digits", namespace) == "Starting", "the job does not start")
+    token = pod_with_token(cluster, namespace, "digits-head", labels("TrainingJob", "digits") | {ATTEMPT: "1"})
+    return Program(cluster, operator, namespace, token, "digits")
+
+
+def _progress(cluster: Cluster, namespace: str) -> int:
+    job = cluster.get("TrainingJob", "digits", namespace) or {}
+    return int(((job.get("status") or {}).get("trainerStatus") or {}).get("progressPercentage") or 0)
+
+
+def test_reports_that_reach_a_standby_are_in_the_status_and_a_takeover_loses_none(
+    cluster: Cluster, start: Callable[..., OperatorProcess], namespace: str
+) -> None:
+    leases = cluster.namespace()
+    leader = start("killed", leases, name="leader").wait_ready()
+    standby = start("heir", leases, name="standby")
+    until(lambda: standby.get("readyz", standby.health_port)[0] == 200, "the standby is not ready")
+    program = _program(cluster, leader, namespace)
+    assert program.post({"trainerStatus": {"progressPercentage": 1}}, port=standby.report_port)[0] == 200
+    assert _progress(cluster, namespace) == 1
+    for code, changes in (
+        (401, {"token": "not-a-token"}),
+        (403, {"path": report_path(namespace, "trainingjobs", "other")}),
+    ):
+        assert program.post({}, port=standby.report_port, **changes)[0] == code, "as the active replica answers"
+
+    ports = cycle((leader.report_port, standby.report_port))  # as a Service's endpoints have their turns
+    answers: list[int] = []  # other than 200
+
+    def report(body: object) -> None:
+        end = time.monotonic() + 60
+        while True:
+            try:
+                code, message = program.post(body, port=next(ports))
+            except urllib.error.URLError:
+                code, message = 0, "nobody listens"
+            if code == 200:
+                return
+            assert code in (0, 503), (code, message)
+            assert time.monotonic() < end, message
+            answers.append(code)
+            time.sleep(0.1)
+
+    def work() -> None:
+        for percent in range(2, 40):
+            report({"trainerStatus": {"progressPercentage": percent}})
+            assert _progress(cluster, namespace) == percent, "what was answered with 200 is not in the status"
+        report({"attempt": 1, "model": model()})
+
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(work)
+        until(lambda: _progress(cluster, namespace) >= 10 or working.done(), "there is no progress")
+        leader.send(signal.SIGKILL)
+        working.result()
+    assert answers, "the leader was killed too late: nothing is shown by that"
+    assert cluster.phase("TrainingJob", "digits", namespace) == "Complete"
+    assert standby.ready()
+
+
+def test_a_report_is_refused_for_a_moment_while_the_active_replica_is_frozen(
+    cluster: Cluster, start: Callable[..., OperatorProcess], namespace: str
+) -> None:
+    leases = cluster.namespace()
+    frozen = start("frozen", leases, name="leader").wait_ready()
+    standby = start("second", leases, name="standby")
+    until(lambda: standby.get("readyz", standby.health_port)[0] == 200, "the standby is not ready")
+    program = _program(cluster, frozen, namespace)
+    frozen.send(signal.SIGSTOP)
+    codes: list[int] = []
+
+    def answered() -> bool:
+        codes.append(program.post({"trainerStatus": {"progressPercentage": 7}}, port=standby.report_port)[0])
+        return codes[-1] == 200
+
+    until(answered, "the standby does not take over")
+    assert set(codes) <= {200, 503}
+    assert _progress(cluster, namespace) == 7
+    frozen.send(signal.SIGCONT)
+    assert frozen.wait() == 1

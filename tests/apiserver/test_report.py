@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import ssl
 import time
-import urllib.error
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,6 +10,7 @@ import pytest
 
 from tests.apiserver.cluster import Cluster
 from tests.apiserver.process import OperatorProcess, until
+from tests.apiserver.program import Program, pod_with_token, token_of
 from tests.objects import model, training_job
 from tradewind.api.report import report_path
 from tradewind.core.labels import ATTEMPT, labels
@@ -21,49 +18,12 @@ from tradewind.core.labels import ATTEMPT, labels
 PROGRESS = {"trainerStatus": {"progressPercentage": 40, "estimatedRemainingSeconds": 60}}
 
 
-def _pod(cluster: Cluster, namespace: str, name: str, marks: dict[str, str]) -> str:
-    """A pod with these labels; a token of it."""
-    container = {"name": "ray", "image": "tradewind/workload:dev"}
-    body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": marks}}
-    cluster.create(body | {"spec": {"containers": [container], "automountServiceAccountToken": False}}, namespace)
-    return _token(cluster, namespace, name)
-
-
-def _token(cluster: Cluster, namespace: str, pod: str, audience: str = "tradewind") -> str:
-    options = ["--namespace", namespace, f"--audience={audience}"]
-    if pod:
-        options += ["--bound-object-kind=Pod", f"--bound-object-name={pod}"]
-    return cluster.server.kubectl("create", "token", "default", *options).strip()
-
-
-class Program:
-    """What runs in a pod."""
-
-    def __init__(self, cluster: Cluster, operator: OperatorProcess, namespace: str, token: str, name: str) -> None:
-        self._port, self._token = operator.report_port, token
-        self._path = report_path(namespace, "trainingjobs", name)
-        self._tls = ssl.create_default_context(cafile=str(cluster.tls / "ca.crt"))
-
-    def post(self, body: Any, **changes: Any) -> tuple[int, str]:
-        """Send a report; code and message."""
-        token = changes.get("token", self._token)
-        headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        url = f"https://localhost:{self._port}{changes.get('path', self._path)}"
-        request = urllib.request.Request(url, content, headers)
-        try:
-            with urllib.request.urlopen(request, timeout=20, context=self._tls) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-
-
 @pytest.fixture
 def program(cluster: Cluster, operator: OperatorProcess, namespace: str) -> Program:
     """A program of the first attempt of the TrainingJob digits."""
     cluster.create(training_job(), namespace)
     until(lambda: cluster.phase("TrainingJob", "digits", namespace) == "Starting", "the job does not start")
-    token = _pod(cluster, namespace, "digits-head", labels("TrainingJob", "digits") | {ATTEMPT: "1"})
+    token = pod_with_token(cluster, namespace, "digits-head", labels("TrainingJob", "digits") | {ATTEMPT: "1"})
     return Program(cluster, operator, namespace, token, "digits")
 
 
@@ -113,12 +73,12 @@ def test_who_may_not_speak(cluster: Cluster, operator: OperatorProcess, program:
         (401, None),
         (401, "not-a-token"),
         (400, "x" * 100_000),
-        (401, _token(cluster, namespace, "digits-head", audience="someone-else")),
-        (401, _token(cluster, namespace, "")),  # not bound to a pod
-        (403, _pod(cluster, other, "digits-head", marks)),  # the same names in another namespace
-        (403, _pod(cluster, namespace, "other-head", labels("TrainingJob", "other"))),
-        (403, _pod(cluster, namespace, "kind-head", labels("CompressionJob", "digits"))),
-        (403, _pod(cluster, namespace, "stranger", {"app": "shop"})),
+        (401, token_of(cluster, namespace, "digits-head", audience="someone-else")),
+        (401, token_of(cluster, namespace, "")),  # not bound to a pod
+        (403, pod_with_token(cluster, other, "digits-head", marks)),  # the same names in another namespace
+        (403, pod_with_token(cluster, namespace, "other-head", labels("TrainingJob", "other"))),
+        (403, pod_with_token(cluster, namespace, "kind-head", labels("CompressionJob", "digits"))),
+        (403, pod_with_token(cluster, namespace, "stranger", {"app": "shop"})),
     ]
     for expected, token in cases:
         code, message = program.post(PROGRESS, token=token)

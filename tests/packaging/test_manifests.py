@@ -148,6 +148,22 @@ def test_values_reach_the_manifests() -> None:
     assert {document["metadata"].get("namespace", "elsewhere") for document in documents} == {"elsewhere"}
 
 
+def test_several_replicas_are_spread_and_not_evicted_at_once(server: ApiServer) -> None:
+    server.kubectl("apply", "--server-side", "-k", str(ROOT / "manifests" / "base"))
+    one, several = chart(), chart({"replicas": 2})
+    assert not [document for document in one if document["kind"] == "PodDisruptionBudget"]
+    assert "topologySpreadConstraints" not in find(one, "Deployment", "tradewind")["spec"]["template"]["spec"]
+    budget, deployment = find(several, "PodDisruptionBudget", "tradewind"), find(several, "Deployment", "tradewind")
+    pods = deployment["spec"]["template"]
+    assert budget["spec"]["selector"]["matchLabels"] == pods["metadata"]["labels"]
+    assert budget["spec"]["maxUnavailable"] == 1
+    spread = pods["spec"]["topologySpreadConstraints"]
+    assert {one["topologyKey"] for one in spread} == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+    assert all(one["labelSelector"]["matchLabels"] == pods["metadata"]["labels"] for one in spread)
+    for document in (budget, deployment):
+        server.kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(document))
+
+
 def test_another_image_makes_another_job_for_the_certificate() -> None:
     one = find(chart(), "Job", "tradewind")["metadata"]["name"]
     other = find(chart({"images": {"operator": "other:1"}}), "Job", "tradewind")["metadata"]["name"]

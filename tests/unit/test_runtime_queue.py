@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from tradewind.runtime.queue import LONGEST_DELAY, Bucket, Queue
+from tradewind.runtime.queue import AT_ONCE, LONGEST_DELAY, Bucket, Queue
 
 pytestmark = pytest.mark.asyncio
 
@@ -116,3 +116,41 @@ async def test_no_key_is_lost_and_none_is_worked_on_twice_at_once() -> None:
             await asyncio.sleep(0.01)
     for worker in workers:
         worker.cancel()
+
+
+async def test_everybody_has_a_turn_between_two_keys_that_wait_for_nothing() -> None:
+    queue: Queue[int] = Queue()
+    await queue.add_all(range(2000))
+    turns: list[int] = []  # of the other, at each key
+
+    async def other() -> None:
+        while True:
+            turn.append(None)
+            await asyncio.sleep(0)
+
+    async def work() -> None:
+        while True:
+            key = await queue.get()
+            turns.append(len(turn))
+            queue.done(key)
+            if len(turns) == 2000:
+                through.set()
+
+    turn: list[None] = []
+    through = asyncio.Event()
+    tasks = [asyncio.create_task(other()), *(asyncio.create_task(work()) for _ in range(4))]
+    await asyncio.wait_for(through.wait(), 30)
+    for task in tasks:
+        task.cancel()
+    assert all(later > earlier for earlier, later in pairwise(turns))
+
+
+async def test_many_keys_are_added_in_many_turns() -> None:
+    queue: Queue[int] = Queue()
+    adding = asyncio.create_task(queue.add_all(range(5000)))
+    seen = []
+    while not adding.done():
+        await asyncio.sleep(0)
+        seen.append(len(queue))
+    assert len(queue) == 5000
+    assert max(later - earlier for earlier, later in pairwise([0, *seen])) <= AT_ONCE

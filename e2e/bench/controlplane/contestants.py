@@ -113,7 +113,7 @@ class Contestant:
     def ready(self) -> bool:
         """Whether it works on objects."""
         if self.system is TRADEWIND:
-            return answers(f"http://127.0.0.1:{self._health}/readyz")
+            return answers(f"http://127.0.0.1:{self._health}/activez")
         # Their probes are good before they lead and before their caches are filled.
         return self.log.exists() and self.log.read_text().count("Starting workers") >= 3
 

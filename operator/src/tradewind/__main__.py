@@ -85,6 +85,7 @@ async def _run(arguments: argparse.Namespace) -> int:
         tls_dir=arguments.tls_dir,
         namespace_of_lease=arguments.namespace_of_lease,
         identity=identity(),
+        host=os.environ.get("POD_IP") or "localhost",
         report_port=arguments.report_port,
         metrics_port=arguments.metrics_port,
         health_port=arguments.health_port,

@@ -46,6 +46,9 @@ def files(root: Path) -> dict[Path, str]:
         made[CHART / "templates" / f"{name}.yaml"] = NOTE + template(objects(places), condition)
     resources = ["../../crds", "namespace.yaml", *(f"{name}.yaml" for name, _, _ in PARTS)]
     made[BASE / "kustomization.yaml"] = NOTE + _kustomization(resources)
+    # The base has one replica.
+    several = template(installation.disruption(places), installation.SEVERAL)
+    made[CHART / "templates" / "disruption.yaml"] = NOTE + several
     made[CHART / "templates" / "crds.yaml"] = NOTE + CRDS
     made[CHART / "values.schema.json"] = json.dumps(values.json_schema(), indent=2) + "\n"
     made[Path("docs/reference.md")] = reference.page()

@@ -10,7 +10,7 @@ import yaml
 
 from tradewind.core.security import CONTAINER_SECURITY, POD_SECURITY
 from tradewind.generate import rbac
-from tradewind.generate.template import Place
+from tradewind.generate.template import Place, When
 
 NAME = "tradewind-operator"
 NAMESPACE = "tradewind-system"
@@ -18,6 +18,7 @@ CERTIFICATES = "tradewind-certificates"
 CONFIG = "tradewind-config"
 REPORT_PORT, METRICS_PORT, HEALTH_PORT = 8443, 8080, 8081
 RBAC_GROUP = "rbac.authorization.k8s.io"
+SEVERAL = "gt (int .Values.replicas) 1"  # the chart's condition for what only several replicas need
 Manifest = dict[str, Any]
 
 
@@ -31,6 +32,7 @@ class Settings:
     pull_policy: Any
     pull_secrets: Any
     replicas: Any
+    spread: Any  # topologySpreadConstraints of the pods
     log_format: Any  # the argument
     resources: Any
     node_selector: Any
@@ -55,6 +57,7 @@ def settings(given: Manifest) -> Settings:
         pull_policy=given["imagePullPolicy"],
         pull_secrets=given["imagePullSecrets"] or None,
         replicas=given["replicas"],
+        spread=SPREAD if given["replicas"] > 1 else None,
         log_format=f"--log-format={given['logFormat']}",
         resources=given["resources"],
         node_selector=given["nodeSelector"] or None,
@@ -75,6 +78,7 @@ def places() -> Settings:
         pull_policy=Place(".Values.imagePullPolicy"),
         pull_secrets=Place(".Values.imagePullSecrets", optional=True),
         replicas=Place(".Values.replicas"),
+        spread=When(SEVERAL, SPREAD),
         log_format=Place('printf "--log-format=%s" .Values.logFormat'),
         resources=Place(".Values.resources"),
         node_selector=Place(".Values.nodeSelector", optional=True),
@@ -169,10 +173,10 @@ def operator(given: Settings) -> list[Manifest]:
         "image": given.operator_image,
         "imagePullPolicy": given.pull_policy,
         "args": ["run", "--config=/etc/tradewind/config.yaml", "--tls-dir=/etc/tradewind/tls", given.log_format],
-        "env": [_own("namespace"), _own("name")],
+        "env": [_own("namespace"), _own("name"), _own("ip", "status.podIP")],
         "ports": [{"name": name, "containerPort": port} for name, port in {**ports, "health": HEALTH_PORT}.items()],
         "livenessProbe": _probe("/healthz", periodSeconds=10, timeoutSeconds=5, failureThreshold=6),
-        # Only the active replica is ready, so that reports reach it.
+        # A replica that stands by is ready too: it passes reports on to the active one.
         "readinessProbe": _probe("/readyz", periodSeconds=2, timeoutSeconds=2, failureThreshold=2),
         "resources": given.resources,
         "securityContext": CONTAINER_SECURITY,
@@ -186,12 +190,15 @@ def operator(given: Settings) -> list[Manifest]:
     volumes = [{"name": "config", "projected": {"sources": sources}}, {"name": "tmp", "emptyDir": {}}]
     deployment = {
         "replicas": given.replicas,
-        # The successor waits for the lease, and only its holder is ready: the old replica has to go first.
-        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 1}},
+        # The successor stands by before the old replica goes, and has the lease as soon as that gives it up.
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
         "selector": {"matchLabels": _labels("operator")},
         "template": {
             "metadata": {"labels": _labels("operator")},
-            "spec": _pod(given, NAME, container, volumes) | {"terminationGracePeriodSeconds": 30},
+            "spec": _given(
+                _pod(given, NAME, container, volumes)
+                | {"topologySpreadConstraints": given.spread, "terminationGracePeriodSeconds": 30}
+            ),
         },
     }
     service = {
@@ -202,6 +209,17 @@ def operator(given: Settings) -> list[Manifest]:
         _namespaced("apps/v1", "Deployment", NAME, given, "operator", {"spec": deployment}),
         _namespaced("v1", "Service", NAME, given, "operator", {"spec": service}),
     ]
+
+
+def disruption(given: Settings) -> list[Manifest]:
+    """What several replicas need besides: that not all of them are evicted at once."""
+    spec = {
+        "maxUnavailable": 1,
+        "selector": {"matchLabels": _labels("operator")},
+        # One that can't start must not keep its node from being drained.
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+    }
+    return [_namespaced("policy/v1", "PodDisruptionBudget", NAME, given, "operator", {"spec": spec})]
 
 
 def serving_runtime(given: Settings) -> list[Manifest]:
@@ -259,8 +277,8 @@ def _given(manifest: Manifest) -> Manifest:
     return {key: value for key, value in manifest.items() if value is not None}
 
 
-def _own(field: str) -> Manifest:
-    return {"name": f"POD_{field.upper()}", "valueFrom": {"fieldRef": {"fieldPath": f"metadata.{field}"}}}
+def _own(name: str, path: str = "") -> Manifest:
+    return {"name": f"POD_{name.upper()}", "valueFrom": {"fieldRef": {"fieldPath": path or f"metadata.{name}"}}}
 
 
 def _probe(path: str, port: int | str = "health", **periods: int) -> Manifest:
@@ -269,6 +287,19 @@ def _probe(path: str, port: int | str = "health", **periods: int) -> Manifest:
 
 def _labels(component: str) -> dict[str, str]:
     return {"app.kubernetes.io/name": "tradewind", "app.kubernetes.io/component": component}
+
+
+# Nodes and zones apart where there are several, and on one node where there is no other.
+SPREAD = [
+    {
+        "maxSkew": 1,
+        "topologyKey": key,
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": _labels("operator")},
+        "matchLabelKeys": ["pod-template-hash"],
+    }
+    for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
+]
 
 
 def _meta(name: Any, given: Settings, component: str) -> Manifest:

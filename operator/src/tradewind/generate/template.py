@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,14 @@ class Place:
     optional: bool = False
     # The expression gives lines of text, written as a block.
     lines: bool = False
+
+
+@dataclass(frozen=True)
+class When:
+    """A field's value that stands there, field and all, only where a condition of Helm's is true."""
+
+    condition: str
+    value: Any
 
 
 class _Dumper(yaml.SafeDumper):
@@ -41,11 +50,11 @@ def dump(documents: Iterable[dict[str, Any]]) -> str:
 
 def template(documents: Iterable[dict[str, Any]], condition: str | None = None) -> str:
     """The documents as a template of Helm, all of it under a condition if one is given."""
-    places: list[Place] = []
+    places: list[Place | When] = []
 
     def marked(value: Any) -> Any:
         match value:
-            case Place():
+            case Place() | When():
                 places.append(value)
                 return f"PLACE-{len(places) - 1}-"
             # Braces for someone else's templates.
@@ -67,7 +76,9 @@ def template(documents: Iterable[dict[str, Any]], condition: str | None = None) 
     return "\n".join(lines) + "\n"
 
 
-def _filled(start: str, place: Place) -> list[str]:
+def _filled(start: str, place: Place | When) -> list[str]:
+    if isinstance(place, When):
+        return [f"{{{{- if {place.condition} }}}}", f"{start}{json.dumps(place.value)}", "{{- end }}"]
     indent = len(start) - len(start.lstrip())
     if place.lines:
         return [f"{start}|", f"{{{{ {place.expression} | trim | indent {indent + 2} }}}}"]

@@ -60,7 +60,7 @@ class Values(Model):
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(description="When images are pulled.")
     image_pull_secrets: tuple[PullSecret, ...] = Field(description="Secrets of the registry.")
     replicas: Annotated[int, Field(ge=1, le=5)] = Field(
-        description="One is active and ready; the others stand by, not ready, and take over."
+        description="One is active; the others stand by, pass reports on to it, and take over."
     )
     log_format: Literal["json", "text"] = Field(description="Form of the log.")
     resources: Resources = Field(description="Of the operator's container.")

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import random
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Any
 
 import aiohttp
-from aiohttp.hdrs import RETRY_AFTER
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
-from multidict import CIMultiDict, CIMultiDictProxy
 
 from tradewind.kube.errors import KubeError
 
@@ -168,94 +163,7 @@ def session_options(lists: Turns, count: Counter, may_write: Callable[[str], Non
     return options
 
 
-# Is given each page of each list: its path, whether it is the first, and its members (see `members`). What it leaves of
-# the page after it took the objects; None: it takes none of this kind.
-Page = Callable[[str, bool, Iterable[tuple[str, Any]]], dict[str, Any] | None]
-
-
-class ListedResponse(aiohttp.ClientResponse):
-    """An answer that hands out the objects of a list; made by `watching_session`."""
-
-    page: Page
-
-    @property
-    def headers(self) -> CIMultiDictProxy[str]:
-        """As the API server sent them; but those whom it refused at one moment do not all come back at another one.
-
-        kopf waits as long as it is told to, up to 32 s, for each kind, and with few seats most are refused again.
-        """
-        sent = super().headers
-        if self.status != HTTPStatus.TOO_MANY_REQUESTS or not sent.get(RETRY_AFTER, "").isdecimal():
-            return sent
-        seconds = int(sent[RETRY_AFTER])
-        changed = CIMultiDict(sent)
-        changed[RETRY_AFTER] = str(random.randint(seconds, seconds + seconds // 2))
-        return CIMultiDictProxy(changed)
-
-    async def json(self, **options: Any) -> Any:
-        """As in aiohttp; but the objects of a list go to `page`, and if that takes them, they are not in the answer."""
-        if self.status == HTTPStatus.OK:
-            text = await self.text()
-            body = self.page(self.url.path, "continue" not in self.url.query, members(text))
-            if body is not None:
-                return body
-        return await super().json(**options)
-
-
-_BETWEEN = re.compile(r"[\s,]*")
-
-
-def members(text: str) -> Iterator[tuple[str, Any]]:
-    """The members of a JSON object as they come; of an array `items`, each item by itself.
-
-    A page that is decoded as a whole takes ten times its size, and what is kept of it then lies scattered in that.
-    """
-    decode = json.JSONDecoder().raw_decode
-
-    def after(end: int) -> int:
-        return _BETWEEN.match(text, end).end()  # type: ignore[union-attr]  # it matches nothing, too
-
-    at = after(text.index("{") + 1)
-    while text[at] != "}":
-        name, at = decode(text, at)
-        at = after(text.index(":", at) + 1)
-        if name == "items" and text[at] == "[":
-            at = after(at + 1)
-            while text[at] != "]":
-                item, at = decode(text, at)
-                yield name, item
-                at = after(at)
-            at += 1
-        else:
-            value, at = decode(text, at)
-            yield name, value
-        at = after(at)
-
-
-async def watching_session(connection: Connection, count: Counter, page: Page) -> aiohttp.ClientSession:
-    """A session for lists and watches that hands the objects of lists to `page`."""
-    response_class = type("Listed", (ListedResponse,), {"page": staticmethod(page)})
-    options = session_options(connection.lists, count, may_write=None)
-
-    async def authorized(
-        request: aiohttp.ClientRequest, handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
-    ) -> aiohttp.ClientResponse:
-        if value := await connection.authorization():
-            request.headers["Authorization"] = value
-        return await handler(request)
-
-    options["middlewares"] = (*options["middlewares"], authorized)
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=connection.tls(), socket_factory=_kept_alive),
-        response_class=response_class,
-        headers={"User-Agent": "tradewind"},
-        proxy=connection.configuration.proxy,
-        read_bufsize=2**21,
-        **options,
-    )
-
-
-def _kept_alive(address: Any) -> socket.socket:
+def kept_alive(address: Any) -> socket.socket:
     """A socket that finds out within a minute when nobody is at its other end: a silent watch looks the same."""
     family, kind, protocol, _, _ = address
     made = socket.socket(family, kind, protocol)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +19,7 @@ from tradewind.kube.errors import AlreadyExists, Conflict, KubeError, NotFound, 
 logger = logging.getLogger(__name__)
 
 API, PLURAL = "coordination.k8s.io/v1", "leases"
+ADDRESS = "tradewind.dev/reports"  # annotation: host and port where the holder takes reports
 DURATION = 13.0  # seconds without a renewal after which another replica takes over
 RENEW = 7.0  # seconds between renewals: one request each, the largest part of what an idle operator asks
 POLL = 1.0  # seconds between a standby's looks
@@ -30,15 +32,25 @@ def _clock() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lease, and where it takes reports."""
+
+    name: str
+    address: str
+
+
 class Lease:
-    """A lease as one candidate sees it.
+    """A lease as one candidate sees it. `address` is where this candidate takes reports: the others read it there.
 
     Times are compared on this machine's own clock only: a candidate takes the lease when it has seen it unchanged for
     DURATION, and a holder counts its time from before it sent the renewal.
     """
 
-    def __init__(self, namespace: str, name: str, identity: str) -> None:
-        self.namespace, self.name, self.identity = namespace, name, identity
+    def __init__(self, namespace: str, name: str, identity: str, address: str) -> None:
+        self.namespace, self.name, self.identity, self.address = namespace, name, identity, address
+        self.looked = False  # at what the API server has, at least once
+        self.holder: Holder | None = None  # another candidate, as it was when we looked last
         self._until = 0.0  # on _clock: until when the lease is surely ours
         self._held: dict[str, Any] | None = None  # as we last wrote it
         self._told: type[KubeError] | None = None  # what the log says already while we wait
@@ -83,6 +95,7 @@ class Lease:
                 await client.create(API, PLURAL, self.namespace, self._manifest({}, transitions=0))
                 return False  # the next round reads it as held by us: one path to become active
             self._observed = lease
+            self.looked, self.holder = True, self._other(lease)
             spec = lease.get("spec") or {}
             holder = spec.get("holderIdentity")
             free = not holder or holder == self.identity
@@ -103,6 +116,11 @@ class Lease:
             self._told = type(error)
             return False
         return True
+
+    def _other(self, lease: dict[str, Any]) -> Holder | None:
+        name = (lease.get("spec") or {}).get("holderIdentity")
+        address = (lease["metadata"].get("annotations") or {}).get(ADDRESS)
+        return Holder(name, address) if name and address and name != self.identity else None
 
     async def hold(self, client: Client) -> None:
         """Renew until the lease is lost; then return. Nothing may be written afterwards."""
@@ -170,6 +188,7 @@ class Lease:
         if _clock() > start + DURATION:
             raise Unavailable("the answer came after the lease's end")
         self._until = start + DURATION - MARGIN
+        self.holder = None
 
     def _manifest(self, metadata: dict[str, Any], transitions: int) -> dict[str, Any]:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -178,7 +197,12 @@ class Lease:
         return {
             "apiVersion": API,
             "kind": "Lease",
-            "metadata": {"name": self.name, "namespace": self.namespace, **kept},
+            "metadata": {
+                "name": self.name,
+                "namespace": self.namespace,
+                "annotations": {ADDRESS: self.address},
+                **kept,
+            },
             "spec": {
                 "holderIdentity": self.identity,
                 "leaseDurationSeconds": int(DURATION),

@@ -9,8 +9,8 @@ from aiohttp import web
 from tradewind.runtime.metrics import Metrics
 
 
-async def start_health(port: int, alive: Callable[[], str | None], ready: Callable[[], str | None]) -> web.AppRunner:
-    """Serve /healthz and /readyz: 200, or 503 with what is amiss. That it answers shows that the event loop runs."""
+async def start_health(port: int, **checks: Callable[[], str | None]) -> web.AppRunner:
+    """Serve a path a check, such as /healthz: 200, or 503 with what is amiss. Any answer shows that the loop runs."""
 
     def probe(check: Callable[[], str | None]) -> Callable[[web.Request], object]:
         async def answer(_request: web.Request) -> web.Response:
@@ -20,8 +20,8 @@ async def start_health(port: int, alive: Callable[[], str | None], ready: Callab
         return answer
 
     app = web.Application()
-    app.router.add_get("/healthz", probe(alive))  # type: ignore[arg-type]
-    app.router.add_get("/readyz", probe(ready))  # type: ignore[arg-type]
+    for name, check in checks.items():
+        app.router.add_get(f"/{name}", probe(check))  # type: ignore[arg-type]
     return await _serve(app, port)
 
 

@@ -19,3 +19,12 @@ def settle() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:  # another C library has no such habit
         mallopt(_MMAP_THRESHOLD, LARGE)
+
+
+def keep() -> None:
+    """To be called when the first lists are complete: what they showed is not looked through for garbage either.
+
+    It is freed as usual when it goes; but with 10,000 objects a look through all of it holds the event loop. Once only:
+    what is garbage at that moment stays.
+    """
+    gc.freeze()

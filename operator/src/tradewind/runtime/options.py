@@ -14,7 +14,13 @@ class Options:
     tls_dir: Path
     namespace_of_lease: str
     identity: str
+    host: str = "localhost"  # where the other replicas reach this one
     report_port: int = 8443
     metrics_port: int = 8080
     health_port: int = 8081
     resync_seconds: float = 3600.0
+
+    @property
+    def address(self) -> str:
+        """Host and port at which this replica takes reports."""
+        return f"[{self.host}]:{self.report_port}" if ":" in self.host else f"{self.host}:{self.report_port}"

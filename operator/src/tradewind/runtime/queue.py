@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -14,6 +14,7 @@ FIRST_DELAY = 0.1  # seconds before the first retry; each further one waits twic
 LONGEST_DELAY = 60.0
 RETRIES_PER_SECOND = 20.0  # of all keys together
 BURST = 200
+AT_ONCE = 500  # keys that are added before others have their turn: half a millisecond
 
 
 class Bucket:
@@ -41,6 +42,7 @@ class Queue(Generic[K]):
         self._failures: dict[K, int] = {}
         self._bucket = Bucket(RETRIES_PER_SECOND, BURST)
         self._wake = asyncio.Event()
+        self._turn = asyncio.Lock()  # of the worker that takes the next key
 
     def __len__(self) -> int:
         """Keys that wait for a worker."""
@@ -65,6 +67,13 @@ class Queue(Generic[K]):
         elif key not in self._ready:
             self._ready[key] = now
             self._wake.set()
+
+    async def add_all(self, keys: Iterable[K]) -> None:
+        """Have many keys worked on, and let others have their turn meanwhile."""
+        for number, key in enumerate(keys, 1):
+            self.add(key)
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     def add_after(self, key: K, seconds: float) -> None:
         """Have the key worked on in so many seconds, or earlier if it is due earlier already."""
@@ -93,11 +102,17 @@ class Queue(Generic[K]):
         self._failures.pop(key, None)
 
     async def get(self) -> K:
-        """The key that waited longest; it is worked on until `done`. A later time of it is dropped: passes set it."""
-        while not self._ready:
-            self._wake.clear()
-            await self._wake.wait()
-        key, _ = self._ready.popitem(last=False)
+        """The key that waited longest; it is worked on until `done`. A later time of it is dropped: passes set it.
+
+        One key a turn of the event loop: a pass that changes nothing waits for nothing, and thousands of them in a row
+        would keep everything else waiting, the renewal of the lease too.
+        """
+        async with self._turn:
+            await asyncio.sleep(0)
+            while not self._ready:
+                self._wake.clear()
+                await self._wake.wait()
+            key, _ = self._ready.popitem(last=False)
         self._working.add(key)
         if timer := self._later.pop(key, None):
             timer.cancel()

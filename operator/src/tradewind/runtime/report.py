@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from aiohttp import web
@@ -36,10 +36,16 @@ class Endpoint:
     """The HTTPS server."""
 
     def __init__(
-        self, store: Store, reports: Reports, callers: Callers, metrics: Metrics, ready: Callable[[], bool]
+        self,
+        store: Store,
+        reports: Reports,
+        callers: Callers,
+        metrics: Metrics,
+        ready: Callable[[], bool],
+        elsewhere: Callable[[web.Request], Awaitable[web.Response]],  # answers while this replica is not ready
     ) -> None:
         self._store, self._reports, self._callers, self._ready = (store, reports, callers, ready)
-        self._metrics = metrics
+        self._metrics, self._elsewhere = metrics, elsewhere
         self._plurals = {controller.model.plural: kind for kind, controller in store.controllers.items()}
         self._tls: Tls | None = None
 
@@ -65,7 +71,7 @@ class Endpoint:
 
     async def _answer(self, request: web.Request) -> web.Response:
         if not self._ready():
-            return _later("the operator is starting")
+            return await self._elsewhere(request)
         key = Key(
             self._plurals.get(request.match_info["plural"], ""),
             request.match_info["namespace"],

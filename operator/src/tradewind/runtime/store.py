@@ -176,16 +176,16 @@ class Store:
         The list was of everything, or of the children or pods of one object.
         """
         touched: set[Key] = set()
-        for uid, held_version, key in self._all(resource, of):
-            if uid not in uids and held_version <= version:
-                self._bury(uid, version)
-                touched |= self._forget(resource, uid, key)
+        missing = [(uid, key) for uid, held, key in self._others(resource, uids, of) if held <= version]
+        for uid, key in missing:
+            self._bury(uid, version)
+            touched |= self._forget(resource, uid, key)
         return frozenset(touched)
 
     def drop(self, resource: Resource) -> frozenset[Key]:
         """Forget a kind that is not served any more; if it is served again, its objects may be there again."""
         touched: set[Key] = set()
-        for uid, _, key in self._all(resource):
+        for uid, _, key in list(self._others(resource, frozenset())):
             touched |= self._forget(resource, uid, key)
         return frozenset(touched)
 
@@ -200,19 +200,25 @@ class Store:
         if len(self._gone) > REMEMBERED:
             self._gone.popitem(last=False)
 
-    def _all(self, resource: Resource, of: Held | None = None) -> list[tuple[str, int, Key]]:
-        """Everything of a kind, or what an object has of it: uid, version, place."""
+    def _others(
+        self, resource: Resource, uids: frozenset[str], of: Held | None = None
+    ) -> Iterator[tuple[str, int, Key]]:
+        """What there is of a kind, or what an object has of it, without these uids: uid, version, place."""
         if resource.group == GROUP and resource.kind in self.controllers:
-            return [(held.uid, held.version, key) for key, held in self._objects.items() if key.kind == resource.kind]
+            for key, held in self._objects.items():
+                if held.uid not in uids and key.kind == resource.kind:
+                    yield held.uid, held.version, key
+            return
         things: Mapping[str, HeldPod | HeldChild] = self._pods if resource == PODS else self._children
-        uids: Iterable[str] = things
+        candidates: Iterable[str] = things
         if of is not None:
-            uids = self._pods_of.get(of.key) if resource == PODS else self._uids(of)
-        return [
-            (uid, thing.version, Key(resource.kind, thing.namespace, thing.record.name))
-            for uid in uids
-            if isinstance(thing := things[uid], HeldPod) or thing.record.resource == resource
-        ]
+            candidates = self._pods_of.get(of.key) if resource == PODS else self._uids(of)
+        for uid in candidates:
+            if uid in uids:
+                continue
+            thing = things[uid]
+            if isinstance(thing, HeldPod) or thing.record.resource == resource:
+                yield uid, thing.version, Key(resource.kind, thing.namespace, thing.record.name)
 
     def _uids(self, held: Held) -> set[str]:
         """Of the object's children."""

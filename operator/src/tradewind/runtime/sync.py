@@ -12,12 +12,14 @@ from tradewind.runtime.store import Key, Store
 
 logger = logging.getLogger(__name__)
 
+AT_ONCE = 10  # objects of a list that are taken in before others have their turn: a few milliseconds
+
 
 class Sync:
-    """Between the watches and the store. Keys that a change touches go to `touched`."""
+    """Between the watches and the store. Keys that a change touches go to `touched`; `all_touched` speaks of all."""
 
-    def __init__(self, store: Store, touched: Callable[[Iterable[Key]], None]) -> None:
-        self._store, self._touched = store, touched
+    def __init__(self, store: Store, touched: Callable[[Iterable[Key]], None], all_touched: Callable[[], None]) -> None:
+        self._store, self._touched, self._all_touched = store, touched, all_touched
         self._paths = {list_path(resource): resource for resource in store.resources}
         self._served: frozenset[Resource] = frozenset()
         self._listing: dict[Resource, set[str]] = {}  # uids of a list's pages so far
@@ -53,11 +55,11 @@ class Sync:
         self._served = served
         self._check()
 
-    def page(self, path: str, first: bool, members: Iterable[tuple[str, Any]]) -> dict[str, Any] | None:
+    async def page(self, path: str, first: bool, members: Iterable[tuple[str, Any]]) -> dict[str, Any] | None:
         """Take in the objects of a page of a list, and leave the rest of it; None where they are none of ours.
 
         Here rather than one by one as events: then thousands of whole bodies would be in memory at once, each in a task
-        of its own.
+        of its own. Others have their turn after every few objects.
         """
         resource = self._paths.get(path)
         if resource is None:
@@ -70,6 +72,8 @@ class Sync:
             if name == "items" and value:
                 uids.add(value["metadata"]["uid"])
                 self.event(resource, None, value)
+                if len(uids) % AT_ONCE == 0:
+                    await asyncio.sleep(0)
             elif name != "items":
                 rest[name] = value
         if not rest["metadata"].get("continue"):
@@ -94,7 +98,7 @@ class Sync:
         if listed is not None and listed in self._served and listed not in self._synced:
             self._synced.add(listed)
             if self.complete:  # a kind that came later: who waited for it can go on
-                self._touched(self._store)
+                self._all_touched()
         if self._served <= self._synced:
             self._complete.set()  # for good: a kind that comes later counts as missing until it is listed
             self._watching |= {resource.plural for resource in self._served} <= self._opened  # for good, too

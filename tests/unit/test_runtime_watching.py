@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tradewind.runtime.app import NoMemories
+from tradewind.runtime.watching import NoMemories
 
 
 async def test_kopf_keeps_nothing_of_the_objects_that_it_saw() -> None:
