@@ -49,6 +49,22 @@ def test_reports_at_once_are_all_answered(cluster: Cluster, program: Program, na
     assert codes == [200] * 12
 
 
+def test_who_reports_too_often_is_told_to_wait_and_its_result_is_taken_all_the_same(
+    cluster: Cluster, program: Program, namespace: str
+) -> None:
+    codes: set[int] = set()
+
+    def flooded() -> bool:
+        with ThreadPoolExecutor(12) as senders:
+            codes.update(code for code, _ in senders.map(program.post, [PROGRESS] * 36))
+        return 429 in codes
+
+    until(flooded, "every report of a flood was taken")
+    assert codes == {200, 429}
+    assert program.post({"attempt": 1, "model": model()})[0] == 200
+    assert cluster.phase("TrainingJob", "digits", namespace) == "Complete"
+
+
 def test_the_last_report_completes_the_job_and_may_come_again(
     cluster: Cluster, program: Program, namespace: str
 ) -> None:

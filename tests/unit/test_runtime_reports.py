@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from tradewind.api.report import Report
-from tradewind.runtime.reports import Reports, Vanished, merged
+from tradewind.runtime import reports as module
+from tradewind.runtime.reports import BURST, Rate, Reports, Vanished, merged
 from tradewind.runtime.store import Key
 
 pytestmark = pytest.mark.asyncio
@@ -64,3 +65,26 @@ async def test_merging_keeps_what_the_newer_does_not_speak_of() -> None:
     assert both.failure and both.trainer_status and both.trainer_status.progress_percentage == 90
     assert merged(_progress(90, attempt=1), _progress(5, attempt=2)) == _progress(5, attempt=2)
     assert merged(_failure(), _progress(95)).failure, "a last report is not lost to a late progress report"
+
+
+async def test_an_object_reports_at_a_rate_and_others_do_not_wait_for_it() -> None:
+    rate = Rate()
+    waits = [rate.wait(KEY, _progress(1), 100.0) for _ in range(BURST + 3)]
+    assert waits[:BURST] == [0.0] * BURST and all(0 < wait <= 1 for wait in waits[BURST:])
+    assert rate.wait(KEY._replace(name="other"), _progress(1), 100.0) == 0
+    assert rate.wait(KEY, _progress(1), 100.0 + waits[-1]) == 0, "who waits as long as told is taken"
+
+
+async def test_no_flood_of_progress_holds_up_a_result() -> None:
+    rate = Rate()
+    for _ in range(1000):
+        rate.wait(KEY, _progress(1), 100.0)
+    assert rate.wait(KEY, _failure(), 100.0) == 0
+
+
+async def test_what_reported_long_ago_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BUCKETS", 10)
+    rate = Rate()
+    for number in range(100):
+        rate.wait(KEY._replace(name=str(number)), _progress(1), 100.0 * number)
+    assert len(rate._buckets) <= 11

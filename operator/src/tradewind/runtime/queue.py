@@ -30,6 +30,19 @@ class Bucket:
         self._at = now
         return max(0.0, -self._tokens / self._rate)
 
+    def take(self, now: float) -> float:
+        """Take a token if there is one, which gives 0; else the seconds until there is one."""
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+        if self._tokens < 1:
+            return (1 - self._tokens) / self._rate
+        self._tokens -= 1
+        return 0.0
+
+    def full(self, now: float) -> bool:
+        """Whether it is as if nothing had ever been taken."""
+        return self._tokens + (now - self._at) * self._rate >= self._burst
+
 
 class Queue(Generic[K]):
     """Keys that wait, keys that are worked on, and keys that are due later. Used from one event loop."""

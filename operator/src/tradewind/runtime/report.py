@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from tradewind.kube.errors import KubeError
 from tradewind.runtime.caller import Callers, Pod, Unproved
 from tradewind.runtime.invalid import sentences
 from tradewind.runtime.metrics import Metrics
-from tradewind.runtime.reports import Reports, Vanished
+from tradewind.runtime.reports import Rate, Reports, Vanished
 from tradewind.runtime.store import Held, HeldPod, Key, Store
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class Endpoint:
         elsewhere: Callable[[web.Request], Awaitable[web.Response]],  # answers while this replica is not ready
     ) -> None:
         self._store, self._reports, self._callers, self._ready = (store, reports, callers, ready)
-        self._metrics, self._elsewhere = metrics, elsewhere
+        self._metrics, self._elsewhere, self._rate = metrics, elsewhere, Rate()
         self._plurals = {controller.model.plural: kind for kind, controller in store.controllers.items()}
         self._tls: Tls | None = None
 
@@ -98,6 +99,10 @@ class Endpoint:
         return _untimely(held, pod, report) or await self._deliver(key, report)
 
     async def _deliver(self, key: Key, report: Report) -> web.Response:
+        if wait := self._rate.wait(key, report, asyncio.get_running_loop().time()):
+            headers = {"Retry-After": str(math.ceil(wait))}
+            message = f"{key} reports too often; send the report again later"
+            return web.json_response({"message": message}, status=429, headers=headers)
         try:
             await self._reports.deliver(key, report, WRITE_SECONDS)
         except TimeoutError:

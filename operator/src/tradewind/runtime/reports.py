@@ -7,7 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tradewind.api.report import Report
+from tradewind.runtime.queue import Bucket
 from tradewind.runtime.store import Key
+
+PER_SECOND = 1.0  # reports of an object; a program sends one in three seconds
+BURST = 20
+BUCKETS = 4096  # from which on those are looked for that are full again
 
 
 class Vanished(Exception):
@@ -19,6 +24,23 @@ class _Entry:
     report: Report
     serial: int
     waiting: list[tuple[int, asyncio.Future[None]]] = field(default_factory=list)
+
+
+class Rate:
+    """How often reports of one object are taken: each of them is a write to the API server.
+
+    Last reports are counted apart, so that no flood of progress holds up a result.
+    """
+
+    def __init__(self) -> None:
+        self._buckets: dict[tuple[Key, bool], Bucket] = {}
+
+    def wait(self, key: Key, report: Report, now: float) -> float:
+        """Seconds until such a report of the object may come again; 0: this one is taken."""
+        which = key, report.final
+        if which not in self._buckets and len(self._buckets) >= BUCKETS:
+            self._buckets = {at: bucket for at, bucket in self._buckets.items() if not bucket.full(now)}
+        return self._buckets.setdefault(which, Bucket(PER_SECOND, BURST)).take(now)
 
 
 class Reports:
