@@ -64,7 +64,10 @@ def test_memory_is_counted_a_thousand_settled() -> None:
         + [{"system": "tradewind", "n": 10_000, "memory": 110.0, "restarted": True}],
         "idle at 0": systems,
         "idle at all": systems,
-        "restart": [{"raw": 2.0, "ready": 5.0, "writes": 0, "written": [], "memory": 110.0}] * 2,
+        "restart": [
+            {"raw": 2.0, "ready": 5.0, "writes": 0, "written": [], "memory": 110.0, "held": {"a restart": 60.0}}
+        ]
+        * 2,
         "restart of others": {},
     }
     again = _found({"settled": settled}, "memory per 1,000 settled, restarted")
@@ -73,3 +76,4 @@ def test_memory_is_counted_a_thousand_settled() -> None:
     assert (round(lived.value, 6), lived.met) == (10.0, False)
     assert _found({"settled": settled}, "restart, 10,000 settled: ready").value == 2.5
     assert _found({"settled": settled}, "idle requests, 10,000 settled").value == 0.1
+    assert not _found({"settled": settled}, "event loop held at most, a restart").met

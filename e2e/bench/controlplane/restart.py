@@ -11,62 +11,23 @@ import argparse
 import asyncio
 import json
 import shutil
-import signal
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
 from e2e.bench.controlplane.audit import AuditLog
 from e2e.bench.controlplane.client import RAY_JOB, TRAINING_JOB, Client
-from e2e.bench.controlplane.contestants import ROOT, TRADEWIND, Contestant, Installed
+from e2e.bench.controlplane.contestants import ROOT, TRADEWIND, Installed
 from e2e.bench.controlplane.crowd import Crowd, copy
 from e2e.bench.controlplane.site import Site, access, training_job
+from e2e.bench.controlplane.timed import Timed
 from e2e.cluster.apiserver import ApiServer
 from e2e.cluster.foreign import define
-from e2e.equipment import CONFIG, equip
+from e2e.equipment import equip
 
 FIRST = "settled"
 BATCH = 1000
-CALM_SECONDS = 2.0  # without a key that waits, after which a look at all objects is over
-
-
-class Timed(Contestant):
-    """The operator with a clock on its event loop."""
-
-    def _ours(self) -> list[str]:
-        command = super()._ours()
-        at = command.index("-m")
-        return [*command[:at], str(Path(__file__).with_name("held.py")), str(self._times), *command[at + 2 :]]
-
-    @property
-    def _times(self) -> Path:
-        return self.log.with_suffix(".json")
-
-    async def held(self) -> dict[str, float]:
-        """For how long the loop was held at most since the last time, milliseconds."""
-        self._times.unlink(missing_ok=True)
-        self.send(signal.SIGUSR1)
-        async with asyncio.timeout(30):
-            while True:
-                if self._times.exists():
-                    break
-                await asyncio.sleep(0.01)
-        return {name: 1000 * seconds for name, seconds in json.loads(self._times.read_text()).items()}
-
-    async def calm(self) -> None:
-        """Wait until it has looked at all objects."""
-        since = time.monotonic()
-        async with aiohttp.ClientSession() as session:
-            while time.monotonic() - since < CALM_SECONDS:
-                async with session.get(f"http://127.0.0.1:{self._metrics}/metrics") as answer:
-                    lines = (await answer.text()).splitlines()
-                if "tradewind_queue_depth 0.0" not in lines:
-                    since = time.monotonic()
-                await asyncio.sleep(0.1)
 
 
 async def main(objects: int, rounds: int) -> None:
@@ -84,8 +45,7 @@ async def main(objects: int, rounds: int) -> None:
             site = Site(server, client, AuditLog(server.audit_log), installed)
             await _settle(site, objects)
             for number in range(rounds):
-                row = await _restart(site, number)
-                print(json.dumps(row), flush=True)
+                print(json.dumps({"round": number} | await _restart(site)), flush=True)
 
 
 async def _settle(site: Site, objects: int) -> None:
@@ -102,19 +62,16 @@ async def _settle(site: Site, objects: int) -> None:
         print(f"{start + BATCH:,} copies", file=sys.stderr, flush=True)
 
 
-async def _restart(site: Site, number: int) -> dict[str, Any]:
+async def _restart(site: Site) -> dict[str, Any]:
     mark = site.audit.mark()
-    operator = Timed(TRADEWIND, site.installed)
+    operator = Timed(site.installed)
     operator.start()
     row: dict[str, Any] = {"ready": await operator.until_ready(), "cpu": operator.cpu}
     row["until ready"] = await operator.held()
     await operator.calm()
     row["first look"], row["memory"] = await operator.held(), operator.memory
     row["cpu of all"] = operator.cpu
-    config = site.installed.folder / "config.yaml"
-    config.write_text(CONFIG + f"currency: US{'DN'[number % 2]}\n")
-    await asyncio.sleep(5.0)
-    await operator.calm()
+    await operator.change_configuration()
     row["changed configuration"] = await operator.held()
     row["writes"] = len([event for event in site.audit.since(mark, TRADEWIND.user) if event.writes])
     row["leases"] = len([event for event in site.audit.since(mark, TRADEWIND.user) if event.resource == "leases"])

@@ -14,6 +14,7 @@ from e2e.bench.controlplane.crowd import Crowd, copy, finish_train_jobs
 from e2e.bench.controlplane.idle import idle
 from e2e.bench.controlplane.progress import Progress
 from e2e.bench.controlplane.site import Site
+from e2e.bench.controlplane.timed import Timed
 from e2e.bench.controlplane.turn import LEFT, applied, settle_down
 from e2e.cluster.progress import tail
 
@@ -138,11 +139,15 @@ class Settled:
             raw = await self._raw_list()
             await self.site.stop(operator)
             mark = self.site.audit.mark()
-            operator = Contestant(TRADEWIND, self.site.installed)
+            operator = Timed(self.site.installed)
             operator.start()
             ready = await operator.until_ready()
             cpu = operator.cpu
             await asyncio.sleep(LATE_SECONDS)
+            await operator.calm()
+            held = {"a restart": await operator.held()}
+            await operator.change_configuration()
+            held["a changed configuration"] = await operator.held()
             writes = [e for e in self.site.audit.since(mark, TRADEWIND.user) if e.writes]
             rounds.append(
                 {
@@ -153,6 +158,7 @@ class Settled:
                     "writes": len(writes),
                     "written": sorted({f"{e.verb} {e.resource}" for e in writes}),
                     "memory": operator.memory,
+                    "held": {cause: found["processor"] for cause, found in held.items()},
                 }
             )
         self.result["restart"] = rounds

@@ -132,6 +132,9 @@ def _settled(settled: Measured) -> Iterator[Row]:
     yield Row(f"restart, {number:,} settled: ready", "of raw LIST", 6, 3, value, low, high, note)
     for other, found in settled["restart of others"].items():
         yield Row(f"... {other}", "of raw LIST", None, None, found["ready"] / raw, note=f"{found['ready']:.2f} s")
+    for cause in restarts[0]["held"]:
+        longest = max(entry["held"][cause] for entry in restarts)
+        yield Row(f"event loop held at most, {cause}", "ms", 50, 20, longest, note="processor time of one turn")
     yield Row("memory, nothing there", "MB", 90, 75, nothing["tradewind"]["memory"])
     for other in ("kuberay", "trainer"):
         yield Row(f"... {other}", "MB", None, None, nothing[other]["memory"])

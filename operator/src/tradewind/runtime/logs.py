@@ -44,7 +44,7 @@ def set_up(form: str, level: str = "info") -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("kopf").setLevel(logging.WARNING)
     handler.addFilter(lambda record: _calm(record) if record.name.startswith("kopf") else True)
-    # What these say of a watch that ended, `app` says in a line with what follows from it.
+    # What these say of a watch that ended, `watching` says in a line with what follows from it.
     for name in ("kopf._core.reactor.orchestration", "kopf._core.reactor.running"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
