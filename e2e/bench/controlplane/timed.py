@@ -34,6 +34,12 @@ class Timed(Contestant):
     def _times(self) -> Path:
         return self.log.with_suffix(".json")
 
+    async def until_ready(self) -> float:
+        """Wait until it is; the seconds since it was started. What it does before it has the lease is not timed."""
+        await self.until_logged("this replica is active")
+        await self.held()
+        return await super().until_ready()
+
     async def held(self) -> dict[str, float]:
         """For how long the loop was held at most since the last time, milliseconds."""
         self._times.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from multidict import CIMultiDict
 from tradewind.kube.connection import Connection, Counter, describe, kept_alive, session_options
 
 PIECE = 1 << 18  # bytes of a list that are text at once
+PACKED_PIECE = 1 << 14  # and packed bytes that they are unpacked from: what is left of these is copied each time
 
 # Is given each page of each list: its path, whether it is the first, and its members (see `members`). What it leaves of
 # the page after it took the objects; None: it takes none of this kind.
@@ -46,18 +47,24 @@ class ListedResponse(aiohttp.ClientResponse):
 def pieces(content: bytes, packed: bool) -> Iterator[str]:
     """The text of a body, piece by piece."""
     text = codecs.getincrementaldecoder("utf-8")()
-    if not packed:
-        for start in range(0, len(content), PIECE):
-            yield text.decode(content[start : start + PIECE])
-    else:
-        unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-        while not unpacker.eof:
-            piece = unpacker.decompress(content, PIECE)
-            if not piece and not unpacker.unconsumed_tail:
-                raise ValueError("the list was cut off")
-            content = unpacker.unconsumed_tail
-            yield text.decode(piece)
+    for piece in _unpacked(content) if packed else _cut(content, PIECE):
+        yield text.decode(piece)
     text.decode(b"", final=True)
+
+
+def _unpacked(content: bytes) -> Iterator[bytes]:
+    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    for part in _cut(content, PACKED_PIECE):
+        left = part
+        while left:
+            yield unpacker.decompress(left, PIECE)
+            left = unpacker.unconsumed_tail
+    if not unpacker.eof:
+        raise ValueError("the list was cut off")
+
+
+def _cut(content: bytes, size: int) -> Iterator[bytes]:
+    return (content[start : start + size] for start in range(0, len(content), size))
 
 
 _BETWEEN = re.compile(r"[\s,]*")

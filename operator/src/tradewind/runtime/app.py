@@ -43,6 +43,7 @@ LEASE = "tradewind-operator"
 WORKERS = 16
 CONFIG_SECONDS = 3.0  # between looks at the configuration file
 STUCK_SECONDS = 300.0  # without a finished pass while keys wait: the process is to be restarted
+KEEP_SECONDS = 0.1  # between two moments at which what was listed is kept: some hundred objects
 TLS_SECONDS = 30.0  # between looks at the certificate of the report endpoint
 
 
@@ -142,8 +143,7 @@ class Operator:
             tasks.create_task(self.kinds.follow(self.client))
             tasks.create_task(self._follow_files())
             tasks.create_task(self._look_again())
-            await self.sync.wait()
-            keep()
+            await self._listed()
             logger.info("all lists are complete: %d objects", len(list(self.store)))
             tasks.create_task(run_workers(self.reconciler, WORKERS))
 
@@ -158,6 +158,13 @@ class Operator:
         for resource in sorted(self.kinds.missing):
             logger.info("%s is not served by the API server", resource.api_version + " " + resource.kind)
         self._serve()
+
+    async def _listed(self) -> None:
+        """Wait until all is listed; what the lists show is kept out of the garbage collector's rounds as it comes."""
+        while not self.sync.complete:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.sync.wait(), KEEP_SECONDS)
+            keep()
 
     def _serve(self) -> None:
         self.sync.serve(self.kinds.served)

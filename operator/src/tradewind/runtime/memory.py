@@ -22,9 +22,9 @@ def settle() -> None:
 
 
 def keep() -> None:
-    """To be called when the first lists are complete: what they showed is not looked through for garbage either.
+    """To be called while the first lists come in: what they show is not looked through for garbage either.
 
-    It is freed as usual when it goes; but with 10,000 objects a look through all of it holds the event loop. Once only:
-    what is garbage at that moment stays.
+    It is freed as usual when it goes; but with 10,000 objects a look through all of it holds the event loop for 50 ms.
+    Not for ever: what is garbage at such a moment stays.
     """
     gc.freeze()
