@@ -27,8 +27,13 @@ def data() -> Manifest:
 def training_job(name: str = "digits", **spec: Any) -> Manifest:
     """A TrainingJob with a recipe on two workers of the pool local."""
     recipe = {"task": "image-classification", "model": {"architecture": "cnn"}}
-    resources = {"pool": "local", "workers": 2, "cpusPerWorker": "300m", "memoryPerWorker": "1500Mi"}
-    whole = {"recipe": recipe, "data": data(), "resources": resources, "output": {"storageUri": "pvc://models/digits"}}
+    whole = {
+        "recipe": recipe,
+        "data": data(),
+        "workers": 2,
+        "resources": {"pool": "local", "cpu": "300m", "memory": "1500Mi"},
+        "output": {"storageUri": "pvc://models/digits"},
+    }
     return _object("TrainingJob", name, whole | spec)
 
 
@@ -36,7 +41,7 @@ def program_job(name: str = "own", **entrypoint: Any) -> Manifest:
     """A TrainingJob with a program of the user's own."""
     spec = {
         "entrypoint": {"argv": ["python", "train.py"], "workingDir": {"configMap": "program"}} | entrypoint,
-        "resources": {"pool": "local", "workers": 1},
+        "resources": {"pool": "local"},
         "output": {"storageUri": "pvc://models/own"},
     }
     return _object("TrainingJob", name, spec)
@@ -45,9 +50,9 @@ def program_job(name: str = "own", **entrypoint: Any) -> Manifest:
 def compression_job(name: str = "digits", **spec: Any) -> Manifest:
     """A CompressionJob of the TrainingJob digits."""
     whole = {
-        "model": {"trainingJob": "digits"},
+        "model": {"trainingJobRef": {"name": "digits"}},
         "candidates": [{"name": "int8", "methods": [{"quantize": {"scheme": "dynamic-int8"}}]}],
-        "measure": {"pool": "local", "cpus": "500m", "memory": "2Gi"},
+        "measure": {"resources": {"pool": "local", "cpu": "500m", "memory": "2Gi"}},
         "output": {"storageUri": "pvc://models/variants"},
     }
     return _object("CompressionJob", name, whole | spec)
@@ -56,9 +61,9 @@ def compression_job(name: str = "digits", **spec: Any) -> Manifest:
 def model_deployment(name: str = "digits", **spec: Any) -> Manifest:
     """A ModelDeployment of the CompressionJob digits, on the pool local."""
     whole = {
-        "model": {"compressionJob": "digits"},
+        "model": {"compressionJobRef": {"name": "digits"}},
         "expectedRequestsPerSecond": "50",
-        "resources": {"pool": "local", "cpus": "200m", "memory": "512Mi"},
+        "resources": {"pool": "local", "cpu": "200m", "memory": "512Mi"},
         "scaling": {"minReplicas": 1, "maxReplicas": 2, "metric": "cpu", "target": 80},
     }
     return _object("ModelDeployment", name, whole | spec)
@@ -70,6 +75,22 @@ def model(**changes: Any) -> Manifest:
     return {"storageUri": "pvc://models/digits", "digest": DIGEST, "metrics": metrics, "sizeBytes": 100000} | changes
 
 
+def quality(value: str) -> Manifest:
+    """A measured accuracy."""
+    return {"metric": "accuracy", "value": value}
+
+
+def latencies(median: str, tail: str) -> list[Manifest]:
+    """A measured median and 95th percentile, in milliseconds."""
+    return [{"percentile": 50, "milliseconds": median}, {"percentile": 95, "milliseconds": tail}]
+
+
+def attempt(number: int = 1, state: str = "Running") -> Manifest:
+    """An attempt as it stands in a status."""
+    times = {"startTime": "2026-11-24T11:00:00Z", "activeSeconds": 0, "earlierActiveSeconds": 0}
+    return {"number": number, "runName": f"attempt-{number}", "state": state, **times}
+
+
 def variant(name: str, **changes: Any) -> Manifest:
     """A measured row."""
     return {
@@ -77,9 +98,8 @@ def variant(name: str, **changes: Any) -> Manifest:
         "methods": name,
         "verdict": "Accepted",
         "reason": "It keeps all goals.",
-        "accuracy": "0.97",
-        "latencyP50Ms": "0.10",
-        "latencyP95Ms": "0.20",
+        "quality": quality("0.97"),
+        "latencies": latencies("0.10", "0.20"),
         "throughputPerSecond": "1000",
         "sizeBytes": 1000,
         "storageUri": f"pvc://models/variants/{name}",
@@ -89,9 +109,17 @@ def variant(name: str, **changes: Any) -> Manifest:
 
 def condition(kind: str, status: str = "True", reason: str = "Succeeded") -> Manifest:
     """A condition as it stands in a status."""
-    return {"type": kind, "status": status, "reason": reason, "lastTransitionTime": "2026-11-24T11:00:00Z"}
+    return {
+        "type": kind,
+        "status": status,
+        "reason": reason,
+        "message": "",
+        "lastTransitionTime": "2026-11-24T11:00:00Z",
+    }
 
 
 def complete(manifest: Manifest, **status: Any) -> Manifest:
     """The same object, ended well."""
-    return manifest | {"status": {"conditions": [condition("Complete")], **status}}
+    return manifest | {
+        "status": {"conditions": [condition("Complete")], "completionTime": "2026-11-24T11:00:00Z", **status}
+    }

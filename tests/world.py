@@ -10,7 +10,9 @@ from typing import Any
 
 from tradewind.api.config import Config
 from tradewind.api.report import Report
+from tradewind.core import covers
 from tradewind.core.controller import Controller, Surroundings
+from tradewind.core.names import run_name
 from tradewind.core.plan import ChildRecord, Event, Observed, Plan, PodRecord, Rejection, Resource
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -21,7 +23,7 @@ CONFIG: dict[str, Any] = {
     "images": {"workload": "tradewind/workload:dev"},
     "reporting": {"url": "https://tradewind-operator.tradewind-system.svc:8443"},
     "pools": [
-        {"name": "local", "node": {"cpu": "2", "memory": "24Gi"}, "price": {"perHour": "1.20"}},
+        {"name": "local", "default": True, "node": {"cpu": "2", "memory": "24Gi"}, "price": {"perHour": "1.20"}},
         {
             "name": "gke-l4",
             "nodeSelector": {"cloud.google.com/gke-accelerator": "nvidia-l4"},
@@ -42,7 +44,7 @@ CONFIG: dict[str, Any] = {
                 "hosts": 2,
             },
             "node": {"cpu": "112", "memory": "192Gi"},
-            "price": {"perHour": "9.60", "spotPerHour": "4.80"},
+            "price": {"perHour": "9.60"},
         },
         {"name": "edge", "nodeSelector": {"example.com/site": "edge"}, "node": {"cpu": "8", "memory": "32Gi"}},
     ],
@@ -66,22 +68,28 @@ class World:
     bodies: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     pods: dict[str, PodRecord] = field(default_factory=dict)
     reference: Any = None
-    report: Report | None = None
+    report: Report | None = None  # of the run that it names, else of the present one
     missing: frozenset[Resource] = frozenset()
     rejections: tuple[Rejection, ...] = ()
     writes: list[str] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     serial: int = 0
+    expired: bool = False  # a plan deleted the object
 
     @property
     def item(self) -> Any:
         """The object, as the planner gets it."""
-        return self.controller.model.model_validate(self.manifest)
+        return self.controller.model.read_object(self.manifest)
 
     @property
     def status(self) -> dict[str, Any]:
         """The status that was written last."""
         return dict(self.manifest.get("status", {}))
+
+    @property
+    def run(self) -> str:
+        """Name of the present run of a job."""
+        return str(self.status.get("attempt", {}).get("runName", "attempt-1"))
 
     def condition(self, kind: str) -> dict[str, Any]:
         """The condition of that type."""
@@ -90,7 +98,8 @@ class World:
     def observed(self) -> Observed:
         """What the planner may know now."""
         pods = tuple(self.pods.values())
-        return Observed(dict(self.children), pods, self.reference, self.report, self.missing, self.rejections)
+        reports = {} if self.report is None else {self.report.run or self.run: self.report}
+        return Observed(dict(self.children), pods, self.reference, reports, self.missing, self.rejections)
 
     def plan(self, now: datetime | None = None) -> Plan:
         """The plan for the present state."""
@@ -123,6 +132,8 @@ class World:
             body = json.loads(json.dumps(child.body))
             if key in self.children and self.bodies[key] == body:
                 continue
+            if key in self.children:
+                self.children[key] = replace(self.children[key], digest=covers.digest(child))
             self.writes.append(f"apply {key[0]} {key[1]}")
             self.bodies[key] = body
             if key not in self.children:
@@ -133,7 +144,7 @@ class World:
                     child.name,
                     f"uid-{self.serial}",
                     self.manifest["metadata"]["uid"],
-                    "",
+                    covers.digest(child),
                     False,
                     self.now,
                     observe({}),
@@ -149,7 +160,11 @@ class World:
             self.events.extend(plan.events)
         else:
             assert not plan.events, "an event about nothing"
-        self.report = None
+        if plan.expired and not self.expired:
+            self.writes.append("delete the object")
+            self.expired = True
+        if self.report is not None and (self.report.run or self.run) in plan.heard | plan.superseded:
+            self.report = None
 
     def bury(self) -> None:
         """What is being deleted is gone, with the pods of deleted RayJobs."""
@@ -157,10 +172,8 @@ class World:
             if record.deleting:
                 del self.children[key], self.bodies[key]
                 if key[0] == "RayJob":
-                    number = key[1].rsplit("-", 1)[-1]
-                    for name in [
-                        n for n, pod in self.pods.items() if pod.labels.get("tradewind.dev/attempt") == number
-                    ]:
+                    run = run_name(int(key[1].rsplit("-", 1)[-1]))
+                    for name in [n for n, pod in self.pods.items() if pod.labels.get("tradewind.dev/run") == run]:
                         del self.pods[name]
 
     def see(self, kind: str, status: dict[str, Any]) -> None:

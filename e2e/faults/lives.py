@@ -57,7 +57,7 @@ class Attempt:
 async def create_training(stage: Stage) -> None:
     """A user's TrainingJob."""
     recipe = {"task": "image-classification", "model": {"architecture": "cnn"}}
-    resources = {"pool": "local", "workers": 2, "cpusPerWorker": "300m", "memoryPerWorker": "1500Mi"}
+    resources = {"pool": "local", "workers": 2, "cpu": "300m", "memory": "1500Mi"}
     output = {"storageUri": "pvc://models/digits"}
     spec = {"recipe": recipe, "data": DATA, "resources": resources, "output": output}
     await stage.create("trainingjobs", "TrainingJob", spec)
@@ -69,7 +69,7 @@ async def create_compression(stage: Stage) -> None:
         "model": {"storageUri": "pvc://models/digits"},
         "data": DATA,
         "candidates": [{"name": "int8", "methods": [{"quantize": {"scheme": "dynamic-int8"}}]}],
-        "measure": {"pool": "local", "cpus": "500m", "memory": "2Gi"},
+        "measure": {"pool": "local", "cpu": "500m", "memory": "2Gi"},
         "output": {"storageUri": "pvc://models/variants"},
     }
     await stage.create("compressionjobs", "CompressionJob", spec)
@@ -117,9 +117,9 @@ async def serving(stage: Stage) -> None:
     spec = {
         "model": {"storageUri": "pvc://models/digits"},
         "expectedRequestsPerSecond": "50",
-        "resources": {"pool": "local", "cpus": "200m", "memory": "512Mi"},
+        "resources": {"pool": "local", "cpu": "200m", "memory": "512Mi"},
         "scaling": {"minReplicas": 1, "maxReplicas": 2, "metric": "cpu", "target": 80},
-        "alerts": [{"name": "slow", "type": "Latency", "threshold": "200", "forSeconds": 60}],
+        "alerts": [{"name": "slow", "latency": {"milliseconds": "200"}, "forSeconds": 60}],
     }
     await stage.create("modeldeployments", "ModelDeployment", spec)
     await served(stage, await stage.child("inferenceservices", NAME))

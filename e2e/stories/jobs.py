@@ -36,7 +36,7 @@ def training(namespace: str, name: str, epochs: int = 2) -> Item:
 def compression(namespace: str, name: str, training_job: str) -> Item:
     """A CompressionJob of one quick candidate."""
     item = _from_example("CompressionJob", namespace, name)
-    item["spec"]["model"] = {"trainingJob": training_job}
+    item["spec"]["model"] = {"trainingJobRef": {"name": training_job}}
     item["spec"]["candidates"] = item["spec"]["candidates"][:1]
     item["spec"]["measure"]["repeats"] = 50
     item["spec"]["output"]["storageUri"] = f"pvc://digits/{name}"

@@ -55,7 +55,7 @@ def until_started(kubernetes: Kubernetes, resource: str, namespace: str, name: s
 def test_a_pipeline_waits_then_proceeds_through_kills(kubernetes: Kubernetes, data: str) -> None:
     """A job whose reference is missing says so, goes on when it comes; the operator dies in each phase: same end."""
     kubernetes.apply(yaml.safe_dump(compression(data, "later", "first")))
-    kubernetes.apply(yaml.safe_dump(deployment(data, "later", {"compressionJob": "later"})))
+    kubernetes.apply(yaml.safe_dump(deployment(data, "later", {"compressionJobRef": {"name": "later"}})))
     waiting = until_condition(kubernetes, "compressionjob", data, "later", "Accepted", "False", timeout=60)
     assert "first" in condition(waiting, "Accepted")["message"]
     until_condition(kubernetes, "modeldeployment", data, "later", "Accepted", "False", timeout=60)

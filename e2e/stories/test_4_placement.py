@@ -87,7 +87,7 @@ def nodes(local: Kubernetes) -> Iterator[Kubernetes]:
 
 def job(name: str, **resources: Any) -> Item:
     item = training(NAMESPACE, name)
-    item["spec"]["resources"] = {"cpusPerWorker": "1", "memoryPerWorker": "2Gi", **resources}
+    item["spec"]["resources"] = {"cpu": "1", "memory": "2Gi", **resources}
     return item
 
 
@@ -116,7 +116,7 @@ def workers(kubernetes: Kubernetes, name: str, count: int) -> list[Item]:
 def test_a_pool_decides_where_the_workers_run(
     nodes: Kubernetes, pool: str, per_worker: int, count: int, resource: str, expected: set[str]
 ) -> None:
-    resources: dict[str, Any] = {"pool": pool, "workers": count, "acceleratorsPerWorker": per_worker}
+    resources: dict[str, Any] = {"pool": pool, "workers": count, "accelerators": per_worker}
     if resource == "google.com/tpu":
         resources["topology"] = "2x4"
     nodes.apply(yaml.safe_dump(job(pool, **resources)))
@@ -132,7 +132,7 @@ def test_a_pool_decides_where_the_workers_run(
     ("name", "resources", "words"),
     [
         ("no-such-pool", {"pool": "mars"}, ["mars", "local"]),
-        ("no-accelerator", {"pool": "local", "acceleratorsPerWorker": 1}, ["local", "acceleratorsPerWorker"]),
+        ("no-accelerator", {"pool": "local", "accelerators": 1}, ["local", "accelerators"]),
     ],
 )
 def test_a_pool_that_cannot_serve_is_refused_with_the_remedy(

@@ -49,9 +49,9 @@ def test_a_model_that_is_not_there_is_said(kubernetes: Kubernetes, data: str) ->
 
 def test_a_training_jobs_model_scales_by_cpu_and_says_what_alerts_lack(kubernetes: Kubernetes, data: str) -> None:
     kubernetes.apply(yaml.safe_dump(training(data, "plain")))
-    item = deployment(data, "plain", {"trainingJob": "plain"})
+    item = deployment(data, "plain", {"trainingJobRef": {"name": "plain"}})
     item["spec"]["scaling"] = {"minReplicas": 1, "maxReplicas": 3, "metric": "cpu", "target": 60}
-    item["spec"]["alerts"] = [{"name": "errors", "type": "ErrorRate", "threshold": "0.01"}]
+    item["spec"]["alerts"] = [{"name": "errors", "errorRate": {"max": "0.01"}}]
     kubernetes.apply(yaml.safe_dump(item))
     ready = until_condition(kubernetes, "modeldeployment", data, "plain", "Ready", timeout=400)
     trained = kubernetes.get("trainingjob", "plain", "-n", data)

@@ -59,7 +59,7 @@ def job(namespace: str, name: str, mode: str) -> str:
                         "workingDir": {"configMap": "program"},
                         "env": [{"name": "GREETING", "value": HOSTILE}],
                     },
-                    "resources": {"pool": "local", "workers": 1, "cpusPerWorker": "300m", "memoryPerWorker": "1500Mi"},
+                    "resources": {"pool": "local", "workers": 1, "cpu": "300m", "memory": "1500Mi"},
                     "output": {"storageUri": f"pvc://digits/{name}"},
                 },
             },

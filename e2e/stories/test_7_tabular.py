@@ -55,7 +55,7 @@ def test_a_dirty_table_becomes_a_service(kubernetes: Kubernetes, data: str) -> N
         "prepare": [{"dropDuplicates": {}}, {"impute": {"strategy": "median"}}, {"standardize": {}}],
     }
     kubernetes.apply(yaml.safe_dump(item))
-    kubernetes.apply(yaml.safe_dump(deployment(data, "wine", {"trainingJob": "wine"})))
+    kubernetes.apply(yaml.safe_dump(deployment(data, "wine", {"trainingJobRef": {"name": "wine"}})))
     served = until_condition(kubernetes, "modeldeployment", data, "wine", "Ready", timeout=300)
     trained = kubernetes.get("trainingjob", "wine", "-n", data)["status"]["model"]["metrics"]
     accuracy = next(float(metric["value"]) for metric in trained if metric["name"] == "accuracy")

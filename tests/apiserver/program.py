@@ -9,7 +9,7 @@ import urllib.request
 from typing import Any
 
 from tests.apiserver.cluster import Cluster
-from tests.apiserver.process import OperatorProcess
+from tests.apiserver.process import PATIENCE, OperatorProcess
 from tradewind.api.report import report_path
 
 
@@ -45,7 +45,7 @@ class Program:
         url = f"https://localhost:{changes.get('port', self._port)}{changes.get('path', self._path)}"
         request = urllib.request.Request(url, content, headers)
         try:
-            with urllib.request.urlopen(request, timeout=20, context=self._tls) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE, context=self._tls) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

@@ -26,17 +26,17 @@ def _config(cluster: Cluster) -> Config:
 
 
 def _planned(cluster: Cluster, namespace: str) -> list[Child]:
-    trained = TrainingJob.model_validate(complete(training_job(), model=model()))
+    trained = TrainingJob.read_object(complete(training_job(), model=model()))
     objects: list[tuple[dict[str, Any], Any]] = [
         (training_job(), None),
         (compression_job(), trained),
         (
             model_deployment(
-                model={"trainingJob": "digits"},
+                model={"trainingJobRef": {"name": "digits"}},
                 alerts=[
-                    {"name": "errors", "type": "ErrorRate", "threshold": "0.01", "severity": "critical"},
-                    {"name": "slow", "type": "Latency", "threshold": "50"},
-                    {"name": "missing", "type": "ReplicasMissing"},
+                    {"name": "errors", "errorRate": {"max": "0.01"}, "severity": "critical"},
+                    {"name": "slow", "latency": {"milliseconds": "50"}},
+                    {"name": "missing", "replicasMissing": {}},
                 ],
             ),
             trained,
@@ -46,7 +46,7 @@ def _planned(cluster: Cluster, namespace: str) -> list[Child]:
     for manifest, reference in objects:
         manifest["metadata"]["namespace"] = namespace
         controller = next(c for c in CONTROLLERS if c.model.kind == manifest["kind"])
-        given = controller.model.model_validate(manifest)
+        given = controller.model.read_object(manifest)
         plan = controller.plan(given, Observed(reference=reference), Surroundings(_config(cluster), "CA"), NOW)
         found += plan.children
     assert {child.resource.kind for child in found} == {"RayJob", "NetworkPolicy", "InferenceService", "PrometheusRule"}

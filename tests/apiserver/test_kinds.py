@@ -76,7 +76,7 @@ def test_a_kind_that_is_not_served_is_told_and_used_once_it_is(
     cluster: Cluster, operator: OperatorProcess, namespace: str
 ) -> None:
     cluster.server.kubectl("delete", "crd", "prometheusrules.monitoring.coreos.com", "--wait=true")
-    alerts = [{"name": "slow", "type": "Latency", "threshold": "50"}]
+    alerts = [{"name": "slow", "latency": {"milliseconds": "50"}}]
     deployment = model_deployment(model={"storageUri": "pvc://models/own/model.onnx"}, alerts=alerts)
     cluster.create(deployment, namespace)
     until(lambda: cluster.list("InferenceService", namespace), "there is no InferenceService")

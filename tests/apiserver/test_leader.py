@@ -18,7 +18,7 @@ from tests.apiserver.process import OperatorProcess, until
 from tests.apiserver.program import Program, pod_with_token
 from tests.objects import model, training_job
 from tradewind.api.report import report_path
-from tradewind.core.labels import ATTEMPT, labels
+from tradewind.core.labels import RUN, labels
 
 RIGHTS = """
 apiVersion: v1
@@ -118,7 +118,7 @@ def test_a_restarted_container_has_its_lease_again_at_once(
 def _program(cluster: Cluster, operator: OperatorProcess, namespace: str) -> Program:
     cluster.create(training_job(), namespace)
     until(lambda: cluster.phase("TrainingJob", "digits", namespace) == "Starting", "the job does not start")
-    token = pod_with_token(cluster, namespace, "digits-head", labels("TrainingJob", "digits") | {ATTEMPT: "1"})
+    token = pod_with_token(cluster, namespace, "digits-head", labels("TrainingJob", "digits") | {RUN: "attempt-1"})
     return Program(cluster, operator, namespace, token, "digits")
 
 
@@ -164,7 +164,7 @@ def test_reports_that_reach_a_standby_are_in_the_status_and_a_takeover_loses_non
         for percent in range(2, 40):
             report({"trainerStatus": {"progressPercentage": percent}})
             assert _progress(cluster, namespace) == percent, "what was answered with 200 is not in the status"
-        report({"attempt": 1, "model": model()})
+        report({"run": "attempt-1", "model": model()})
 
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(work)

@@ -13,7 +13,7 @@ from tests.apiserver.process import OperatorProcess, until
 from tests.apiserver.program import Program, pod_with_token, token_of
 from tests.objects import model, training_job
 from tradewind.api.report import report_path
-from tradewind.core.labels import ATTEMPT, labels
+from tradewind.core.labels import RUN, labels
 
 PROGRESS = {"trainerStatus": {"progressPercentage": 40, "estimatedRemainingSeconds": 60}}
 
@@ -23,7 +23,7 @@ def program(cluster: Cluster, operator: OperatorProcess, namespace: str) -> Prog
     """A program of the first attempt of the TrainingJob digits."""
     cluster.create(training_job(), namespace)
     until(lambda: cluster.phase("TrainingJob", "digits", namespace) == "Starting", "the job does not start")
-    token = pod_with_token(cluster, namespace, "digits-head", labels("TrainingJob", "digits") | {ATTEMPT: "1"})
+    token = pod_with_token(cluster, namespace, "digits-head", labels("TrainingJob", "digits") | {RUN: "attempt-1"})
     return Program(cluster, operator, namespace, token, "digits")
 
 
@@ -61,7 +61,7 @@ def test_who_reports_too_often_is_told_to_wait_and_its_result_is_taken_all_the_s
 
     until(flooded, "every report of a flood was taken")
     assert codes == {200, 429}
-    assert program.post({"attempt": 1, "model": model()})[0] == 200
+    assert program.post({"run": "attempt-1", "model": model()})[0] == 200
     assert cluster.phase("TrainingJob", "digits", namespace) == "Complete"
 
 
@@ -69,7 +69,7 @@ def test_the_last_report_completes_the_job_and_may_come_again(
     cluster: Cluster, program: Program, namespace: str
 ) -> None:
     since = time.time()
-    final = {"attempt": 1, "model": model()}
+    final = {"run": "attempt-1", "model": model()}
     assert sent(program, final) == 200
     job = cluster.get("TrainingJob", "digits", namespace)
     assert job is not None and job["status"]["phase"] == "Complete"
@@ -84,7 +84,7 @@ def test_the_last_report_completes_the_job_and_may_come_again(
 
 def test_who_may_not_speak(cluster: Cluster, operator: OperatorProcess, program: Program, namespace: str) -> None:
     other = cluster.namespace()
-    marks = labels("TrainingJob", "digits") | {ATTEMPT: "1"}
+    marks = labels("TrainingJob", "digits") | {RUN: "attempt-1"}
     cases: list[tuple[int, str | None]] = [
         (401, None),
         (401, "not-a-token"),
@@ -114,7 +114,12 @@ def test_who_may_not_speak(cluster: Cluster, operator: OperatorProcess, program:
         (422, {"trainerStatus": {"progressPercentage": 400}}, "trainerStatus.progressPercentage"),
         (422, {"model": model(), "failure": {"reason": "InvalidData", "message": "x"}}, "ends in one way"),
         (413, b" " * (2 << 20), "at most"),
-        (409, {"attempt": 7}, "attempt"),
+        (409, {"run": "attempt-7"}, "attempt-7"),
+        (422, {"lastCheckpoint": {"step": 2**70, "time": "2026-11-25T12:00:00Z"}}, "lastCheckpoint.step"),
+        (422, {"lastCheckpoint": {"step": 1, "time": "yesterday"}}, "lastCheckpoint.time"),
+        (422, {"trainerStatus": {"estimatedRemainingSeconds": 2**63}}, "estimatedRemainingSeconds"),
+        (422, {"model": model(storageUri="file:///etc/passwd")}, "model.storageUri"),
+        (422, {"model": model(sizeBytes=2**64)}, "model.sizeBytes"),
     ],
 )
 def test_hostile_reports_get_a_sentence(
@@ -130,3 +135,35 @@ def test_other_paths_are_not_there(cluster: Cluster, program: Program, namespace
     assert program.post(PROGRESS, path="/")[0] == 404
     assert program.post(PROGRESS, path=report_path(namespace, "secrets", "digits"))[0] == 403
     assert program.post(PROGRESS, path=report_path(namespace, "trainingjobs", "other"))[0] == 403
+
+
+def test_what_a_suspended_job_still_reports_is_in_the_status(
+    cluster: Cluster, program: Program, namespace: str
+) -> None:
+    assert program.post(PROGRESS)[0] == 200
+    cluster.merge("TrainingJob", "digits", namespace, {"spec": {"runPolicy": {"suspend": True}}})
+    until(lambda: cluster.phase("TrainingJob", "digits", namespace) == "Suspended", "it is not suspended")
+    saved = {"lastCheckpoint": {"step": 120, "time": "2026-11-25T12:00:00Z"}}
+    assert program.post(saved)[0] == 200
+    job = cluster.get("TrainingJob", "digits", namespace)
+    assert job is not None and job["status"]["lastCheckpoint"]["step"] == 120
+    assert (job["status"]["phase"], job["status"]["attempt"]["state"]) == ("Suspended", "Stopped")
+    assert program.post({"model": model()})[0] == 200
+    assert cluster.phase("TrainingJob", "digits", namespace) == "Complete"
+
+
+def test_a_run_that_is_over_is_told_so(cluster: Cluster, program: Program, namespace: str) -> None:
+    cluster.merge("Pod", "digits-head", namespace, {"status": {"phase": "Failed"}}, subresource="status")
+    for suspended in (True, False):
+        cluster.merge("TrainingJob", "digits", namespace, {"spec": {"runPolicy": {"suspend": suspended}}})
+        state = "Stopped" if suspended else "Starting"
+        until(lambda state=state: _attempt(cluster, namespace).get("state") == state, f"it is not {state}")  # type: ignore[misc]
+    assert _attempt(cluster, namespace)["runName"] == "attempt-2"
+    code, message = program.post({"model": model()})
+    assert (code, "attempt-1 is over" in message) == (409, True), message
+    assert cluster.phase("TrainingJob", "digits", namespace) == "Starting"
+
+
+def _attempt(cluster: Cluster, namespace: str) -> dict[str, Any]:
+    job = cluster.get("TrainingJob", "digits", namespace) or {}
+    return dict((job.get("status") or {}).get("attempt") or {})

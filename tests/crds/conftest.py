@@ -53,6 +53,15 @@ class Api:
         """The stored object as it would be with that spec, or why not."""
         return self._answer("replace", manifest, name=manifest["metadata"]["name"], dry_run="All")
 
+    def store(self, manifest: Manifest) -> Manifest | Refusal:
+        """Store the object with that spec."""
+        return self._answer("replace", manifest, name=manifest["metadata"]["name"])
+
+    def delete(self, manifest: Manifest) -> None:
+        """Delete the object."""
+        place = {"group": GROUP, "version": VERSION, "namespace": NAMESPACE, "plural": PLURALS[manifest["kind"]]}
+        self.objects.delete_namespaced_custom_object(**place, name=manifest["metadata"]["name"])
+
     def write_status(self, manifest: Manifest) -> Manifest | Refusal:
         """Store the status."""
         return self._answer("replace", manifest, suffix="_status", name=manifest["metadata"]["name"])

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from tests.crds.conftest import Api, Refusal
 from tests.crds.objects import SPECS, changed, good
+from tests.objects import attempt
 from tradewind.generate.crd import KINDS, parts
 
 MODELS = {kind.kind: kind for kind in KINDS}
@@ -17,7 +18,7 @@ ELSEWHERE = "write pvc://<claim>/<path>"
 ONE_OF = "give exactly one of"
 DECIMAL = "write a decimal number as a string"
 FRACTION = "write a number from 0 to 1 as a string"
-FIXED = "can't be changed after creation"
+FIXED = "is fixed since the first attempt started"
 
 # The object, the field, its value (None: left out), where the API server sees the mistake, and a part of its sentence.
 BY_SCHEMA: list[tuple[str, str, Any, str, str]] = [
@@ -48,9 +49,9 @@ BY_SCHEMA: list[tuple[str, str, Any, str, str]] = [
     ("a recipe", "spec.data.prepare", [{"impute": {}, "dropNulls": {}}], "spec.data.prepare[0]", ONE_OF),
     ("a recipe", "spec.data.imageShape", [8], "spec.data.imageShape", "at least 2 items"),
     ("a recipe", "spec.data.label", "", "spec.data.label", "at least 1 chars long"),
-    ("a recipe", "spec.resources.workers", 0, "spec.resources.workers", "greater than or equal to 1"),
-    ("a recipe", "spec.resources.cpusPerWorker", "2 cores", "spec.resources.cpusPerWorker", "for example 500m"),
-    ("a recipe", "spec.resources.cpusPerWorker", -1, "spec.resources.cpusPerWorker", "greater than or equal to 0"),
+    ("a recipe", "spec.workers", 0, "spec.workers", "greater than or equal to 1"),
+    ("a recipe", "spec.resources.cpu", "2 cores", "spec.resources.cpu", "for example 500m"),
+    ("a recipe", "spec.resources.cpu", -1, "spec.resources.cpu", "greater than or equal to 0"),
     ("a recipe", "spec.resources.pool", "GPU pool", "spec.resources.pool", "lower-case letters"),
     ("a recipe", "spec.resources.topology", "2by4", "spec.resources.topology", "for example 2x4"),
     ("a recipe", "spec.runPolicy.suspend", "later", "spec.runPolicy.suspend", "must be of type boolean"),
@@ -63,21 +64,28 @@ BY_SCHEMA: list[tuple[str, str, Any, str, str]] = [
     ("a whole entrypoint", "spec.entrypoint.env.0.name", "A-B", "spec.entrypoint.env[0].name", "does not start with"),
     ("a whole entrypoint", "spec.entrypoint.env.1.secretKeyRef.key", "a/b", "secretKeyRef.key", "letters, digits"),
     ("a compression", "spec.model", {}, "spec.model", ONE_OF),
-    ("a compression", "spec.model.trainingJob", "a" * 41, "spec.model.trainingJob", "Too long"),
+    ("a compression", "spec.model.trainingJobRef", {"name": "a" * 41}, "spec.model.trainingJobRef.name", "Too long"),
     ("a compression", "spec.candidates", [], "spec.candidates", "at least 1 items"),
     ("a compression", "spec.candidates.0.methods", [{}], "spec.candidates[0].methods[0]", ONE_OF),
     ("a compression", "spec.candidates.0.methods.0.quantize.scheme", "int3", "quantize.scheme", '"static-int8"'),
-    ("a compression", "spec.goals.maxAccuracyLossPercent", "1%", "spec.goals.maxAccuracyLossPercent", DECIMAL),
-    ("a compression", "spec.goals.maxLatencyMs", {"value": "1", "percentile": 99}, "percentile", "95"),
+    ("a compression", "spec.goals.maxQualityLoss", {"value": "1%"}, "spec.goals.maxQualityLoss.value", DECIMAL),
+    ("a compression", "spec.goals.maxLatency", {"milliseconds": "1", "percentile": 90}, "percentile", "95"),
     ("a compression", "spec.measure.batchSizes", [], "spec.measure.batchSizes", "at least 1 items"),
     ("a compression", "spec.measure.repeats", 3, "spec.measure.repeats", "greater than or equal to 10"),
-    ("a deployment", "spec.model", {"trainingJob": "a", "compressionJob": "b"}, "spec.model", ONE_OF),
+    (
+        "a deployment",
+        "spec.model",
+        {"trainingJobRef": {"name": "a"}, "compressionJobRef": {"name": "b"}},
+        "spec.model",
+        ONE_OF,
+    ),
     ("a deployment", "spec.model.storageUri", "gs://b/m", "spec.model.storageUri", ELSEWHERE),
     ("a deployment", "spec.scaling.minReplicas", 0, "spec.scaling.minReplicas", "greater than or equal to 1"),
     ("a deployment", "spec.scaling.metric", "rps", "spec.scaling.metric", '"memory"'),
-    ("a whole deployment", "spec.alerts.0.type", "Burn", "spec.alerts[0].type", '"ErrorRate"'),
+    ("a whole deployment", "spec.alerts.0.errorRate", None, "spec.alerts[0]", ONE_OF),
     ("a whole deployment", "spec.alerts.0.name", 'x"}) or up{', "spec.alerts[0].name", "lower-case letters"),
-    ("a whole deployment", "spec.select.where.minAccuracy", "95", "spec.select.where.minAccuracy", FRACTION),
+    ("a whole deployment", "spec.select.where.quality.min", "95%", "spec.select.where.quality.min", DECIMAL),
+    ("a whole deployment", "spec.select.minimize", "cost", "spec.select.minimize", '"Cost"'),
     ("a whole deployment", "spec.replicas", 3, "", 'unknown field "spec.replicas"'),
 ]
 
@@ -96,8 +104,8 @@ BY_RULE: list[tuple[str, str, Any, str, str]] = [
     ("a whole recipe", "spec.recipe.model", {"architecture": "linear", "hiddenUnits": [8]}, "model", "no hidden layer"),
     ("a recipe", "spec.recipe.model.dropout", "1", "spec.recipe.model", "dropout must be below 1"),
     ("a recipe", "spec.recipe.optimizer.lr", "0.000", "spec.recipe.optimizer", "lr must be above 0"),
-    ("a recipe", "spec.resources.workers", 65, "spec", "spec.recipe.batchSize is shared by the workers"),
-    ("a recipe", "spec.resources.topology", "2x4", "spec.resources", "set acceleratorsPerWorker"),
+    ("a recipe", "spec.workers", 65, "spec", "spec.recipe.batchSize is shared by the workers"),
+    ("a recipe", "spec.resources.topology", "2x4", "spec.resources", "set accelerators"),
     ("a whole entrypoint", "spec.entrypoint.env.0.value", None, "env[0]", "give either value or secretKeyRef"),
     ("a whole entrypoint", "spec.entrypoint.env.1.value", "x", "env[1]", "give either value or secretKeyRef"),
     ("a whole entrypoint", "spec.entrypoint.env.0.name", "LD_PRELOAD", "env[0]", "belongs to the platform"),
@@ -122,9 +130,9 @@ BY_RULE: list[tuple[str, str, Any, str, str]] = [
         "spec.candidates[0]",
         "a candidate is quantised once",
     ),
-    ("a deployment", "spec.select", {"minimize": "cost"}, "spec", "set spec.model.compressionJob, or remove select"),
+    ("a deployment", "spec.select", {"minimize": "Cost"}, "spec", "set spec.model.compressionJobRef, or"),
     ("a deployment", "spec.scaling.minReplicas", 2, "spec.scaling", "minReplicas must not be above maxReplicas"),
-    ("a whole deployment", "spec.alerts.0.threshold", "1.5", "spec.alerts[0]", "is a share of the requests"),
+    ("a whole deployment", "spec.select.where.quality.max", "1", "spec.select.where.quality", "give either min"),
     ("a whole deployment", "spec.alerts.0.name", "slow", "spec.alerts[1]", "Duplicate value"),
     ("a recipe", "metadata.name", "a.b", "", "metadata.name: at most 40 lower-case letters"),
     ("a recipe", "metadata.name", "a" * 41, "", "metadata.name: at most 40 lower-case letters"),
@@ -165,28 +173,68 @@ def test_the_api_server_refuses_fields_that_contradict_each_other(
     assert _says(refusal, field, sentence), refusal
 
 
-@pytest.mark.parametrize(
-    ("which", "path", "value", "sentence"),
-    [
-        ("a recipe", "spec.recipe.epochs", 11, f"spec.recipe {FIXED}: make another TrainingJob"),
-        ("a recipe", "spec.data.train.storageUri", "pvc://claim/other", f"spec.data {FIXED}"),
-        ("a recipe", "spec.resources.workers", 2, f"spec.resources {FIXED}"),
-        ("a recipe", "spec.checkpoint.keep", 3, f"spec.checkpoint {FIXED}"),
-        ("a recipe", "spec.output.storageUri", "pvc://claim/other", f"spec.output {FIXED}"),
-        ("an entrypoint", "spec.entrypoint.argv.1", "other.py", f"spec.entrypoint {FIXED}"),
-        ("a whole entrypoint", "spec.data", None, f"spec.data {FIXED}"),
-        ("a compression", "spec.candidates.0.name", "other", f"spec.candidates {FIXED}: make another CompressionJob"),
-        ("a compression", "spec.model.trainingJob", "other", f"spec.model {FIXED}"),
-        ("a compression", "spec.measure.repeats", 100, f"spec.measure {FIXED}"),
-        ("a compression", "spec.goals.maxSizeBytes", 5, f"spec.goals {FIXED}"),
-        ("a compression", "spec.data", {"train": {}}, "spec.data"),
-    ],
-)
-def test_what_a_job_is_about_stays(api: Api, which: str, path: str, value: Any, sentence: str) -> None:
+CORRECTIONS: list[tuple[str, str, Any, str]] = [
+    ("a recipe", "spec.recipe.epochs", 11, f"spec.recipe {FIXED}"),
+    ("a recipe", "spec.data.train.storageUri", "pvc://claim/other", f"spec.data {FIXED}"),
+    ("a recipe", "spec.workers", 2, f"spec.workers {FIXED}"),
+    ("a recipe", "spec.resources.cpu", "2", f"spec.resources {FIXED}"),
+    ("a recipe", "spec.resources.pool", "other", f"spec.resources {FIXED}"),
+    ("a recipe", "spec.checkpoint.keep", 3, f"spec.checkpoint {FIXED}"),
+    ("a recipe", "spec.output.storageUri", "pvc://claim/other", f"spec.output {FIXED}"),
+    ("an entrypoint", "spec.entrypoint.argv.1", "other.py", f"spec.entrypoint {FIXED}"),
+    ("a whole entrypoint", "spec.data", None, f"spec.data {FIXED}"),
+    ("a compression", "spec.candidates.0.name", "other", f"spec.candidates {FIXED}"),
+    ("a compression", "spec.model.trainingJobRef", {"name": "other"}, f"spec.model {FIXED}"),
+    ("a compression", "spec.measure.repeats", 100, f"spec.measure.repeats {FIXED}"),
+    ("a compression", "spec.measure.resources.memory", "3Gi", f"spec.measure.resources {FIXED}"),
+    ("a compression", "spec.goals.maxSizeBytes", 5, f"spec.goals {FIXED}"),
+]
+
+
+@pytest.mark.parametrize(("which", "path", "value", "sentence"), CORRECTIONS)
+def test_a_job_can_be_corrected_until_its_first_attempt_started(
+    api: Api, which: str, path: str, value: Any, sentence: str
+) -> None:
     stored = api.create(good(which, name=f"job-{abs(hash((path, which))) % 10**9}"))
-    refusal = api.update(changed(stored, path, value))
+    corrected = api.store(changed(stored, path, value))
+    assert not isinstance(corrected, Refusal), corrected.message
+    again = api.store(changed(corrected, "spec", stored["spec"]))
+    assert not isinstance(again, Refusal), again.message
+    started = _started(api, again)
+    refusal = api.update(changed(started, path, value))
     assert isinstance(refusal, Refusal)
     assert sentence in refusal.message
+    assert f"delete this {stored['kind']} and create it again" in refusal.message
+    # What it advises is possible.
+    api.delete(stored)
+    api.create(changed(good(which, name=stored["metadata"]["name"]), path, value))
+
+
+def _started(api: Api, stored: dict[str, Any]) -> dict[str, Any]:
+    """The object once its first attempt has started."""
+    started = api.write_status(stored | {"status": {"attempt": attempt()}})
+    assert not isinstance(started, Refusal), started.message
+    return started
+
+
+QUANTITIES: list[tuple[str, Any, Any]] = [
+    ("cpu", "0.5", "500m"),
+    ("cpu", 1, "1000m"),
+    ("cpu", ".5", "0.50"),
+    ("cpu", "1.", 1),
+    ("memory", "2048Mi", "2Gi"),
+]
+
+
+@pytest.mark.parametrize(("field", "given", "same"), QUANTITIES)
+def test_a_quantity_that_is_written_in_another_way_is_no_change(api: Api, field: str, given: Any, same: Any) -> None:
+    """kubectl, kustomize and Argo CD write quantities each in their own way."""
+    path = f"spec.resources.{field}"
+    started = _started(
+        api, api.create(changed(good("a recipe", name=f"q-{abs(hash(str(given))) % 10**9}"), path, given))
+    )
+    written = api.update(changed(started, path, same))
+    assert not isinstance(written, Refusal), written.message
 
 
 @pytest.mark.parametrize(

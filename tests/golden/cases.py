@@ -33,7 +33,7 @@ def decide(given: dict[str, Any]) -> Plan:
     """The plan for a case's input."""
     controller = CONTROLLERS[given["object"]["kind"]]
     around = surroundings(CONFIG | given.get("config", {}))
-    item = controller.model.model_validate(given["object"])
+    item = controller.model.read_object(given["object"])
     return controller.plan(item, observed(given, controller), around, time(given["now"]))
 
 
@@ -57,8 +57,8 @@ def observed(given: dict[str, Any], controller: Controller) -> Observed:
     return Observed(
         children,
         tuple(pod(record) for record in given.get("pods", ())),
-        REFERENCES[reference["kind"]].model_validate(reference) if reference else None,
-        Report.model_validate(given["report"]) if "report" in given else None,
+        REFERENCES[reference["kind"]].read_object(reference) if reference else None,
+        {given["report"]["run"]: Report.model_validate(given["report"])} if "report" in given else {},
         frozenset(kinds[kind].resource for kind in given.get("missing", ())),
         tuple(Rejection(kinds[r["kind"]].resource, r["name"], "", r["message"]) for r in given.get("rejections", ())),
     )
@@ -84,11 +84,13 @@ def shown(plan: Plan) -> dict[str, Any]:
         {"apiVersion": child.resource.api_version, "kind": child.resource.kind, "name": child.name, **child.body}
         for child in plan.children
     ]
+    about = {"heard": sorted(plan.heard), "superseded": sorted(plan.superseded), "expired": plan.expired}
     return {
         "status": plan.status,
         "events": [f"{event.type} {event.reason}: {event.message}" for event in plan.events],
         "requeueAfter": plan.requeue_after,
         "keep": sorted(f"{kind}/{name}" for kind, name in plan.keep),
+        **{name: value for name, value in about.items() if value},
         "children": children,
     }
 

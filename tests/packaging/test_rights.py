@@ -90,7 +90,7 @@ def _report(port: int, ca: Path) -> None:
     url = f"https://localhost:{port}/apis/tradewind.dev/v1alpha1/namespaces/{USER}/trainingjobs/digits/status"
     # Three parts, as a token has.
     headers = {"Authorization": "Bearer " + ".".join(["e30"] * 3), "Content-Type": "application/json"}
-    call = urllib.request.Request(url, data=b'{"attempt": 1}', headers=headers, method="POST")
+    call = urllib.request.Request(url, data=b"{}", headers=headers, method="POST")
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(call, timeout=PATIENCE, context=ssl.create_default_context(cafile=ca))
     assert refused.value.code == 401

@@ -33,11 +33,6 @@ RAY_STATES = [
 MESSAGES = ["", "0/3 nodes are available: 3 Insufficient cpu.", "ImagePullBackOff: Back-off pulling image"]
 
 
-def attempt(world: World) -> str:
-    """The present attempt's number, as a label has it."""
-    return str(world.status.get("attempt", 1))
-
-
 def ray(world: World, state: tuple[str, str], message: str = "") -> None:
     """KubeRay writes the RayJob's status."""
     deployment, job = state
@@ -54,8 +49,8 @@ def add_pods(world: World, role: str) -> None:
     """A pod of the present attempt appears and is placed; without a RayJob there is none."""
     if not any(kind == "RayJob" for kind, _ in world.children):
         return
-    name = f"{role}-{attempt(world)}-{len(world.pods)}"
-    labels = {"tradewind.dev/attempt": attempt(world), "tradewind.dev/role": role}
+    name = f"{role}-{world.run}-{len(world.pods)}"
+    labels = {"tradewind.dev/run": world.run, "tradewind.dev/role": role}
     world.add_pod(name, cpu="300m", memory="1500Mi", labels=labels)
 
 
@@ -72,9 +67,9 @@ def lose_pod(world: World, role: str) -> None:
 
 
 def report(world: World, body: dict[str, Any]) -> None:
-    """The program reports."""
+    """The program reports, also one of a run that is over."""
     if "attempt" in world.status and not ended(world):
-        world.report = Report.model_validate({"attempt": world.status["attempt"], **body})
+        world.report = Report.model_validate({"run": world.run, **body})
 
 
 def ended(world: World) -> bool:
@@ -111,9 +106,7 @@ def reject(world: World) -> None:
 
 def refer(world: World, status: dict[str, Any] | None) -> None:
     """The TrainingJob that is referred to changes; None: it is deleted."""
-    world.reference = (
-        None if status is None else TrainingJob.model_validate(objects.training_job() | {"status": status})
-    )
+    world.reference = None if status is None else TrainingJob.read_object(objects.training_job() | {"status": status})
 
 
 def delete_ray_job(world: World) -> None:
@@ -178,7 +171,7 @@ def worlds() -> st.SearchStrategy[World]:
             (TRAINING, objects.training_job),
             (TRAINING, objects.program_job),
             (TRAINING, lambda: objects.training_job(resources={"pool": "edge"})),
-            (TRAINING, lambda: objects.training_job(resources={"pool": "gke-l4", "acceleratorsPerWorker": 1})),
+            (TRAINING, lambda: objects.training_job(resources={"pool": "gke-l4", "accelerators": 1})),
             (COMPRESSION, objects.compression_job),
             (COMPRESSION, lambda: objects.compression_job(runPolicy={"retries": {"errors": 3}})),
         ]

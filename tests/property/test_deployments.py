@@ -44,9 +44,9 @@ def refer(world: World, status: dict[str, Any] | None) -> None:
     if status is None:
         world.reference = None
     elif "trainingJob" in world.manifest["spec"]["model"]:
-        world.reference = TrainingJob.model_validate(objects.training_job() | {"status": status})
+        world.reference = TrainingJob.read_object(objects.training_job() | {"status": status})
     else:
-        world.reference = CompressionJob.model_validate(objects.compression_job() | {"status": status})
+        world.reference = CompressionJob.read_object(objects.compression_job() | {"status": status})
 
 
 def change(world: World, **spec: Any) -> None:
@@ -108,7 +108,7 @@ KINDS = [frozenset(), frozenset({INFERENCE_SERVICE}), frozenset({PROMETHEUS_RULE
 WHERE = st.fixed_dictionaries(
     {}, optional={"minAccuracy": st.sampled_from(["0.5", "0.95"]), "maxSizeBytes": st.just(500)}
 )
-ALERTS = st.sampled_from([[], [{"name": "errors", "type": "ErrorRate", "threshold": "0.01"}]])
+ALERTS = st.sampled_from([[], [{"name": "errors", "errorRate": {"max": "0.01"}}]])
 SCALING = st.sampled_from([(1, 1), (1, 3), (2, 2)]).map(lambda pair: {"minReplicas": pair[0], "maxReplicas": pair[1]})
 MESSAGES = st.sampled_from(["", "0/3 nodes are available: 3 Insufficient cpu.", "ErrImagePull: no such image"])
 
@@ -154,7 +154,11 @@ def actions() -> st.SearchStrategy[Action]:
 
 def worlds() -> st.SearchStrategy[World]:
     """A world with one deployment, of each kind of reference."""
-    references = [{"compressionJob": "digits"}, {"trainingJob": "digits"}, {"storageUri": "pvc://own/mine.onnx"}]
+    references = [
+        {"compressionJobRef": {"name": "digits"}},
+        {"trainingJobRef": {"name": "digits"}},
+        {"storageUri": "pvc://own/mine.onnx"},
+    ]
     return st.sampled_from(references).map(lambda model: World(CONTROLLER, objects.model_deployment(model=dict(model))))
 
 

@@ -109,7 +109,7 @@ def test_a_choice_stays_when_it_is_made_again(rows: list[Variant], wanted: Selec
 @settings(max_examples=120, deadline=None)
 @given(ROWS, LOADS, st.sampled_from(["baseline", "a"]))
 def test_nothing_moves_for_less_than_the_hysteresis(rows: list[Variant], load: Load, present: str) -> None:
-    wanted = Select.model_validate({"minimize": "latency"})
+    wanted = Select.model_validate({"minimize": "Latency"})
     choice = select(rows, wanted, load, present)
     staying: Any = next((row for row in rows if row.name == present), None)
     if isinstance(choice, Choice) and staying is not None and choice.variant.name != present:

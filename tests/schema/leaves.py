@@ -33,7 +33,7 @@ class Absent:
 ABSENT = Absent()
 
 # Texts that mean something to the planners, where a pattern takes them.
-_TEXTS = ["local", "edge", "digits", "0", "0.5", "0.25", "1", "2x4", "4x4", "pvc://a/b", "pvc://c/d"]
+_TEXTS = ["local", "edge", "accuracy", "digits", "0", "0.5", "0.25", "1", "2x4", "4x4", "pvc://a/b", "pvc://c/d"]
 _MATCHES = re.compile(r"self\.matches\(r'(.*)'\)$")
 _EITHER = re.compile(r"has\(self\.(\w+)\) != has\(self\.(\w+)\)$")
 _GIVEN = re.compile(r"has\(self\.(\w+)\)")
@@ -117,6 +117,8 @@ def values(schema: Schema) -> list[Value]:
             items = values(schema["items"])
             least = max(1, schema.get("minItems", 1))
             return [[item] * least for item in items[:2]]
+        case "object" if "additionalProperties" in schema:
+            return [{"team": "a"}, {"team": "b"}]
         case "object":
             return [{}]
         case "string":

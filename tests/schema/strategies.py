@@ -33,6 +33,9 @@ def good(schema: Schema) -> st.SearchStrategy[Any]:
         numbers = st.integers(0, 64)
         return numbers | st.builds(lambda n, unit: f"{n}{unit}", numbers, st.sampled_from(["", "m", "Mi", "Gi", "k"]))
     match schema["type"]:
+        case "object" if "additionalProperties" in schema:
+            names = st.sampled_from(["team", "cost-center", "sidecar.istio.io/inject"])
+            return st.dictionaries(names, st.sampled_from(["a", "false", ""]), max_size=2)
         case "object":
             return _object(schema)
         case "array":

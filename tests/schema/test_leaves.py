@@ -61,7 +61,7 @@ def _has_effect(leaf: Leaf) -> bool:
     )
 
 
-def _outcome(kind: str, spec: dict[str, Any], number: int) -> tuple[dict[str, str], dict[str, Any]]:
+def _outcome(kind: str, spec: dict[str, Any], number: int) -> tuple[dict[str, str], dict[str, Any], bool]:
     this = world(kind, spec)
     SITUATIONS[kind][number](this)
-    return children(this), this.status
+    return children(this), this.status, this.expired

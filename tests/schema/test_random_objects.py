@@ -88,7 +88,7 @@ def test_an_object_is_refused_or_ends_in_a_condition(
     for item in stored:
         other = random.choice([entry for entry in stored if entry["kind"] == item["kind"]])
         answer = changed(cluster, item["kind"], item["metadata"]["name"], workplace, other["spec"])
-        assert not isinstance(answer, Refused) or "can't be changed after creation" in answer.message
+        assert not isinstance(answer, Refused) or "is fixed since the first attempt started" in answer.message
     _wait(cluster, workplace)
     assert operator.pid == pid and operator.process is not None and operator.process.poll() is None
     assert operator.get("healthz", operator.health_port)[0] == 200

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests import objects
 from tests.crds.objects import SPECS
-from tests.property.jobs import bring_up, each_pod, ray
+from tests.property.jobs import bring_up, each_pod, ray, report
 from tests.world import World
 from tradewind.api.compressionjob import CompressionJob
 from tradewind.api.trainingjob import TrainingJob
@@ -17,24 +17,30 @@ from tradewind.compression.controller import CONTROLLER as COMPRESSION
 from tradewind.core.covers import canonical
 from tradewind.core.timestamps import stamp
 from tradewind.deployment.controller import CONTROLLER as DEPLOYMENT
+from tradewind.generate.crd import KINDS, parts
 from tradewind.training.controller import CONTROLLER as TRAINING
 
 CONTROLLERS = {controller.model.kind: controller for controller in (TRAINING, COMPRESSION, DEPLOYMENT)}
 NAME = "digits"
+_SPECS = {kind.kind: parts(kind)[0] for kind in KINDS}
 
 
 def _variant(name: str, accuracy: str, latency: str, size: int, throughput: str) -> dict[str, Any]:
-    latencies = {"latencyP50Ms": latency, "latencyP95Ms": latency}
-    return objects.variant(name, accuracy=accuracy, sizeBytes=size, throughputPerSecond=throughput, **latencies)
+    measured = {"quality": objects.quality(accuracy), "latencies": objects.latencies(latency, latency)}
+    return objects.variant(name, sizeBytes=size, throughputPerSecond=throughput, **measured)
 
 
+_SLICE = {"pool": "gke-tpu-v5e", "accelerators": 4, "topology": "2x4"}
 _OBJECTS = {
     "TrainingJob": [objects.training_job(), objects.program_job()],
-    "CompressionJob": [objects.compression_job()],
+    "CompressionJob": [objects.compression_job(), objects.compression_job(measure={"resources": _SLICE})],
     "ModelDeployment": [
         objects.model_deployment(),
-        objects.model_deployment(select={"minimize": "size"}),
-        objects.model_deployment(alerts=[{"name": "slow", "type": "Latency", "threshold": "50"}]),
+        objects.model_deployment(select={"minimize": "Size"}),
+        objects.model_deployment(resources=_SLICE),
+        objects.model_deployment(select={"where": {"quality": {"metric": "accuracy", "min": "0.1"}}}),
+        objects.model_deployment(select={"where": {"maxLatency": {"percentile": 50, "milliseconds": "4"}}}),
+        objects.model_deployment(alerts=[{"name": "slow", "latency": {"milliseconds": "50"}}]),
     ],
 }
 # What a bound of select.where leaves over differs among these, and so does the smallest; all differ by more than what
@@ -57,10 +63,15 @@ def specs(kind: str) -> list[dict[str, Any]]:
 
 def world(kind: str, spec: dict[str, Any]) -> World:
     """A world with the object, and with the job that it may name."""
-    manifest = objects._object(kind, NAME, copy.deepcopy(spec))
+    manifest = objects._object(kind, NAME, _stored(kind, spec))
     made = World(CONTROLLERS[kind], manifest)
     refer(made)
     return made
+
+
+def _stored(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """The spec as the API server stores it: with its defaults."""
+    return _SPECS[kind].model_validate(spec).dump()
 
 
 def refer(this: World) -> None:
@@ -71,12 +82,12 @@ def refer(this: World) -> None:
         if reference.name == NAME:
             models = {"TrainingJob": (TrainingJob, TRAINED), "CompressionJob": (CompressionJob, COMPRESSED)}
             model, manifest = models[reference.kind]
-            this.reference = model.model_validate(manifest)
+            this.reference = model.read_object(manifest)
 
 
 def change(this: World, spec: dict[str, Any]) -> None:
     """The user changes the spec, and what follows from it comes to its end."""
-    this.manifest["spec"] = copy.deepcopy(spec)
+    this.manifest["spec"] = _stored(this.controller.model.kind, spec)
     this.manifest["metadata"]["generation"] += 1
     refer(this)
     rest(this)
@@ -103,7 +114,7 @@ def children(this: World) -> dict[str, str]:
 def any_attempt(text: str) -> str:
     """The text with 1 as the number of the attempt."""
     text = re.sub(r"(-(?:train|compress))-\d+", r"\1-1", text)
-    return re.sub(r'(attempt\\?"):(\\?")?\d+', r"\1:\g<2>1", text)
+    return re.sub(r'(attempt(?:-|\\?":))\d+', r"\g<1>1", text)
 
 
 def _fresh(this: World) -> None:
@@ -134,6 +145,21 @@ def _time(this: World) -> None:
     rest(this)
 
 
+def _never_runs(this: World) -> None:
+    rest(this)
+    this.after(1500)
+    rest(this)
+
+
+def _ended(this: World) -> None:
+    bring_up(this)
+    rest(this)
+    report(this, {"failure": {"reason": "InvalidData", "message": "no such column"}})
+    rest(this)
+    this.after(1500)
+    rest(this)
+
+
 def _answers(this: World) -> None:
     rest(this)
     this.add_pod("a", cpu="200m", memory="512Mi", ready=True)
@@ -143,7 +169,7 @@ def _answers(this: World) -> None:
 
 
 Situation = Callable[[World], None]
-_JOBS: list[Situation] = [_fresh, _errors, _interruptions, _time]
+_JOBS: list[Situation] = [_fresh, _errors, _interruptions, _time, _never_runs, _ended]
 SITUATIONS: dict[str, list[Situation]] = {
     "TrainingJob": _JOBS,
     "CompressionJob": _JOBS,

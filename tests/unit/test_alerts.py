@@ -15,9 +15,9 @@ from tradewind.api.modeldeployment import Alert
 from tradewind.deployment.prometheusrule import prometheus_rule
 
 ALERTS = [
-    {"name": "errors", "type": "ErrorRate", "threshold": "0.01", "severity": "critical", "forSeconds": 60},
-    {"name": "slow", "type": "Latency", "threshold": "50.5"},
-    {"name": "missing", "type": "ReplicasMissing"},
+    {"name": "errors", "errorRate": {"max": "0.01"}, "severity": "critical", "forSeconds": 60},
+    {"name": "slow", "latency": {"milliseconds": "50.5"}},
+    {"name": "missing", "replicasMissing": {}},
 ]
 NAMES = ["digits", 'a"} or vector(1) #', "{{ .Labels.secret }}", "back\\slash", "new\nline", "ünï", "`tick`", "$(x)"]
 

@@ -8,7 +8,6 @@ from decimal import Decimal
 import pytest
 
 from tests.world import START
-from tradewind.api.base import Condition
 from tradewind.core.conditions import Reason, Verdict, merge, phase
 from tradewind.core.names import ATTEMPT_LENGTH, attempt_name, child_name
 from tradewind.core.quantity import canonical, parse
@@ -104,11 +103,6 @@ def test_the_time_of_a_condition_moves_with_its_status_only() -> None:
     assert same[0].last_transition_time == stamp(START)
     assert (same[0].message, same[0].observed_generation) == ("another message", 2)
     assert merge(same, [verdict("True")], 2, later)[0].last_transition_time == stamp(later)
-
-
-def test_a_condition_without_a_time_gets_one() -> None:
-    bare = (Condition(type="Running", status="True", reason="Running"),)
-    assert merge(bare, [verdict("True")], 1, START)[0].last_transition_time == stamp(START)
 
 
 @pytest.mark.parametrize(

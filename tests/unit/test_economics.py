@@ -7,10 +7,12 @@ from decimal import Decimal
 
 import pytest
 
+from tests.world import CONFIG as WORLD
 from tests.world import START, surroundings
 from tradewind.api.config import Pool
-from tradewind.economics.cost import Stay, never_less, spent
-from tradewind.economics.pools import TPU_TOPOLOGY, Refusal, choose, misfit, scheduling
+from tradewind.core.plan import Refusal
+from tradewind.economics.cost import Stay, charge, node_seconds
+from tradewind.economics.pools import TPU_TOPOLOGY, Chosen, choose, misfit, scheduling
 from tradewind.economics.prices import amount, money, per_hour, share
 
 CONFIG = surroundings().config
@@ -61,32 +63,53 @@ def test_money_has_two_to_six_places_and_rounds_half_to_even(value: str, text: s
 
 def test_time_on_a_node_is_what_is_paid() -> None:
     hour = timedelta(hours=1)
-    ended = Stay(START, START + hour, Decimal("1.20"))
-    running = Stay(START + hour, None, Decimal("0.60"))
-    assert spent([ended, running], START + 2 * hour) == Decimal("1.80")
-    assert spent([ended, running], START + 2 * hour, since=START + hour / 2) == Decimal("1.20")
-    assert spent([ended], START + hour / 2) == Decimal("0.60"), "a stay that ends later has only cost so much by now"
-    assert spent([ended], START, since=START + 3 * hour) == 0
+    ended = Stay(START, START + hour, "local", Decimal("0.5"))
+    running = Stay(START + hour, None, "gke-l4", Decimal("0.25"))
+    assert node_seconds([ended, running], START + 2 * hour) == {"local": 1800, "gke-l4": 900}
+    assert node_seconds([ended, running], START + 2 * hour, since=START + hour / 2) == {"local": 900, "gke-l4": 900}
+    assert node_seconds([ended], START + hour / 2) == {"local": 900}, "a stay that ends later has only so much by now"
+    assert node_seconds([ended], START, since=START + 3 * hour) == {}
 
 
-def test_one_unknown_price_makes_the_sum_unknown() -> None:
-    assert spent([Stay(START, None, None), Stay(START, None, Decimal(1))], START + timedelta(hours=1)) is None
-    assert spent([Stay(START, None, None)], START) == 0, "no time has passed: nothing is unknown"
+def test_a_price_that_arrives_makes_a_number_of_what_was_unknown() -> None:
+    unknown = charge(None, {"edge": Decimal(1800), "local": Decimal(1800)}, CONFIG, START)
+    assert (unknown.accrued, unknown.priced) == ("Unknown", "0.60")
+    assert charge(unknown, {}, CONFIG, START).accrued == "Unknown", "it does not become a number by waiting"
+    priced = [pool | {"price": {"perHour": "2.00"}} if pool["name"] == "edge" else pool for pool in WORLD["pools"]]
+    known = charge(unknown, {"edge": Decimal(1800)}, surroundings(WORLD | {"pools": priced}).config, START)
+    assert (known.accrued, known.priced, known.unpriced) == ("2.60", None, None)
 
 
-def test_what_was_paid_stays_paid() -> None:
-    assert never_less(Decimal(3), Decimal(2)) == 3
-    assert never_less(Decimal(3), Decimal(4)) == 4
-    assert never_less(Decimal(3), None) is None
-    assert never_less(None, Decimal(1)) == 1
+def test_no_time_on_a_pool_without_a_price_is_unknown_too() -> None:
+    assert charge(None, {"edge": Decimal(0)}, CONFIG, START).accrued == "Unknown"
+    assert charge(None, {"local": Decimal(0)}, CONFIG, START).accrued == "0.00"
 
 
-def test_the_first_pool_is_the_default_and_an_unknown_one_is_refused_with_the_known_ones() -> None:
-    assert choose(CONFIG, None, "spec.pool") == pool("local")
+def test_what_was_paid_stays_paid_when_the_price_table_changes() -> None:
+    before = charge(None, {"local": Decimal(3600)}, CONFIG, START)
+    cheaper = [pool | {"price": {"perHour": "0.10"}} if pool["name"] == "local" else pool for pool in WORLD["pools"]]
+    after = charge(before, {"local": Decimal(3600)}, surroundings(WORLD | {"pools": cheaper}).config, START)
+    assert (before.accrued, after.accrued) == ("1.20", "1.30")
+
+
+def test_an_object_that_names_no_pool_gets_the_default_one_and_stays_where_it_runs() -> None:
+    by_default = choose(CONFIG, None, "spec.pool")
+    assert isinstance(by_default, Chosen) and by_default.pool == pool("local")
+    moved = surroundings(WORLD | {"pools": [*WORLD["pools"][1:], WORLD["pools"][0]]}).config
+    assert choose(moved, None, "spec.pool") == by_default, "the order of the rows means nothing"
+    running = choose(CONFIG, None, "spec.pool", present="edge")
+    assert isinstance(running, Chosen) and running.pool == pool("edge")
+
+
+def test_a_pool_that_is_not_there_is_refused_with_those_that_are() -> None:
     refusal = choose(CONFIG, "mars", "spec.pool")
     assert isinstance(refusal, Refusal)
     for word in ("spec.pool", "mars", "local", "gke-l4", "edge"):
         assert word in refusal.message
+    without = [{key: value for key, value in pool.items() if key != "default"} for pool in WORLD["pools"]]
+    refusal = choose(surroundings(WORLD | {"pools": without}).config, None, "spec.pool")
+    assert isinstance(refusal, Refusal)
+    assert "default: true" in refusal.message
 
 
 @pytest.mark.parametrize(

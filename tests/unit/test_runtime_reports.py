@@ -8,52 +8,68 @@ import pytest
 
 from tradewind.api.report import Report
 from tradewind.runtime import reports as module
-from tradewind.runtime.reports import BURST, Rate, Reports, Vanished, merged
+from tradewind.runtime.reports import BURST, Rate, Reports, Superseded, Vanished, merged
 from tradewind.runtime.store import Key
 
 pytestmark = pytest.mark.asyncio
 KEY = Key("TrainingJob", "digits", "digits")
 
 
-def _progress(percent: int, attempt: int | None = 1) -> Report:
-    return Report.model_validate({"attempt": attempt, "trainerStatus": {"progressPercentage": percent}})
+RUN = "attempt-1"
+
+
+def _progress(percent: int) -> Report:
+    return Report.model_validate({"trainerStatus": {"progressPercentage": percent}})
 
 
 def _failure() -> Report:
-    return Report.model_validate({"attempt": 1, "failure": {"reason": "InvalidData", "message": "no rows"}})
+    return Report.model_validate({"failure": {"reason": "InvalidData", "message": "no rows"}})
 
 
 async def test_who_reports_waits_until_it_is_written() -> None:
     touched: list[Key] = []
     reports = Reports(touched.append)
-    first = asyncio.create_task(reports.deliver(KEY, _progress(10), 600))
+    first = asyncio.create_task(reports.deliver(KEY, RUN, _progress(10), 600))
     await asyncio.sleep(0)
-    report, serial = reports.pending(KEY)
-    assert touched == [KEY] and report == _progress(10)
-    second = asyncio.create_task(reports.deliver(KEY, _progress(20), 600))
+    waiting, serial = reports.pending(KEY)
+    assert touched == [KEY] and waiting == {RUN: _progress(10)}
+    second = asyncio.create_task(reports.deliver(KEY, RUN, _progress(20), 600))
     await asyncio.sleep(0)
-    reports.written(KEY, serial)
+    reports.heard(KEY, {RUN}, serial)
     await first
     assert not second.done(), "the status that was written does not have the second"
-    report, serial = reports.pending(KEY)
-    assert report == _progress(20)
-    reports.written(KEY, serial)
+    waiting, serial = reports.pending(KEY)
+    assert waiting == {RUN: _progress(20)}
+    reports.heard(KEY, {RUN}, serial)
     await second
-    assert reports.pending(KEY) == (None, 0)
+    assert not reports.pending(KEY)[0]
 
 
 async def test_a_report_outlives_the_patience_of_its_sender() -> None:
     reports = Reports(lambda _: None)
     with pytest.raises(TimeoutError):
-        await reports.deliver(KEY, _failure(), 0.01)
-    report, serial = reports.pending(KEY)
-    assert report == _failure()
-    reports.written(KEY, serial)
+        await reports.deliver(KEY, RUN, _failure(), 0.01)
+    assert reports.pending(KEY)[0] == {RUN: _failure()}
+
+
+async def test_reports_of_two_runs_neither_mix_nor_answer_for_one_another() -> None:
+    reports = Reports(lambda _: None)
+    old = asyncio.create_task(reports.deliver(KEY, "attempt-1", _failure(), 600))
+    new = asyncio.create_task(reports.deliver(KEY, "attempt-2", _progress(5), 600))
+    await asyncio.sleep(0)
+    waiting, serial = reports.pending(KEY)
+    assert waiting == {"attempt-1": _failure(), "attempt-2": _progress(5)}
+    reports.superseded(KEY, {"attempt-1"}, serial)
+    with pytest.raises(Superseded):
+        await old
+    assert not new.done() and reports.pending(KEY)[0] == {"attempt-2": _progress(5)}
+    reports.heard(KEY, {"attempt-2"}, serial)
+    await new
 
 
 async def test_who_waits_for_a_deleted_object_is_told() -> None:
     reports = Reports(lambda _: None)
-    waiting = asyncio.create_task(reports.deliver(KEY, _progress(10), 600))
+    waiting = asyncio.create_task(reports.deliver(KEY, RUN, _progress(10), 600))
     await asyncio.sleep(0)
     reports.vanished(KEY)
     with pytest.raises(Vanished):
@@ -63,7 +79,6 @@ async def test_who_waits_for_a_deleted_object_is_told() -> None:
 async def test_merging_keeps_what_the_newer_does_not_speak_of() -> None:
     both = merged(_progress(90), _failure())
     assert both.failure and both.trainer_status and both.trainer_status.progress_percentage == 90
-    assert merged(_progress(90, attempt=1), _progress(5, attempt=2)) == _progress(5, attempt=2)
     assert merged(_failure(), _progress(95)).failure, "a last report is not lost to a late progress report"
 
 

@@ -40,9 +40,9 @@ ROWS = [
 
 
 def test_each_aim_has_its_own_winner() -> None:
-    assert chosen(ROWS, {"minimize": "cost"}).variant.name == "int8"
-    assert chosen(ROWS, {"minimize": "latency"}).variant.name == "half"
-    assert chosen(ROWS, {"minimize": "size"}).variant.name == "int8"
+    assert chosen(ROWS, {"minimize": "Cost"}).variant.name == "int8"
+    assert chosen(ROWS, {"minimize": "Latency"}).variant.name == "half"
+    assert chosen(ROWS, {"minimize": "Size"}).variant.name == "int8"
 
 
 def test_replicas_follow_the_load_with_room_for_bursts_and_never_fall_below_the_floor() -> None:
@@ -92,7 +92,7 @@ def test_the_baseline_may_win() -> None:
 
 
 def test_bounds_exclude_with_the_field_and_the_number() -> None:
-    assert chosen(ROWS, {"where": {"minAccuracy": "0.975"}}).variant.name == "baseline"
+    assert chosen(ROWS, {"where": {"quality": {"metric": "accuracy", "min": "0.975"}}}).variant.name == "baseline"
     none = select(ROWS, Select.model_validate({"where": {"minAccuracy": "0.99", "maxSizeBytes": 1500}}), load())
     assert isinstance(none, NoChoice)
     assert "baseline: accuracy 0.98 is below minAccuracy 0.99" in none.message
@@ -132,4 +132,7 @@ def test_a_service_stays_for_less_than_ten_percent_and_moves_for_ten() -> None:
 
 def test_a_present_variant_that_no_longer_keeps_the_bounds_goes() -> None:
     rows = [row("present", throughputPerSecond="100", accuracy="0.5"), row("other", throughputPerSecond="10")]
-    assert chosen(rows, {"where": {"minAccuracy": "0.9"}}, present="present").variant.name == "other"
+    assert (
+        chosen(rows, {"where": {"quality": {"metric": "accuracy", "min": "0.9"}}}, present="present").variant.name
+        == "other"
+    )

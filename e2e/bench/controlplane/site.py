@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[3]
 HEIR = "tradewind-heir"  # the account of a second replica of ours: the audit log tells the two apart
 NODES = 20
 RUNTIME = "torch-distributed"
-_RESOURCES: Manifest = {"pool": "local", "workers": 2, "cpusPerWorker": "300m", "memoryPerWorker": "1500Mi"}
+_RESOURCES: Manifest = {"pool": "local", "workers": 2, "cpu": "300m", "memory": "1500Mi"}
 _STAGES = ("node/fast", "node/heartbeat-with-lease", "pod/fast")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -50,7 +50,18 @@ class Manifest(Observed):
     labels: tuple[str, ...] = Field(default=(), description="Names of the classes, by index.")
     metrics: tuple[KeyValue, ...] = Field(default=(), description="Measured on the whole validation set.")
     methods: tuple[str, ...] = Field(default=(), description="Compression methods, in order.")
-    recipe: Recipe | None = Field(default=None, description="Recipe that the network can be built again from.")
-    data: Data | None = Field(default=None, description="Data that it was made with.")
+    # As they stand: a server of another version serves the model without understanding how it was made.
+    recipe: dict[str, Any] | None = Field(
+        default=None, description="Recipe that the network can be built again from (spec.recipe of a TrainingJob)."
+    )
+    data: dict[str, Any] | None = Field(default=None, description="Data that it was made with (spec.data).")
     lineage: Lineage | None = Field(default=None, description="Where it came from.")
     files: dict[str, File] = Field(description="Every other file, by name.")
+
+    def made_by(self) -> Recipe | None:
+        """The recipe, if the model was trained by one. Raises ValidationError where this version can't read it."""
+        return None if self.recipe is None else Recipe.read(self.recipe)
+
+    def made_with(self) -> Data | None:
+        """The data that the model was made with. Raises ValidationError where this version can't read it."""
+        return None if self.data is None else Data.read(self.data)

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from tradewind.api.base import (
     FRACTION,
+    LARGEST_INTEGER,
     NAME_RULE,
-    DecimalString,
+    Count,
     FractionString,
+    Kind,
     Model,
     Name,
     ObjectMeta,
-    ObjectName,
     Observed,
     OneOf,
     PrinterColumn,
-    Quantity,
+    Reference,
     Rule,
     StorageUri,
-    fixed,
+    fixed_once_started,
 )
+from tradewind.api.bounds import Latency, MeasuredLatency, MeasuredQuality, QualityLoss
 from tradewind.api.data import Data
 from tradewind.api.job import JobStatus, Output, RunPolicy
+from tradewind.api.placement import PodMetadata, Resources
 
 
 class ModelSource(OneOf):
     """The model to compress."""
 
-    training_job: ObjectName | None = Field(
+    training_job_ref: Reference | None = Field(
         default=None, description="TrainingJob with a recipe, in the same namespace; waited for until it is Complete."
     )
     storage_uri: StorageUri | None = Field(
@@ -91,36 +94,25 @@ class Candidate(Model):
     methods: Annotated[tuple[Method, ...], Field(min_length=1, max_length=8)] = Field(description="Methods, in order.")
 
 
-class LatencyGoal(Model):
-    """A bound on a percentile of the latency."""
-
-    percentile: Literal[50, 95] = Field(default=95, description="50 or 95.")
-    value: DecimalString = Field(description="Milliseconds at batch size 1.")
-
-
 class Goals(Model):
     """What a variant must reach to be accepted."""
 
-    max_accuracy_loss_percent: DecimalString = Field(
-        default="1",
-        validate_default=True,
-        description="Largest loss of accuracy against the baseline, in percentage points.",
+    max_quality_loss: QualityLoss = Field(
+        default_factory=QualityLoss, description="Largest loss of quality against the baseline."
     )
-    max_latency_ms: LatencyGoal | None = Field(default=None, description="Longest latency.")
-    max_size_bytes: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Largest size of model.onnx.")
+    max_latency: Latency | None = Field(default=None, description="Longest latency at batch size 1.")
+    max_size_bytes: Annotated[int, Field(ge=1, le=LARGEST_INTEGER)] | None = Field(
+        default=None, description="Largest size of model.onnx."
+    )
 
 
 class Measure(Model):
     """How the variants are measured."""
 
-    pool: Name | None = Field(
-        default=None, description="Row of the price table to measure on; the first row when left out."
-    )
-    cpus: Quantity = Field(default="1", description="CPU of the pod that measures.")
-    memory: Quantity = Field(default="2Gi", description="Memory of the pod that measures.")
+    resources: Resources = Field(default_factory=Resources, description="Where the pod that measures runs.")
     threads: Annotated[int, Field(ge=1, le=256)] = Field(default=1, description="Threads of ONNX Runtime.")
     batch_sizes: Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=1, max_length=8)] = Field(
-        default=(1, 32), description="Rows a request; latency is of the first, throughput of the best."
+        default=(1, 32), description="Rows of a request; latency is of the first, throughput of the best."
     )
     warmup: Annotated[int, Field(ge=1, le=10000)] = Field(default=20, description="Requests before the clock runs.")
     repeats: Annotated[int, Field(ge=10, le=100000)] = Field(
@@ -136,7 +128,6 @@ class CompressionJobSpec(Model):
             "!has(self.model.storageUri) || has(self.data)",
             "a model from a storageUri has no data of its own: set spec.data (train to calibrate, validation to judge)",
         ),
-        *fixed("CompressionJob", "model", "data", "candidates", "goals", "measure", "output"),
     )
 
     model: ModelSource = Field(description="The model to compress.")
@@ -149,16 +140,33 @@ class CompressionJobSpec(Model):
     )
     goals: Goals = Field(default_factory=Goals, description="What a variant must reach to be accepted.")
     measure: Measure = Field(default_factory=Measure, description="How the variants are measured.")
+    pod_metadata: PodMetadata = Field(
+        default_factory=PodMetadata, description="Labels and annotations of the pod, from an allow-list."
+    )
     run_policy: RunPolicy = Field(default_factory=RunPolicy, description="How the job lives.")
     output: Output = Field(description="Where the variants and the report go.")
+
+
+Number = Annotated[str, StringConstraints(max_length=40)]  # a decimal, or Unknown
+
+
+class MeasuredOn(Observed):
+    """The pod that measured."""
+
+    pool: Annotated[str, StringConstraints(max_length=63)] | None = Field(
+        default=None, description="Row of the price table."
+    )
+    cpu: Annotated[str, StringConstraints(max_length=20)] = Field(description="CPU of the pod.")
+    memory: Annotated[str, StringConstraints(max_length=20)] = Field(description="Memory of the pod.")
+    accelerators: Count = Field(default=0, description="GPUs of the pod.")
 
 
 class SpeedUp(Observed):
     """Baseline latency divided by the variant's, with a 95 % bootstrap interval."""
 
-    value: str = Field(description="Ratio of the medians.")
-    low: str = Field(description="Lower end of the interval.")
-    high: str = Field(description="Upper end of the interval.")
+    value: Number = Field(description="Ratio of the medians.")
+    low: Number = Field(description="Lower end of the interval.")
+    high: Number = Field(description="Upper end of the interval.")
 
 
 class Variant(Observed):
@@ -166,49 +174,56 @@ class Variant(Observed):
 
     name: Annotated[str, StringConstraints(max_length=63)] = Field(description="Name of the candidate, or baseline.")
     methods: Annotated[str, StringConstraints(max_length=256)] = Field(description="What was done, in order.")
-    verdict: Literal["Accepted", "Regression", "NotFaster", "Infeasible", "Failed"] = Field(
-        description="Accepted; Regression: too much accuracy lost; NotFaster: slower than the baseline, or "
+    # Not an enumeration: a newer workload may know a verdict more, and a row that is not Accepted is not served.
+    verdict: Annotated[str, StringConstraints(pattern="^[A-Z][A-Za-z]{1,62}$")] = Field(
+        description="Accepted; Regression: too much quality lost; NotFaster: slower than the baseline, or "
         "neither faster nor smaller; Infeasible: misses a goal of latency or size; Failed: could not be made."
     )
     reason: Annotated[str, StringConstraints(max_length=1024)] = Field(
         description="The verdict in a sentence with its numbers."
     )
-    accuracy: str | None = Field(default=None, description="On the whole validation set, through ONNX Runtime.")
-    accuracy_delta: str | None = Field(default=None, description="Against the baseline, in percentage points.")
-    latency_p50_ms: str | None = Field(
-        default=None, alias="latencyP50Ms", description="Median latency in milliseconds."
+    quality: MeasuredQuality | None = Field(
+        default=None, description="The metric that goals.maxQualityLoss bounds, through ONNX Runtime."
     )
-    latency_p95_ms: str | None = Field(
-        default=None, alias="latencyP95Ms", description="95th percentile in milliseconds."
+    latencies: Annotated[tuple[MeasuredLatency, ...], Field(max_length=8)] = Field(
+        default=(),
+        description="Latency at the first batch size.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["percentile"]},
     )
-    throughput_per_second: str | None = Field(default=None, description="Rows a second at the best batch size.")
-    size_bytes: int | None = Field(default=None, description="Size of model.onnx.")
-    peak_memory_bytes: int | None = Field(default=None, description="Peak resident memory of a process that serves it.")
-    cost_per_million: str | None = Field(
+    throughput_per_second: Number | None = Field(default=None, description="Rows a second at the best batch size.")
+    size_bytes: Count | None = Field(default=None, description="Size of model.onnx.")
+    peak_memory_bytes: Count | None = Field(
+        default=None, description="Peak resident memory of a process that serves it."
+    )
+    cost_per_million: Number | None = Field(
         default=None, description="Price of a million rows at that throughput, or Unknown."
     )
     speedup: SpeedUp | None = Field(default=None, description="Against the baseline.")
     pareto: bool | None = Field(
         default=None, description="No other variant is at least as good in accuracy, latency and size."
     )
-    storage_uri: Annotated[str, StringConstraints(max_length=512)] | None = Field(
-        default=None, description="Folder with its files."
-    )
+    storage_uri: StorageUri | None = Field(default=None, description="Folder with its files.")
     digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")] | None = Field(
         default=None, description="SHA-256 of its model.json."
     )
+    measured_on: MeasuredOn | None = Field(default=None, description="Pool and resources of the pod that measured.")
 
 
 class CompressionResult(Observed):
     """What a compression job found, as its program reports it."""
 
     variants: Annotated[tuple[Variant, ...], Field(max_length=32)] = Field(description="Rows, the baseline first.")
-    report_uri: Annotated[str, StringConstraints(max_length=512)] | None = Field(
-        default=None, description="Folder with report.json and report.html."
-    )
-    cpu: Annotated[str, StringConstraints(max_length=256)] | None = Field(
+    report_uri: StorageUri | None = Field(default=None, description="Folder with report.json and report.html.")
+    processor: Annotated[str, StringConstraints(max_length=256)] | None = Field(
         default=None, description="Processor and instruction set that was measured on."
     )
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [variant.name for variant in self.variants]
+        if len(set(names)) != len(names):
+            raise ValueError("variants: each has a name of its own")
+        return self
 
 
 class CompressionJobStatus(JobStatus):
@@ -216,18 +231,46 @@ class CompressionJobStatus(JobStatus):
 
     source_digest: str | None = Field(default=None, description="Digest of the model that was compressed.")
     variants: Annotated[tuple[Variant, ...], Field(max_length=32)] = Field(
-        default=(), description="Measured models, the baseline first."
+        default=(),
+        description="Measured models, the baseline first.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     report_uri: str | None = Field(default=None, description="Folder with report.json and report.html.")
-    cpu: str | None = Field(default=None, description="Processor and instruction set that was measured on.")
-    accepted: int | None = Field(default=None, description="Number of accepted variants besides the baseline.")
+    processor: str | None = Field(default=None, description="Processor and instruction set that was measured on.")
+    accepted_variants: Count | None = Field(
+        default=None, description="Number of accepted variants besides the baseline."
+    )
     best_speedup: str | None = Field(default=None, description="Largest speed-up of an accepted variant.")
 
+    def headline(self) -> str | None:
+        """The quality of the accepted variant that is the fastest."""
+        accepted = [row for row in self.variants if row.verdict == "Accepted" and row.quality and row.speedup]
+        best = max(accepted, key=lambda row: float(row.speedup.value) if row.speedup else 0.0, default=None)
+        return (
+            f"{best.quality.metric} {best.quality.value}" if best is not None and best.quality else super().headline()
+        )
 
-class CompressionJob(Observed):
+
+class CompressionJob(Kind):
     """Makes variants of a model and measures their accuracy, latency, size and price."""
 
-    rules = (NAME_RULE,)
+    rules = (
+        NAME_RULE,
+        *fixed_once_started(
+            "CompressionJob",
+            "model",
+            "data",
+            "candidates",
+            "goals",
+            "measure.threads",
+            "measure.batchSizes",
+            "measure.warmup",
+            "measure.repeats",
+            "podMetadata",
+            "output",
+            resources="measure.resources",
+        ),
+    )
     kind: ClassVar[str] = "CompressionJob"
     plural: ClassVar[str] = "compressionjobs"
     short_name: ClassVar[str] = "cpj"
@@ -236,9 +279,10 @@ class CompressionJob(Observed):
         PrinterColumn(
             "Progress", ".status.trainerStatus.progressPercentage", "integer", "Percent of the variants done."
         ),
-        PrinterColumn("Accepted", ".status.accepted", "integer", "Number of accepted variants."),
+        PrinterColumn("Accepted", ".status.acceptedVariants", "integer", "Number of accepted variants."),
         PrinterColumn("Speedup", ".status.bestSpeedup", description="Largest speed-up of an accepted variant."),
-        PrinterColumn("Cost", ".status.cost.accrued", description="Money so far."),
+        PrinterColumn("Metric", ".status.columns.metric", description="Quality of the best variant, with its name."),
+        PrinterColumn("Cost", ".status.columns.cost", description="Money so far, with its currency."),
         PrinterColumn("Age", ".metadata.creationTimestamp", "date"),
     )
 

@@ -42,8 +42,7 @@ class NodeSize(Model):
 class Price(Model):
     """Price of a node."""
 
-    per_hour: DecimalString
-    spot_per_hour: DecimalString | None = None
+    per_hour: DecimalString = Field(description="Of a whole node, in the table's currency.")
 
 
 class Pool(Model):
@@ -53,6 +52,7 @@ class Pool(Model):
     node_selector: dict[str, str] = Field(default_factory=dict)
     tolerations: tuple[Toleration, ...] = ()
     accelerator: Accelerator | None = None
+    default: bool = Field(default=False, description="For objects that name no pool; one row has it.")
     node: NodeSize
     price: Price | None = Field(default=None, description="Left out: the cost is Unknown, never 0.")
 
@@ -71,6 +71,26 @@ class Reporting(Model):
     )
 
 
+class PodMetadataSettings(Model):
+    """Names of labels and annotations that objects may set on their pods; `prefix/*` stands for all of a prefix."""
+
+    allow: tuple[
+        Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][-A-Za-z0-9_./]*(/\*)?$", max_length=317)], ...
+    ] = Field(
+        default=(
+            "sidecar.istio.io/*",
+            "traffic.sidecar.istio.io/*",
+            "proxy.istio.io/*",
+            "linkerd.io/*",
+            "config.linkerd.io/*",
+            "team",
+            "cost-center",
+            "project",
+        ),
+        description="Allowed names; those of Kubernetes, KubeRay, KServe and Tradewind never are.",
+    )
+
+
 class NetworkPolicySettings(Model):
     """Who may reach Ray's dashboard, which runs what it is asked to."""
 
@@ -86,10 +106,13 @@ class Config(Model):
         default="USD", description="ISO 4217 code of all prices."
     )
     pools: Annotated[tuple[Pool, ...], Field(min_length=1)] = Field(
-        description="The price table; the first row is the default pool."
+        description="The price table. One row has `default: true`; without any, an object has to name its pool."
     )
     images: Images
     reporting: Reporting
+    pod_metadata: PodMetadataSettings = Field(
+        default_factory=PodMetadataSettings, description="What objects may set on their pods."
+    )
     network_policy: NetworkPolicySettings = Field(default_factory=NetworkPolicySettings)
 
     @model_validator(mode="after")
@@ -97,10 +120,19 @@ class Config(Model):
         names = [pool.name for pool in self.pools]
         if doubled := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"pools: the name {doubled[0]} stands twice; give each pool a name of its own")
+        if len(defaults := [pool.name for pool in self.pools if pool.default]) > 1:
+            raise ValueError(f"pools: {' and '.join(defaults)} have `default: true`; leave it with one of them")
         return self
 
-    def pool(self, name: str | None) -> Pool | None:
-        """The pool of that name, the first one for None; None where there is no such pool."""
-        if name is None:
+    @property
+    def default_pool(self) -> Pool | None:
+        """The pool for objects that name none: the one that says so, or the only one."""
+        if len(self.pools) == 1:
             return self.pools[0]
+        return next((pool for pool in self.pools if pool.default), None)
+
+    def pool(self, name: str | None) -> Pool | None:
+        """The pool of that name, the default one for None; None where there is no such pool."""
+        if name is None:
+            return self.default_pool
         return next((pool for pool in self.pools if pool.name == name), None)

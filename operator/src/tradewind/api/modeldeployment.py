@@ -7,32 +7,36 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from tradewind.api.base import (
-    DECIMAL,
+    LARGEST_INTEGER,
     NAME_RULE,
     Cost,
+    Count,
     DecimalString,
     FractionString,
+    Kind,
     Model,
     Name,
     ObjectMeta,
-    ObjectName,
     Observed,
     OneOf,
     PrinterColumn,
-    Quantity,
+    Reference,
     Rule,
     Status,
     StorageUri,
 )
+from tradewind.api.bounds import Latency, Quality
+from tradewind.api.job import PoolChoice
+from tradewind.api.placement import PodMetadata, ServingResources
 
 
 class ServedModel(OneOf):
     """The model to serve."""
 
-    compression_job: ObjectName | None = Field(
+    compression_job_ref: Reference | None = Field(
         default=None, description="CompressionJob of the same namespace; waited for until it is Complete."
     )
-    training_job: ObjectName | None = Field(
+    training_job_ref: Reference | None = Field(
         default=None, description="TrainingJob of the same namespace; waited for until it is Complete."
     )
     storage_uri: StorageUri | None = Field(
@@ -43,30 +47,18 @@ class ServedModel(OneOf):
 class Where(Model):
     """Bounds that a variant must keep to be chosen."""
 
-    min_accuracy: FractionString | None = Field(default=None, description="Lowest accuracy, 0 to 1.")
-    max_latency_p50_ms: DecimalString | None = Field(
-        default=None, alias="maxLatencyP50Ms", description="Longest median latency in ms."
+    quality: Quality | None = Field(default=None, description="Bound on a metric of the variant.")
+    max_latency: Latency | None = Field(default=None, description="Longest latency.")
+    max_size_bytes: Annotated[int, Field(ge=1, le=LARGEST_INTEGER)] | None = Field(
+        default=None, description="Largest size of model.onnx."
     )
-    max_latency_p95_ms: DecimalString | None = Field(
-        default=None, alias="maxLatencyP95Ms", description="Longest 95th percentile in ms."
-    )
-    max_size_bytes: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Largest size of model.onnx.")
 
 
 class Select(Model):
     """Which accepted variant of the compression job is served."""
 
-    minimize: Literal["cost", "latency", "size"] = Field(default="cost", description="What the choice makes smallest.")
+    minimize: Literal["Cost", "Latency", "Size"] = Field(default="Cost", description="What the choice makes smallest.")
     where: Where = Field(default_factory=Where, description="Bounds to keep.")
-
-
-class ServingResources(Model):
-    """Where a replica runs, and on how much."""
-
-    pool: Name | None = Field(default=None, description="Row of the price table; the first row when left out.")
-    cpus: Quantity = Field(default="1", description="CPU of a replica.")
-    memory: Quantity = Field(default="512Mi", description="Memory of a replica.")
-    accelerators: Annotated[int, Field(ge=0, le=16)] = Field(default=0, description="GPUs of a replica.")
 
 
 class Scaling(Model):
@@ -82,22 +74,27 @@ class Scaling(Model):
     )
 
 
-class Alert(Model):
-    """A condition of the running service that someone should hear of."""
+class ErrorRate(Model):
+    """Share of the answers that have a code of 5xx."""
 
-    rules = (
-        Rule(
-            f"self.type != 'ErrorRate' || !self.threshold.matches(r'{DECIMAL}') || double(self.threshold) <= 1.0",
-            "the threshold of ErrorRate is a share of the requests from 0 to 1, for example '0.01'",
-        ),
-    )
+    max: FractionString = Field(description="Fires above this share, for example '0.01'.")
+
+
+class ReplicasMissing(Model):
+    """Replicas that are wanted and not available."""
+
+    max: Annotated[int, Field(ge=0, le=1000)] = Field(default=0, description="Fires above this number.")
+
+
+class Alert(OneOf):
+    """A state of the running service that someone should hear of."""
+
+    besides = ("name", "for_seconds", "severity")
 
     name: Name = Field(description="Name of the alert.")
-    type: Literal["ErrorRate", "Latency", "ReplicasMissing"] = Field(
-        description="ErrorRate: share of answers with a 5xx code; Latency: 95th percentile in milliseconds; "
-        "ReplicasMissing: replicas wanted but not ready."
-    )
-    threshold: DecimalString = Field(default="0", validate_default=True, description="Fires above this value.")
+    error_rate: ErrorRate | None = Field(default=None, description="Too many requests fail.")
+    latency: Latency | None = Field(default=None, description="Requests take too long.")
+    replicas_missing: ReplicasMissing | None = Field(default=None, description="Replicas are missing.")
     for_seconds: Annotated[int, Field(ge=0, le=86400)] = Field(default=300, description="How long it must hold.")
     severity: Literal["info", "warning", "critical"] = Field(default="warning", description="Label of the alert.")
 
@@ -107,8 +104,9 @@ class ModelDeploymentSpec(Model):
 
     rules = (
         Rule(
-            "!has(self.select) || has(self.model.compressionJob)",
-            "select chooses among the variants of a compression job: set spec.model.compressionJob, or remove select",
+            "!has(self.select) || has(self.model.compressionJobRef)",
+            "select chooses among the variants of a compression job: set spec.model.compressionJobRef, or remove "
+            "select",
         ),
     )
 
@@ -120,6 +118,9 @@ class ModelDeploymentSpec(Model):
         default=None, description="Load to reckon with when replicas and cost per million are computed."
     )
     resources: ServingResources = Field(default_factory=ServingResources, description="Where a replica runs.")
+    pod_metadata: PodMetadata = Field(
+        default_factory=PodMetadata, description="Labels and annotations of the replicas, from an allow-list."
+    )
     scaling: Scaling = Field(default_factory=Scaling, description="How many replicas.")
     alerts: Annotated[tuple[Alert, ...], Field(max_length=32)] = Field(
         default=(),
@@ -141,8 +142,8 @@ class ChosenVariant(Observed):
 class Replicas(Observed):
     """Replicas of the service."""
 
-    desired: int = Field(description="Wanted at present.")
-    ready: int = Field(description="Ready to answer.")
+    desired: Count = Field(description="Wanted at present.")
+    ready: Count = Field(description="Ready to answer.")
 
 
 class ServingCost(Cost):
@@ -159,11 +160,12 @@ class ModelDeploymentStatus(Status):
 
     url: str | None = Field(default=None, description="Address of the service.")
     variant: ChosenVariant | None = Field(default=None, description="The model that is served, and why it.")
+    pool: PoolChoice | None = Field(default=None, description="The pool that the replicas run on.")
     replicas: Replicas | None = Field(default=None, description="Replicas of the service.")
     cost: ServingCost | None = Field(default=None, description="What the service costs.")
 
 
-class ModelDeployment(Observed):
+class ModelDeployment(Kind):
     """Serves a model over HTTP through KServe, with autoscaling and alerts."""
 
     rules = (NAME_RULE,)
@@ -172,8 +174,9 @@ class ModelDeployment(Observed):
     short_name: ClassVar[str] = "md"
     columns: ClassVar[tuple[PrinterColumn, ...]] = (
         PrinterColumn("Ready", ".status.conditions[?(@.type=='Ready')].status", description="Whether it answers."),
+        PrinterColumn("Reason", ".status.conditions[?(@.type=='Ready')].reason", description="Why it does, or not."),
         PrinterColumn("Variant", ".status.variant.name", description="The model that is served."),
-        PrinterColumn("Replicas", ".status.replicas.ready", "integer", "Replicas that are ready."),
+        PrinterColumn("Replicas", ".status.columns.replicas", description="Replicas that are ready, of those wanted."),
         PrinterColumn("Cost/h", ".status.cost.perHour", description="Money an hour."),
         PrinterColumn("Cost/1M", ".status.cost.perMillion", description="Money for a million requests."),
         PrinterColumn("URL", ".status.url"),

@@ -28,8 +28,9 @@ def report_path(namespace: str, plural: str, name: str) -> str:
 class Failure(Observed):
     """Why a program gave up: a mistake in its input, which another attempt would only repeat."""
 
-    reason: Literal["InvalidData", "InvalidModel", "StorageFailed", "NotSupported", "ProgramFailed"] = Field(
-        description="Kind of failure."
+    # Not an enumeration: a newer workload may know a reason more, and its message is told all the same.
+    reason: Annotated[str, StringConstraints(pattern="^[A-Z][A-Za-z]{1,62}$")] = Field(
+        description="InvalidData, InvalidModel, StorageFailed, NotSupported or ProgramFailed."
     )
     message: Annotated[str, StringConstraints(max_length=4096)] = Field(
         description="What was wrong, where, and what to do."
@@ -39,7 +40,9 @@ class Failure(Observed):
 class Report(Observed):
     """Body of a POST to the report endpoint. Answer 200: it is in the object's status; the sender may forget it."""
 
-    attempt: int | None = Field(default=None, description="Attempt that speaks; a report of an earlier one is refused.")
+    run: Annotated[str, StringConstraints(max_length=63)] | None = Field(
+        default=None, description="Name of the run that speaks; the run of the pod that sends it when left out."
+    )
     trainer_status: TrainerStatus | None = None
     last_checkpoint: CheckpointRecord | None = None
     model: ModelResult | None = Field(default=None, description="A TrainingJob's result: the last report.")
@@ -74,7 +77,8 @@ class JobDocument(Observed):
     namespace: str
     name: str
     uid: str
-    attempt: int
+    attempt: int = Field(description="Number of the attempt, from 1.")
+    run: str = Field(description="Name of the run.")
     report_url: str = Field(description="URL to POST reports to.")
     price_per_hour: str | None = Field(
         default=None, description="Price of the measuring pod's share of its node; None is Unknown."

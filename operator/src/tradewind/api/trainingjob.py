@@ -8,27 +8,25 @@ from pydantic import Field, StringConstraints
 
 from tradewind.api.base import (
     NAME_RULE,
+    Count,
     DecimalString,
     FractionString,
     KeyValue,
+    Kind,
     Model,
     Name,
     ObjectMeta,
     Observed,
     PrinterColumn,
-    Quantity,
     Rule,
     Says,
-    fixed,
+    StorageUri,
+    fixed_once_started,
 )
 from tradewind.api.data import Data
 from tradewind.api.job import JobStatus, Output, RunPolicy
+from tradewind.api.placement import PodMetadata, Resources
 
-Topology = Annotated[
-    str,
-    StringConstraints(pattern=r"^[0-9]+x[0-9]+(x[0-9]+)?$", max_length=20),
-    Says("write the shape of a TPU slice, for example 2x4 or 4x4x4"),
-]
 Units = Annotated[int, Field(ge=1, le=8192)]
 
 
@@ -163,28 +161,6 @@ class Entrypoint(Model):
     )
 
 
-class Resources(Model):
-    """Where the training runs, and on how much."""
-
-    rules = (
-        Rule(
-            "!has(self.topology) || (has(self.acceleratorsPerWorker) && self.acceleratorsPerWorker > 0)",
-            "a topology is a TPU slice's: set acceleratorsPerWorker to the chips of one host too",
-        ),
-    )
-
-    pool: Name | None = Field(default=None, description="Row of the price table; the table's first row when left out.")
-    workers: Annotated[int, Field(ge=1, le=1024)] = Field(default=1, description="Training processes, one a pod.")
-    cpus_per_worker: Quantity = Field(default="1", description="CPU of each worker.")
-    memory_per_worker: Quantity = Field(default="2Gi", description="Memory of each worker.")
-    accelerators_per_worker: Annotated[int, Field(ge=0, le=64)] = Field(
-        default=0, description="GPUs or TPU chips of each worker, of the kind that the pool has."
-    )
-    topology: Topology | None = Field(
-        default=None, description="Shape of a TPU slice, for example 2x4; it must be the pool's."
-    )
-
-
 class Checkpoint(Model):
     """When the state of the training is written to the store."""
 
@@ -208,16 +184,19 @@ class TrainingJobSpec(Model):
             "augment shifts and rotates images: remove it from spec.data.prepare for a tabular task",
         ),
         Rule(
-            "!has(self.recipe) || self.recipe.batchSize >= self.resources.workers",
-            "spec.recipe.batchSize is shared by the workers: it must be at least spec.resources.workers",
+            "!has(self.recipe) || self.recipe.batchSize >= self.workers",
+            "spec.recipe.batchSize is shared by the workers: it must be at least spec.workers",
         ),
-        *fixed("TrainingJob", "recipe", "entrypoint", "data", "resources", "checkpoint", "output"),
     )
 
     recipe: Recipe | None = Field(default=None, description="Training without code.")
     entrypoint: Entrypoint | None = Field(default=None, description="A program of your own on Ray Train.")
     data: Data | None = Field(default=None, description="Training and validation data.")
-    resources: Resources = Field(default_factory=Resources, description="Where the training runs, and on how much.")
+    workers: Annotated[int, Field(ge=1, le=1024)] = Field(default=1, description="Training processes, one a pod.")
+    resources: Resources = Field(default_factory=Resources, description="Where a worker runs, and on how much.")
+    pod_metadata: PodMetadata = Field(
+        default_factory=PodMetadata, description="Labels and annotations of the pods, from an allow-list."
+    )
     run_policy: RunPolicy = Field(default_factory=RunPolicy, description="How the job lives.")
     checkpoint: Checkpoint = Field(default_factory=Checkpoint, description="When the state is written to the store.")
     output: Output = Field(description="Where checkpoints and the model go.")
@@ -226,16 +205,17 @@ class TrainingJobSpec(Model):
 class ModelResult(Observed):
     """A finished model in the store."""
 
-    storage_uri: Annotated[str, StringConstraints(max_length=512)] = Field(
-        description="Folder with model.onnx, model.safetensors and model.json."
-    )
+    storage_uri: StorageUri = Field(description="Folder with model.onnx, model.safetensors and model.json.")
     digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")] = Field(
         description="SHA-256 of model.json, which has the SHA-256 of every other file."
     )
     metrics: Annotated[tuple[KeyValue, ...], Field(max_length=64)] = Field(
         default=(), description="Measured on the whole validation set."
     )
-    size_bytes: int = Field(ge=0, description="Size of model.onnx.")
+    primary_metric: Annotated[str, StringConstraints(max_length=63)] | None = Field(
+        default=None, description="Name of the metric that counts; the first one when left out."
+    )
+    size_bytes: Count = Field(description="Size of model.onnx.")
 
 
 class TrainingJobStatus(JobStatus):
@@ -248,11 +228,32 @@ class TrainingJobStatus(JobStatus):
     )
     model: ModelResult | None = Field(default=None, description="The finished model.")
 
+    def headline(self) -> str | None:
+        """The primary metric of the finished model; while it trains, the first one that the program reports."""
+        if self.model is None or not self.model.metrics:
+            return super().headline()
+        first = self.model.metrics[0]
+        found = next((metric for metric in self.model.metrics if metric.name == self.model.primary_metric), first)
+        return f"{found.name} {found.value}"
 
-class TrainingJob(Observed):
+
+class TrainingJob(Kind):
     """Trains a model on data of the company, with a recipe or with a program of its own."""
 
-    rules = (NAME_RULE,)
+    rules = (
+        NAME_RULE,
+        *fixed_once_started(
+            "TrainingJob",
+            "recipe",
+            "entrypoint",
+            "data",
+            "workers",
+            "podMetadata",
+            "checkpoint",
+            "output",
+            resources="resources",
+        ),
+    )
     kind: ClassVar[str] = "TrainingJob"
     plural: ClassVar[str] = "trainingjobs"
     short_name: ClassVar[str] = "tj"
@@ -260,11 +261,11 @@ class TrainingJob(Observed):
         PrinterColumn("Phase", ".status.phase", description="One word for the state."),
         PrinterColumn("Progress", ".status.trainerStatus.progressPercentage", "integer", "Percent of the steps done."),
         PrinterColumn("ETA", ".status.trainerStatus.estimatedRemainingSeconds", "integer", "Seconds to the end."),
-        PrinterColumn("Metric", ".status.model.metrics[0].value", description="First metric of the finished model."),
-        PrinterColumn("Cost", ".status.cost.accrued", description="Money so far."),
+        PrinterColumn("Metric", ".status.columns.metric", description="The metric that counts, with its name."),
+        PrinterColumn("Cost", ".status.columns.cost", description="Money so far, with its currency."),
         PrinterColumn("Age", ".metadata.creationTimestamp", "date"),
         PrinterColumn("Pool", ".status.pool.name", description="Pool that the pods run on.", priority=1),
-        PrinterColumn("Attempt", ".status.attempt", "integer", "Number of the attempt.", priority=1),
+        PrinterColumn("Attempt", ".status.attempt.number", "integer", "Number of the attempt.", priority=1),
     )
 
     metadata: ObjectMeta

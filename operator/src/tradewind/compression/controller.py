@@ -10,8 +10,8 @@ from tradewind.ray import job, networkpolicy
 
 def references(item: CompressionJob) -> tuple[Reference, ...]:
     """The TrainingJob whose model is compressed."""
-    name = item.spec.model.training_job
-    return () if name is None else (Reference("TrainingJob", name),)
+    named = item.spec.model.training_job_ref
+    return () if named is None else (Reference("TrainingJob", named.name),)
 
 
 CONTROLLER = Controller(
@@ -23,4 +23,5 @@ CONTROLLER = Controller(
     references=references,
     plan=plan,
     pods=True,
+    expires=True,
 )

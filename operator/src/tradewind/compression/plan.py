@@ -16,15 +16,20 @@ from tradewind.compression.program import program
 from tradewind.compression.source import Source, find
 from tradewind.core.conditions import Reason, Verdict
 from tradewind.core.controller import Surroundings
-from tradewind.core.plan import Observed, Plan
-from tradewind.economics.pools import Refusal, choose
+from tradewind.core.plan import Observed, Plan, Refusal
+from tradewind.core.podmetadata import not_allowed
+from tradewind.economics.pools import choose, misshapen
 from tradewind.ray import life
 from tradewind.ray.document import LARGEST
 from tradewind.ray.groups import Group
 from tradewind.ray.job import RAY_JOB
 from tradewind.ray.view import Job
 
-_FIELDS = {"cpu": "spec.measure.cpus", "memory": "spec.measure.memory", "accelerators": "spec.measure"}
+_FIELDS = {
+    "cpu": "spec.measure.resources.cpu",
+    "memory": "spec.measure.resources.memory",
+    "accelerators": "spec.measure.resources.accelerators",
+}
 
 
 def plan(item: CompressionJob, observed: Observed, surroundings: Surroundings, now: datetime) -> Plan:
@@ -35,17 +40,24 @@ def plan(item: CompressionJob, observed: Observed, surroundings: Surroundings, n
 def _job(item: CompressionJob, observed: Observed, surroundings: Surroundings) -> Job:
     if RAY_JOB in observed.missing:
         return _refused(item, life.without_kuberay())
-    measure = item.spec.measure
-    pool = choose(surroundings.config, measure.pool, "spec.measure.pool")
-    if isinstance(pool, Refusal):
-        return _refused(item, pool)
-    group = Group("head", 1, pool, measure.cpus, measure.memory)
-    if (refusal := group.misfit(_FIELDS)) is not None:
+    asked, present = item.spec.measure.resources, item.status.pool
+    field = "spec.measure.resources.pool"
+    chosen = choose(surroundings.config, asked.pool, field, present.name if present else None)
+    if isinstance(chosen, Refusal):
+        return _refused(item, chosen)
+    pool = chosen.pool
+    group = Group("head", 1, pool, asked.cpu, asked.memory, asked.accelerators, cpu_limit=asked.cpu_limit)
+    refusal = (
+        group.misfit(_FIELDS)
+        or misshapen(pool, asked.topology, "spec.measure.resources.topology")
+        or not_allowed(item.spec.pod_metadata, surroundings.config)
+    )
+    if refusal is not None:
         return _refused(item, refusal)
     reference = observed.reference if isinstance(observed.reference, TrainingJob) else None
-    reason = "named by spec.measure.pool" if measure.pool else "the first row of the price table"
+    reason = present.reason if present is not None and present.name == pool.name else chosen.reason
     words = f"It measures on pool {pool.name}: {reason}."
-    started = item.status.ray_job_name is not None
+    started = item.status.attempt is not None
     source = find(item.spec, reference)
     if isinstance(source, Refusal) and not started:
         return _refused(item, source, (group,))
@@ -84,8 +96,8 @@ def _result(report: Report) -> tuple[Mapping[str, Any], str] | None:
     update = {
         "variants": found.variants,
         "report_uri": found.report_uri,
-        "cpu": found.cpu,
-        "accepted": accepted,
+        "processor": found.processor,
+        "accepted_variants": accepted,
         "best_speedup": None if best is None else best[1],
     }
     made = sum(variant.name != "baseline" for variant in found.variants)

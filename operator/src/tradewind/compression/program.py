@@ -7,7 +7,8 @@ from typing import Any
 from tradewind.api.compressionjob import CompressionJob
 from tradewind.compression.source import Source
 from tradewind.core.controller import Surroundings
-from tradewind.core.labels import ATTEMPT, labels
+from tradewind.core.labels import RUN, labels
+from tradewind.core.names import run_name
 from tradewind.ray.document import document, report_url
 from tradewind.ray.groups import Group
 from tradewind.ray.pods import Program, claims
@@ -16,12 +17,15 @@ from tradewind.ray.pods import Program, claims
 def program(item: CompressionJob, source: Source, group: Group, surroundings: Surroundings, attempt: int) -> Program:
     """The program of that attempt, on the one pod of the group."""
     url = report_url(surroundings.config.reporting.url, item.plural, item.metadata)
-    told: dict[str, Any] = item.spec.dump() | {"data": source.data.dump()}
+    told: dict[str, Any] = item.spec.written() | {"data": source.data.written()}
     told.pop("runPolicy", None)
+    # The rows that it reports say where they were measured.
+    measure = told.setdefault("measure", {})
+    measure["resources"] = {**measure.get("resources", {}), "pool": group.pool.name}
     datasets = [dataset.storage_uri for dataset in (source.data.train, source.data.validation) if dataset is not None]
     return Program(
         image=surroundings.config.images.workload,
-        labels={**labels(item.kind, item.metadata.name), ATTEMPT: str(attempt)},
+        labels={**labels(item.kind, item.metadata.name), RUN: run_name(attempt)},
         document=document(
             "CompressionJob",
             item.metadata,
@@ -33,5 +37,7 @@ def program(item: CompressionJob, source: Source, group: Group, surroundings: Su
         ),
         ca=surroundings.ca,
         report_url=url,
+        pod_labels=item.spec.pod_metadata.labels,
+        pod_annotations=item.spec.pod_metadata.annotations,
         claims=claims([source.model.storage_uri, *datasets], [item.spec.output.storage_uri]),
     )

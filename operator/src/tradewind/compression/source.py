@@ -9,7 +9,7 @@ from tradewind.api.data import Data
 from tradewind.api.report import SourceModel
 from tradewind.api.trainingjob import TrainingJob
 from tradewind.core.conditions import Reason, holds
-from tradewind.economics.pools import Refusal
+from tradewind.core.plan import Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +28,20 @@ def find(spec: CompressionJobSpec, training_job: TrainingJob | None) -> Source |
                 Reason.TRAINING_JOB_HAS_NO_DATA, "A model from spec.model.storageUri needs spec.data: set it."
             )
         return Source(SourceModel(storage_uri=spec.model.storage_uri), spec.data)
-    name = spec.model.training_job
+    assert spec.model.training_job_ref is not None
+    name = spec.model.training_job_ref.name
     if training_job is None:
         return Refusal(
             Reason.TRAINING_JOB_NOT_FOUND,
-            f"TrainingJob {name} does not exist in this namespace. It is waited for: create it, "
-            "or correct spec.model.trainingJob.",
+            f"TrainingJob {name} does not exist in this namespace. The job waits for it: create it, "
+            "or correct spec.model.trainingJobRef.",
         )
     conditions = training_job.status.conditions
     if holds(conditions, "Failed"):
         return Refusal(
             Reason.TRAINING_JOB_FAILED,
-            f"TrainingJob {name} has failed (its condition Failed says why). Delete it and create it anew; "
-            "this job then goes on.",
+            f"TrainingJob {name} has failed (its condition Failed says why). Delete it and create it again; "
+            "this job then continues by itself.",
         )
     if not holds(conditions, "Complete"):
         return Refusal(Reason.TRAINING_JOB_NOT_COMPLETE, f"It waits until TrainingJob {name} is Complete.")

@@ -34,6 +34,11 @@ class Reason(StrEnum):
                 return reason
         raise ValueError(f"{value!r} is not a reason")
 
+    @classmethod
+    def of_failure(cls, value: str) -> Reason:
+        """The reason that a program gave for its failure; a newer one may give a reason that we don't know."""
+        return cls.of(value) if value in _FAILURES else cls.PROGRAM_FAILED
+
     # Accepted
     ACCEPTED = "Accepted", "The spec can be carried out."
     POOL_NOT_FOUND = "PoolNotFound", "The price table has no pool of that name."
@@ -46,6 +51,11 @@ class Reason(StrEnum):
         "DependencyMissing",
         "A kind that is needed isn't served by the API server: its operator isn't installed.",
     )
+    POD_METADATA_NOT_ALLOWED = (
+        "PodMetadataNotAllowed",
+        "The operator's configuration does not let objects set this label or annotation on pods.",
+    )
+    INVALID = "Invalid", "The object can't be read: a field has a value that this version does not know."
     TRAINING_JOB_NOT_FOUND = "TrainingJobNotFound", "The training job that the spec names does not exist."
     TRAINING_JOB_NOT_COMPLETE = "TrainingJobNotComplete", "The training job that the spec names has not ended yet."
     TRAINING_JOB_FAILED = "TrainingJobFailed", "The training job that the spec names has failed."
@@ -64,10 +74,11 @@ class Reason(StrEnum):
     POD_NOT_STARTING = "PodNotStarting", "A pod has a node, and its container can't be started."
     REJECTED = "Rejected", "The API server refused an object that is needed."
     RUNNING = "Running", "The program runs."
-    INTERRUPTED = "Interrupted", "A pod or its node was lost; the next attempt goes on from the last checkpoint."
-    RETRYING = "Retrying", "The program failed; the next attempt goes on from the last checkpoint."
+    INTERRUPTED = "Interrupted", "A pod or its node was lost; the next attempt continues from the last checkpoint."
+    RETRYING = "Retrying", "The program failed; the next attempt continues from the last checkpoint."
     STOPPING = "Stopping", "The pods of the attempt before are ending."
     SOURCE_CHANGED = "SourceChanged", "The model that the attempt started from is gone or was made anew."
+    SPEC_CHANGED = "SpecChanged", "The spec was corrected before the first attempt ran: it starts with the new one."
     FINISHED = "Finished", "The job has ended."
     WAITING = "Waiting", "The spec can't be carried out yet."
     # Suspended
@@ -87,6 +98,10 @@ class Reason(StrEnum):
         "Pods or nodes were lost more often than runPolicy.retries.interruptions allows.",
     )
     DEADLINE_EXCEEDED = "DeadlineExceeded", "The job ran longer than runPolicy.activeDeadlineSeconds."
+    PRE_RUNNING_DEADLINE_EXCEEDED = (
+        "PreRunningDeadlineExceeded",
+        "The program did not run within runPolicy.preRunningDeadlineSeconds.",
+    )
     RAY_JOB_INVALID = "RayJobInvalid", "KubeRay refused the RayJob."
     # Ready and Progressing
     READY = "Ready", "The service answers."
@@ -102,6 +117,9 @@ class Reason(StrEnum):
         "The kind PrometheusRule isn't served: the Prometheus operator isn't installed.",
     )
     ALERTS_WAITING = "AlertsWaiting", "The rules are made together with the service."
+
+
+_FAILURES = frozenset({"InvalidData", "InvalidModel", "StorageFailed", "NotSupported", "ProgramFailed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +143,7 @@ def merge(
     merged = []
     for verdict in verdicts:
         old = before.get(verdict.type)
-        same = old is not None and old.status == verdict.status and old.last_transition_time is not None
+        same = old is not None and old.status == verdict.status
         merged.append(
             Condition(
                 type=verdict.type,

@@ -46,6 +46,7 @@ class Controller:
     references: Callable[[Any], tuple[Reference, ...]]
     plan: Callable[[Any, Observed, Surroundings, datetime], Plan]
     pods: bool  # whether pods labelled with the object are observed
+    expires: bool = False  # whether the object itself may be deleted some time after its end
 
     @property
     def resource(self) -> Resource:

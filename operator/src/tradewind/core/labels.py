@@ -8,7 +8,8 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "tradewind"  # value of managed-by, and our field manager
 KIND = f"{GROUP}/kind"  # TrainingJob, CompressionJob or ModelDeployment, on children and pods
 NAME = f"{GROUP}/name"  # its name
-ATTEMPT = f"{GROUP}/attempt"  # of a job's pods
+RUN = f"{GROUP}/run"  # of a job's pods: the name of the run that they belong to
+POOL = f"{GROUP}/pool"  # of pods: the row of the price table that they run on
 ROLE = f"{GROUP}/role"  # head or worker
 
 

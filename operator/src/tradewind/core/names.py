@@ -32,6 +32,17 @@ def attempt_name(kind: str, name: str, attempt: int) -> str:
     return _fitted(name, f"-{suffix}-{attempt}" if suffix else f"-{attempt}", ATTEMPT_LENGTH)
 
 
+def run_name(attempt: int) -> str:
+    """Name of the run that an attempt is, counted from 1."""
+    return f"attempt-{attempt}"
+
+
+def attempt_of(run: str) -> int | None:
+    """The attempt whose run has that name; None where it is no attempt's."""
+    number = run.removeprefix("attempt-")
+    return int(number) if run.startswith("attempt-") and number.isdecimal() and len(number) < 16 else None
+
+
 def fingerprint(*parts: str) -> str:
     """Ten characters that stand for the texts, good in a label or a name."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:10]

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from tradewind.api.report import Report
+from tradewind.core.conditions import Reason
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -90,9 +91,18 @@ class Observed:
     )  # by (kind, name); owned by the object
     pods: tuple[PodRecord, ...] = ()
     reference: Any | None = None  # the TrainingJob or CompressionJob that the spec names, if it exists
-    report: Report | None = None  # what the program told us and the status does not have yet
+    # By the name of the run: what its program told us and the status does not have yet.
+    reports: Mapping[str, Report] = field(default_factory=dict)
     missing: frozenset[Resource] = frozenset()  # kinds that the API server does not serve
     rejections: tuple[Rejection, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a spec can't be carried out, and what to do."""
+
+    reason: Reason
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +124,10 @@ class Plan:
     requeue_after: float | None = None  # seconds; None: only when something changes
     # Owned children that stay though they are not planned (a finished attempt's RayJob, whose log people read).
     keep: frozenset[tuple[str, str]] = frozenset()
+    # Runs whose report is in the status, and runs that are over, whose report nobody wants. Other reports wait.
+    heard: frozenset[str] = frozenset()
+    superseded: frozenset[str] = frozenset()
+    expired: bool = False  # the object itself is deleted: it ended long enough ago
     # Kinds that are listed before the plan is carried out: it gives an attempt up because a pod went, and the watches
     # of two kinds don't go in step. In this order: what is owned before its owner, with which it goes.
     rests_on: tuple[Resource, ...] = ()

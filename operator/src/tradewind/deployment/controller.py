@@ -11,9 +11,9 @@ from tradewind.deployment.plan import plan
 def references(item: ModelDeployment) -> tuple[Reference, ...]:
     """The job whose result is served."""
     model = item.spec.model
-    if model.compression_job is not None:
-        return (Reference("CompressionJob", model.compression_job),)
-    return () if model.training_job is None else (Reference("TrainingJob", model.training_job),)
+    if model.compression_job_ref is not None:
+        return (Reference("CompressionJob", model.compression_job_ref.name),)
+    return () if model.training_job_ref is None else (Reference("TrainingJob", model.training_job_ref.name),)
 
 
 CONTROLLER = Controller(

@@ -10,6 +10,7 @@ from typing import Any
 from tradewind.api.config import Pool
 from tradewind.api.modeldeployment import ChosenVariant, ModelDeploymentSpec
 from tradewind.core import covers
+from tradewind.core.labels import POOL
 from tradewind.core.names import fingerprint
 from tradewind.core.plan import Child, Resource
 from tradewind.core.quantity import canonical, parse
@@ -71,9 +72,9 @@ def inference_service(
     scaling = spec.scaling
     fixed = scaling.min_replicas == scaling.max_replicas
     predictor: dict[str, Any] = {
-        "labels": {**labels, MODEL_LABEL: model_fingerprint(variant)},
+        "labels": {**spec.pod_metadata.labels, **labels, POOL: pool.name, MODEL_LABEL: model_fingerprint(variant)},
         # KServe copies annotations to the pods, whose own win: a new plan of the whole must not start all pods anew.
-        "annotations": {covers.ANNOTATION: model_fingerprint(variant)},
+        "annotations": {**spec.pod_metadata.annotations, covers.ANNOTATION: model_fingerprint(variant)},
         "minReplicas": scaling.min_replicas,
         "maxReplicas": scaling.max_replicas,
         # A replica leaves only when its successor answers.
@@ -110,10 +111,11 @@ def _model(spec: ModelDeploymentSpec, pool: Pool, variant: ChosenVariant) -> dic
 
 def _resources(spec: ModelDeploymentSpec, pool: Pool) -> dict[str, Any]:
     asked = spec.resources
-    cpu, memory = canonical(asked.cpus), canonical(asked.memory)
+    cpu, memory = canonical(asked.cpu), canonical(asked.memory)
     # Left out, KServe's webhook would set one CPU. Whole cores give the server whole threads and room for a burst.
-    cores = str(int(parse(asked.cpus).to_integral_value(ROUND_CEILING)) or 1)
-    requests, limits = {"cpu": cpu, "memory": memory}, {"cpu": canonical(cores), "memory": memory}
+    cores = str(int(parse(asked.cpu).to_integral_value(ROUND_CEILING)) or 1)
+    limit = canonical(asked.cpu_limit or cores)
+    requests, limits = {"cpu": cpu, "memory": memory}, {"cpu": limit, "memory": memory}
     if asked.accelerators and pool.accelerator:
         requests[pool.accelerator.resource] = limits[pool.accelerator.resource] = str(asked.accelerators)
     return {"requests": requests, "limits": limits}

@@ -9,7 +9,7 @@ from tradewind.api.config import Config, Pool
 from tradewind.api.modeldeployment import ChosenVariant, ModelDeployment, Select
 from tradewind.api.trainingjob import TrainingJob
 from tradewind.core.conditions import Reason, holds
-from tradewind.economics.pools import Refusal
+from tradewind.core.plan import Refusal
 from tradewind.economics.prices import per_hour
 from tradewind.economics.selection import Load, NoChoice, select
 
@@ -20,22 +20,22 @@ def find(item: ModelDeployment, reference: object, pool: Pool, config: Config) -
     if model.storage_uri is not None:
         name = model.storage_uri.rstrip("/").rsplit("/", 1)[-1]
         return ChosenVariant(name=name, storage_uri=model.storage_uri, reason="It is named by spec.model.storageUri.")
-    if model.training_job is not None:
-        return _trained(model.training_job, reference if isinstance(reference, TrainingJob) else None)
+    if model.training_job_ref is not None:
+        return _trained(model.training_job_ref.name, reference if isinstance(reference, TrainingJob) else None)
     return _compressed(item, reference if isinstance(reference, CompressionJob) else None, pool, config)
 
 
 def _trained(name: str, job: TrainingJob | None) -> ChosenVariant | Refusal:
     if job is None:
         words = (
-            f"TrainingJob {name} does not exist in this namespace. It is waited for: create it, or correct "
-            "spec.model.trainingJob."
+            f"TrainingJob {name} does not exist in this namespace. The service waits for it: create it, or correct "
+            "spec.model.trainingJobRef."
         )
         return Refusal(Reason.TRAINING_JOB_NOT_FOUND, words)
     if holds(job.status.conditions, "Failed"):
         words = (
-            f"TrainingJob {name} has failed (its condition Failed says why). Delete it and create it anew; "
-            "this service then goes on."
+            f"TrainingJob {name} has failed (its condition Failed says why). Delete it and create it again; "
+            "this service then continues by itself."
         )
         return Refusal(Reason.TRAINING_JOB_FAILED, words)
     if not holds(job.status.conditions, "Complete"):
@@ -56,17 +56,18 @@ def _trained(name: str, job: TrainingJob | None) -> ChosenVariant | Refusal:
 def _compressed(
     item: ModelDeployment, job: CompressionJob | None, pool: Pool, config: Config
 ) -> ChosenVariant | Refusal:
-    name = item.spec.model.compression_job
+    assert item.spec.model.compression_job_ref is not None
+    name = item.spec.model.compression_job_ref.name
     if job is None:
         words = (
-            f"CompressionJob {name} does not exist in this namespace. It is waited for: create it, or correct "
-            "spec.model.compressionJob."
+            f"CompressionJob {name} does not exist in this namespace. The service waits for it: create it, or correct "
+            "spec.model.compressionJobRef."
         )
         return Refusal(Reason.COMPRESSION_JOB_NOT_FOUND, words)
     if holds(job.status.conditions, "Failed"):
         words = (
-            f"CompressionJob {name} has failed (its condition Failed says why). Delete it and create it anew; "
-            "this service then goes on."
+            f"CompressionJob {name} has failed (its condition Failed says why). Delete it and create it again; "
+            "this service then continues by itself."
         )
         return Refusal(Reason.COMPRESSION_JOB_FAILED, words)
     if not holds(job.status.conditions, "Complete"):
@@ -98,4 +99,4 @@ def load(item: ModelDeployment, pool: Pool, config: Config) -> Load:
 def replica_per_hour(item: ModelDeployment, pool: Pool) -> Decimal | None:
     """Price of one replica an hour; None where the pool has none."""
     resources = item.spec.resources
-    return per_hour(pool, resources.cpus, resources.memory, resources.accelerators)
+    return per_hour(pool, resources.cpu, resources.memory, resources.accelerators)

@@ -6,23 +6,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from tradewind.api.base import Columns
 from tradewind.api.config import Pool
-from tradewind.api.modeldeployment import ChosenVariant, ModelDeployment
+from tradewind.api.job import PoolChoice
+from tradewind.api.modeldeployment import ChosenVariant, ModelDeployment, ModelDeploymentStatus, ServingCost
 from tradewind.core.conditions import Reason, Verdict, holds, merge, phase
 from tradewind.core.controller import Surroundings
 from tradewind.core.labels import labels
 from tradewind.core.names import child_name
-from tradewind.core.plan import Child, Event, Observed, Plan
+from tradewind.core.plan import Child, Event, Observed, Plan, Refusal
+from tradewind.core.podmetadata import not_allowed
 from tradewind.core.timestamps import whole
 from tradewind.deployment.inferenceservice import INFERENCE_SERVICE, inference_service, url
 from tradewind.deployment.model import find
 from tradewind.deployment.prometheusrule import PROMETHEUS_RULE, prometheus_rule
 from tradewind.deployment.spending import spending
 from tradewind.deployment.status import Service, judge
-from tradewind.economics.pools import Refusal, choose, misfit
+from tradewind.economics.cost import told
+from tradewind.economics.pools import choose, misfit, misshapen
 
 _FIELDS = {
-    "cpu": "spec.resources.cpus",
+    "cpu": "spec.resources.cpu",
     "memory": "spec.resources.memory",
     "accelerators": "spec.resources.accelerators",
 }
@@ -32,6 +36,7 @@ _FIELDS = {
 class _Decision:
     accepted: Verdict
     pool: Pool | None = None
+    why: str = ""  # this pool
     variant: ChosenVariant | None = None  # None: nothing can be planned
 
 
@@ -65,21 +70,28 @@ def _decide(item: ModelDeployment, observed: Observed, surroundings: Surrounding
             "or later; the service then starts by itself."
         )
         return _refused(Refusal(Reason.DEPENDENCY_MISSING, words))
-    pool = choose(surroundings.config, item.spec.resources.pool, "spec.resources.pool")
-    if isinstance(pool, Refusal):
-        return _refused(pool)
-    asked = item.spec.resources
-    if (refusal := misfit(pool, asked.cpus, asked.memory, asked.accelerators, _FIELDS)) is not None:
+    asked, present = item.spec.resources, item.status.pool
+    chosen = choose(surroundings.config, asked.pool, "spec.resources.pool", present.name if present else None)
+    if isinstance(chosen, Refusal):
+        return _refused(chosen)
+    pool = chosen.pool
+    reason = present.reason if present is not None and present.name == pool.name else chosen.reason
+    refusal = (
+        misfit(pool, asked.cpu, asked.memory, asked.accelerators, _FIELDS)
+        or misshapen(pool, asked.topology, "spec.resources.topology")
+        or not_allowed(item.spec.pod_metadata, surroundings.config)
+    )
+    if refusal is not None:
         return _refused(refusal)
     found = find(item, observed.reference, pool, surroundings.config)
     if not isinstance(found, Refusal):
         words = f"It serves {found.name} on pool {pool.name}."
-        return _Decision(Verdict("Accepted", "True", Reason.ACCEPTED, words), pool, found)
-    present = item.status.variant
-    if present is None or found.reason == Reason.NO_VARIANT_FITS:
-        return _Decision(Verdict("Accepted", "False", found.reason, found.message), pool)
-    words = f"It goes on serving {present.name} on pool {pool.name}. {found.message}"
-    return _Decision(Verdict("Accepted", "True", Reason.ACCEPTED, words), pool, present)
+        return _Decision(Verdict("Accepted", "True", Reason.ACCEPTED, words), pool, reason, found)
+    served = item.status.variant
+    if served is None or found.reason == Reason.NO_VARIANT_FITS:
+        return _Decision(Verdict("Accepted", "False", found.reason, found.message), pool, reason)
+    words = f"It continues to serve {served.name} on pool {pool.name}. {found.message}"
+    return _Decision(Verdict("Accepted", "True", Reason.ACCEPTED, words), pool, reason, served)
 
 
 def _refused(refusal: Refusal) -> _Decision:
@@ -127,16 +139,17 @@ def _status(
             "url": address,
             "variant": serving,
             "replicas": service.replicas,
+            "columns": _columns(old, service),
         }
     )
     if decision.pool is not None and service.replicas is not None:
-        cost = spending(item, decision.pool, observed.pods, service.replicas.desired, surroundings.config.currency, now)
-        steady = (
-            None if old.cost is None else cost.model_copy(update={"accrued": old.cost.accrued, "as_of": old.cost.as_of})
-        )
-        if new.model_copy(update={"cost": steady}).dump() == old.dump():
+        cost = spending(item, decision.pool, observed.pods, service.replicas.desired, surroundings.config, now)
+        pool = PoolChoice(name=decision.pool.name, reason=decision.why)
+        new = new.model_copy(update={"pool": pool})
+        if new.model_copy(update={"cost": _steady(old.cost, cost)}).dump() == old.dump():
             return old.dump(), ()
-        new = new.model_copy(update={"cost": cost})
+        columns = (new.columns or Columns()).model_copy(update={"cost": told(cost)})
+        new = new.model_copy(update={"cost": cost, "columns": columns})
     events = []
     if serving is not None and (
         old.variant is None or old.variant.name != serving.name or old.variant.digest != serving.digest
@@ -149,3 +162,17 @@ def _status(
     if new.dump() == old.dump():
         return old.dump(), ()
     return new.dump(), tuple(events)
+
+
+def _steady(old: ServingCost | None, new: ServingCost) -> ServingCost | None:
+    """The cost as it was, but for what time alone does not move."""
+    if old is None:
+        return None
+    return old.model_copy(update={"per_hour": new.per_hour, "per_million": new.per_million, "currency": new.currency})
+
+
+def _columns(old: ModelDeploymentStatus, service: Service) -> Columns | None:
+    replicas = service.replicas
+    if replicas is None:
+        return old.columns
+    return (old.columns or Columns()).model_copy(update={"replicas": f"{replicas.ready}/{replicas.desired}"})

@@ -12,12 +12,6 @@ from tradewind.deployment.promql import selector, template
 
 PROMETHEUS_RULE = Resource("monitoring.coreos.com", "v1", "PrometheusRule", "prometheusrules")
 
-_SUMMARIES = {
-    "ErrorRate": "The share of requests that {name} answers with a server error is above {threshold}.",
-    "Latency": "The 95th percentile of the latency of {name} is above {threshold} ms.",
-    "ReplicasMissing": "More than {threshold} of the replicas that {name} should have are not available.",
-}
-
 
 def observe(body: Mapping[str, Any]) -> None:
     """Planners read nothing of it."""
@@ -33,11 +27,10 @@ def prometheus_rule(
 
 
 def _rule(metadata: ObjectMeta, service: str, alert: Alert) -> dict[str, Any]:
-    summary = _SUMMARIES[alert.type].format(
-        name=f"{metadata.namespace}/{metadata.name}", threshold=f"{alert.threshold:f}"
-    )
+    kind = alert.chosen()[0]
+    summary = _summary(f"{metadata.namespace}/{metadata.name}", alert)
     return {
-        "alert": f"Tradewind{alert.type}",
+        "alert": f"Tradewind{kind[0].upper()}{kind[1:]}",
         "expr": expression(metadata.namespace, service, alert),
         "for": f"{alert.for_seconds}s",
         "labels": {
@@ -50,16 +43,30 @@ def _rule(metadata: ObjectMeta, service: str, alert: Alert) -> dict[str, Any]:
     }
 
 
+def _summary(name: str, alert: Alert) -> str:
+    if alert.error_rate is not None:
+        return f"The share of requests that {name} answers with a server error is above {alert.error_rate.max:f}."
+    if alert.latency is not None:
+        bound = alert.latency
+        return f"The {bound.percentile}th percentile of the latency of {name} is above {bound.milliseconds:f} ms."
+    most = alert.replicas_missing.max if alert.replicas_missing is not None else 0
+    return f"More than {most} of the replicas that {name} should have are not available."
+
+
 def expression(namespace: str, service: str, alert: Alert) -> str:
     """The PromQL of an alert. Without requests there is nothing to compare, and nothing fires."""
-    threshold = f"{alert.threshold:f}"
     served = {"namespace": namespace, "model": service}
-    if alert.type == "ErrorRate":
+    if alert.error_rate is not None:
         failed = selector("tradewind_request_total", served, 'code=~"5.."')
-        return f"sum(rate({failed}[5m])) / sum(rate({selector('tradewind_request_total', served)}[5m])) > {threshold}"
-    if alert.type == "Latency":
+        asked = selector("tradewind_request_total", served)
+        return f"sum(rate({failed}[5m])) / sum(rate({asked}[5m])) > {alert.error_rate.max:f}"
+    if alert.latency is not None:
         buckets = selector("tradewind_request_seconds_bucket", served)
-        return f"histogram_quantile(0.95, sum by (le) (rate({buckets}[5m]))) * 1000 > {threshold}"
+        part = f"0.{alert.latency.percentile}"
+        bound = f"{alert.latency.milliseconds:f}"
+        return f"histogram_quantile({part}, sum by (le) (rate({buckets}[5m]))) * 1000 > {bound}"
     deployed = {"namespace": namespace, "deployment": f"{service}-predictor"}
     wanted = selector("kube_deployment_spec_replicas", deployed)
-    return f"sum({wanted}) - sum({selector('kube_deployment_status_replicas_available', deployed)}) > {threshold}"
+    available = selector("kube_deployment_status_replicas_available", deployed)
+    most = alert.replicas_missing.max if alert.replicas_missing is not None else 0
+    return f"sum({wanted}) - sum({available}) > {most}"

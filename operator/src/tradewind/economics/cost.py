@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
+
+from tradewind.api.base import Cost, Unpriced
+from tradewind.api.config import Config
+from tradewind.core.timestamps import stamp
+from tradewind.economics.prices import amount, money
 
 _HOUR = Decimal(3600)
+_PLACES = Decimal("0.001")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,27 +22,66 @@ class Stay:
 
     since: datetime
     until: datetime | None  # None: it is still there
-    per_hour: Decimal | None  # None: the pool has no price
+    pool: str  # row of the price table; empty for unknown
+    share: Decimal  # of a node
 
 
-def spent(stays: Iterable[Stay], now: datetime, since: datetime | None = None) -> Decimal | None:
-    """What the stays cost up to now, from `since` on if given; None as soon as one of them has no price."""
-    total = Decimal(0)
+def node_seconds(stays: Iterable[Stay], now: datetime, since: datetime | None = None) -> dict[str, Decimal]:
+    """By pool, the seconds of the stays up to now, from `since` on if given, each times its share of a node."""
+    used: dict[str, Decimal] = {}
     for stay in stays:
         start = stay.since if since is None else max(stay.since, since)
         end = now if stay.until is None else min(stay.until, now)
-        if end <= start:
-            continue
-        if stay.per_hour is None:
-            return None
-        span = end - start
-        seconds = Decimal(span.days * 86400 + span.seconds) + Decimal(span.microseconds) / 1_000_000
-        total += seconds / _HOUR * stay.per_hour
-    return total
+        if end > start:
+            span = end - start
+            seconds = Decimal(span.days * 86400 + span.seconds) + Decimal(span.microseconds) / 1_000_000
+            used[stay.pool] = used.get(stay.pool, Decimal(0)) + seconds * stay.share
+    return used
 
 
-def never_less(before: Decimal | None, after: Decimal | None) -> Decimal | None:
-    """The later sum, but never below an earlier one: a pod that is gone has still been paid for."""
-    if after is None:
-        return None
-    return after if before is None else max(before, after)
+def priced(used: Mapping[str, Decimal], config: Config) -> tuple[Decimal, dict[str, Decimal]]:
+    """What node seconds cost, and those of pools that have no price."""
+    total, unpriced = Decimal(0), {}
+    for name, seconds in used.items():
+        pool = config.pool(name) if name else None
+        if pool is None or pool.price is None:
+            unpriced[name] = seconds
+        else:
+            total += seconds / _HOUR * Decimal(pool.price.per_hour)
+    return total, unpriced
+
+
+def charge(old: Cost | None, used: Mapping[str, Decimal], config: Config, now: datetime) -> Cost:
+    """The cost with more node seconds, up to now. Zero of them on a pool without a price make it Unknown, too.
+
+    What was priced stays as it was when the price table changes; what had no price gets one as soon as there is one.
+    """
+    entries = (old.unpriced or ()) if old is not None else ()
+    waiting = {entry.pool: Decimal(entry.node_seconds) for entry in entries}
+    for name, seconds in used.items():
+        waiting[name] = waiting.get(name, Decimal(0)) + seconds
+    before = (amount(old.accrued if old.priced is None else old.priced) if old is not None else None) or Decimal(0)
+    more, unpriced = priced(waiting, config)
+    return Cost(
+        accrued=money(None if unpriced else before + more),
+        lost=old.lost if old is not None else None,
+        currency=config.currency,
+        priced=money(before + more) if unpriced else None,
+        unpriced=tuple(
+            Unpriced(pool=name, node_seconds=str(seconds.quantize(_PLACES, rounding=ROUND_HALF_EVEN)))
+            for name, seconds in sorted(unpriced.items())
+        )
+        or None,
+        as_of=stamp(now),
+    )
+
+
+def told(cost: Cost | None) -> str | None:
+    """The cost with its currency, for a column."""
+    return (
+        None
+        if cost is None
+        else f"{cost.accrued} {cost.currency}"
+        if amount(cost.accrued) is not None
+        else cost.accrued
+    )

@@ -8,18 +8,11 @@ from typing import Any
 
 from tradewind.api.config import Config, Pool
 from tradewind.core.conditions import Reason
+from tradewind.core.plan import Refusal
 from tradewind.core.quantity import parse
 
 TPU = "google.com/tpu"
 TPU_TOPOLOGY = "cloud.google.com/gke-tpu-topology"
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a spec can't be carried out, and what to do."""
-
-    reason: Reason
-    message: str
 
 
 def scheduling(pool: Pool, accelerators: int) -> dict[str, Any]:
@@ -36,16 +29,50 @@ def scheduling(pool: Pool, accelerators: int) -> dict[str, Any]:
     return found
 
 
-def choose(config: Config, name: str | None, field: str) -> Pool | Refusal:
-    """The pool that `field` of a spec names."""
-    pool = config.pool(name)
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A pool of the price table, and why this one."""
+
+    pool: Pool
+    reason: str
+
+
+def choose(config: Config, name: str | None, field: str, present: str | None = None) -> Chosen | Refusal:
+    """The pool that `field` of a spec names; without a name the one where the object runs already, else the default."""
+    wanted = name or present
+    pool = config.pool(wanted)
     if pool is not None:
-        return pool
+        return Chosen(pool, f"named by {field}" if name else "the default of the price table")
     known = ", ".join(row.name for row in config.pools)
+    if wanted is None:
+        return Refusal(
+            Reason.POOL_NOT_FOUND,
+            f"{field} names no pool, and no row of the price table has `default: true`. Set it to one of {known}, or "
+            "mark a row of the operator's configuration.",
+        )
+    if name is None:
+        return Refusal(
+            Reason.POOL_NOT_FOUND,
+            f"The pool {wanted} that it runs on is not in the price table any more: put the row back into the "
+            "operator's configuration.",
+        )
     return Refusal(
         Reason.POOL_NOT_FOUND,
         f"{field}: the price table has no pool {name}. Choose one of {known}, "
         "or add a row to the operator's configuration.",
+    )
+
+
+def misshapen(pool: Pool, topology: str | None, field: str) -> Refusal | None:
+    """Why pods of that topology would never find a slice of the pool, or None."""
+    accelerator = pool.accelerator
+    if topology is None or (accelerator is not None and accelerator.topology == topology):
+        return None
+    has = accelerator.topology if accelerator and accelerator.topology else "none"
+    return Refusal(
+        Reason.TOPOLOGY_MISMATCH,
+        f"{field} is {topology}, and the topology of pool {pool.name} is {has}. "
+        "Name a pool with that topology, or leave topology out.",
     )
 
 

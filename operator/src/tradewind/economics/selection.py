@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
+from tradewind.api.bounds import Latency, Quality
 from tradewind.api.compressionjob import Variant
 from tradewind.api.modeldeployment import Scaling, Select
 from tradewind.economics.prices import money
@@ -115,33 +116,60 @@ def _excluded(variant: Variant, wanted: Select) -> str | None:
     if variant.storage_uri is None:
         return "its files are not in the store"
     where = wanted.where
-    bounds = (
-        ("minAccuracy", where.min_accuracy, "accuracy", number(variant.accuracy), ""),
-        ("maxLatencyP50Ms", where.max_latency_p50_ms, "median latency", number(variant.latency_p50_ms), " ms"),
-        ("maxLatencyP95Ms", where.max_latency_p95_ms, "95th percentile", number(variant.latency_p95_ms), " ms"),
-        ("maxSizeBytes", where.max_size_bytes, "size", variant.size_bytes, " bytes"),
-    )
-    for field, bound, what, value, unit in bounds:
-        if bound is None:
-            continue
-        if value is None:
-            return f"{what} was not measured, and {field} is {bound}"
-        if (value < bound) if field.startswith("min") else (value > bound):
-            return f"{what} {value}{unit} is {'below' if field.startswith('min') else 'above'} {field} {bound}"
+    for broken in (_quality(variant, where.quality), _latency(variant, where.max_latency)):
+        if broken is not None:
+            return broken
+    if where.max_size_bytes is not None:
+        if variant.size_bytes is None:
+            return f"its size was not measured, and maxSizeBytes is {where.max_size_bytes}"
+        if variant.size_bytes > where.max_size_bytes:
+            return f"its size {variant.size_bytes} bytes is above maxSizeBytes {where.max_size_bytes}"
+    return None
+
+
+def _quality(variant: Variant, bound: Quality | None) -> str | None:
+    if bound is None:
+        return None
+    measured = variant.quality
+    value = number(measured.value) if measured is not None and measured.metric == bound.metric else None
+    if value is None:
+        has = f"; {measured.metric} was" if measured is not None else ""
+        return f"{bound.metric} was not measured, and where.quality bounds it{has}"
+    if bound.min is not None and value < bound.min:
+        return f"{bound.metric} {value} is below where.quality.min {bound.min}"
+    if bound.max is not None and value > bound.max:
+        return f"{bound.metric} {value} is above where.quality.max {bound.max}"
+    return None
+
+
+def latency(variant: Variant, percentile: int) -> Decimal | None:
+    """A percentile of the variant's latency in milliseconds; None where it was not measured."""
+    found = next((row.milliseconds for row in variant.latencies if row.percentile == percentile), None)
+    return number(found)
+
+
+def _latency(variant: Variant, bound: Latency | None) -> str | None:
+    if bound is None:
+        return None
+    value = latency(variant, bound.percentile)
+    if value is None:
+        return f"the {bound.percentile}th percentile was not measured, and where.maxLatency bounds it"
+    if value > bound.milliseconds:
+        return f"{bound.percentile}th percentile {value} ms is above where.maxLatency {bound.milliseconds} ms"
     return None
 
 
 def _candidate(variant: Variant, wanted: Select, load: Load) -> _Candidate | str:
-    throughput, latency = number(variant.throughput_per_second), number(variant.latency_p95_ms)
+    throughput, slow = number(variant.throughput_per_second), latency(variant, 95)
     unknown = Decimal("Infinity")
     size = Decimal(variant.size_bytes) if variant.size_bytes is not None else unknown
     slowness = 1 / throughput if throughput else unknown
-    order = (slowness, latency if latency is not None else unknown, size, variant.name)
-    if wanted.minimize == "latency":
-        if latency is None:
+    order = (slowness, slow if slow is not None else unknown, size, variant.name)
+    if wanted.minimize == "Latency":
+        if slow is None:
             return "its latency was not measured"
-        return _Candidate(variant, latency, f"{latency} ms at the 95th percentile", order)
-    if wanted.minimize == "size":
+        return _Candidate(variant, slow, f"{slow} ms at the 95th percentile", order)
+    if wanted.minimize == "Size":
         if variant.size_bytes is None:
             return "its size was not measured"
         return _Candidate(variant, size, f"{variant.size_bytes} bytes", order)
@@ -173,7 +201,7 @@ def _cost(throughput: Decimal, load: Load) -> tuple[Decimal, str]:
 def _reason(chosen: _Candidate, others: Sequence[_Candidate], wanted: Select) -> str:
     if not others:
         return f"The only one that keeps the bounds: {chosen.words}"
-    what = {"cost": "cheapest", "latency": "fastest", "size": "smallest"}[wanted.minimize]
+    what = {"Cost": "cheapest", "Latency": "fastest", "Size": "smallest"}[wanted.minimize]
     first = f"The {what} of the {len(others) + 1} that keep the bounds"
     if equals := [other for other in others if other.value == chosen.value]:
         most = all(chosen.order[0] < other.order[0] for other in equals)
@@ -188,8 +216,8 @@ def _staying(chosen: _Candidate, best: _Candidate) -> str:
 
 def _numbers(variant: Variant) -> str:
     measured = (
-        ("accuracy {}", variant.accuracy),
-        ("95th percentile {} ms", variant.latency_p95_ms),
+        (f"{variant.quality.metric} {{}}", variant.quality.value) if variant.quality is not None else ("", None),
+        ("95th percentile {} ms", latency(variant, 95)),
         ("{} rows a second", variant.throughput_per_second),
     )
     numbers = [words.format(value) for words, value in measured if value]

@@ -86,5 +86,8 @@ def _schema(kind: Kind) -> dict[str, Any]:
             "spec": structural(spec, by_user=True),
             "status": structural(status, by_user=False),
         },
-        RULES: [{"rule": rule.rule, "message": rule.message} for rule in kind.rules],
+        RULES: [
+            {"rule": rule.rule, "message": rule.message} | ({"fieldPath": rule.field_path} if rule.field_path else {})
+            for rule in kind.rules
+        ],
     }

@@ -30,6 +30,8 @@ def operator_rules(controllers: Iterable[Controller] = CONTROLLERS) -> list[Rule
     rules = [
         _rule(GROUP, kinds, WATCH),
         _rule(GROUP, [f"{kind}/status" for kind in kinds], ["patch"]),
+        # runPolicy.ttlSecondsAfterFinished deletes the job itself.
+        _rule(GROUP, sorted(one.resource.plural for one in controllers if one.expires), ["delete"]),
         *(_rule(group, [plural], OWN) for group, plural in children),
     ]
     if any(controller.pods for controller in controllers):

@@ -32,7 +32,7 @@ class _Generator(GenerateJsonSchema):
         factory = schema.get("default_factory")
         if isinstance(factory, type) and issubclass(factory, Model):
             # Whole, since the API server checks the rules on a default before it fills in the fields within.
-            default = {key: value for key, value in factory().dump().items() if value != []}
+            default = {key: value for key, value in factory().dump().items() if value not in ([], {})}
             made = {"allOf": [made], "default": default} if "$ref" in made else made | {"default": default}
         return made
 
@@ -67,6 +67,8 @@ class _Structure:
             raise TypeError(f"a field of a custom resource needs one type: {schema}")
         if merged.get("type") == "integer":
             made["format"] = "int64"
+        elif "format" in merged:
+            made["format"] = merged["format"]
         keys = ["enum", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems"]
         if not self.by_user:
             keys.append("pattern")

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from tradewind.api.base import ObjectMeta
 from tradewind.api.report import JobDocument, SourceModel, report_path
+from tradewind.core.names import run_name
 from tradewind.economics.prices import money
 
 # It is an annotation of the pods, whose annotations together may have 256 KiB.
@@ -36,6 +37,7 @@ def document(
         name=metadata.name,
         uid=metadata.uid,
         attempt=attempt,
+        run=run_name(attempt),
         report_url=url,
         price_per_hour=None if price_per_hour is None else money(price_per_hour),
         source=source,

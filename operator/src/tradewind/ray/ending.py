@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tradewind.api.job import TrainerStatus
+from tradewind.api.job import AttemptState, TrainerStatus
 from tradewind.core.conditions import Reason, Verdict
 from tradewind.core.plan import Event, Plan
+from tradewind.core.timestamps import stamp
 from tradewind.ray.job import RAY_JOB
-from tradewind.ray.settling import progress, settle, unfinished
+from tradewind.ray.settling import attempt_ended, progress, settle, unfinished
 from tradewind.ray.view import View
 
 
 def interrupted(this: View, message: str) -> Plan:
     """The attempt was interrupted: another one follows, unless that happened too often."""
     count = (this.status.interruptions or 0) + 1
-    update = {**progress(this.report), "interruptions": count}
+    update = {**progress(this.report), **attempt_ended(this, AttemptState.INTERRUPTED), "interruptions": count}
     allowed = this.job.item.spec.run_policy.retries.interruptions
     if count > allowed:
         words = f"{message} It was interrupted {count} times, and runPolicy.retries.interruptions is {allowed}."
@@ -28,14 +29,13 @@ def interrupted(this: View, message: str) -> Plan:
         f"{message} The next attempt follows (interruption {count} of {allowed} allowed).",
     )
     events = (Event("Warning", "Interrupted", verdict.message),)
-    update["ray_job_name"] = None
     return settle(this, update, unfinished(this.over, verdict), children=(this.policy,), events=events, lost=True)
 
 
 def errored(this: View, message: str) -> Plan:
     """The program failed: another attempt follows where the user allows it."""
     count = (this.status.errors or 0) + 1
-    update = {**progress(this.report), "errors": count}
+    update = {**progress(this.report), **attempt_ended(this, AttemptState.FAILED), "errors": count}
     allowed = this.job.item.spec.run_policy.retries.errors
     if count > allowed:
         hint = "" if allowed else " (runPolicy.retries.errors is 0: it is not tried again)"
@@ -44,7 +44,6 @@ def errored(this: View, message: str) -> Plan:
         "Running", "False", Reason.RETRYING, f"The next attempt follows (error {count} of {allowed} allowed): {message}"
     )
     events = (Event("Warning", "Retrying", verdict.message[:1024]),)
-    update["ray_job_name"] = None
     return settle(this, update, unfinished(this.over, verdict), children=(this.policy,), events=events)
 
 
@@ -57,10 +56,16 @@ def complete(this: View, update: Mapping[str, Any], message: str) -> Plan:
         Verdict("Complete", "True", Reason.SUCCEEDED, message),
         Verdict("Failed", "False", Reason.NOT_FAILED),
     )
-    told = update.get("trainer_status") or this.status.trainer_status or TrainerStatus()
-    done = told.model_copy(update={"progress_percentage": 100, "estimated_remaining_seconds": 0})
+    said = update.get("trainer_status") or this.status.trainer_status or TrainerStatus()
+    done = said.model_copy(update={"progress_percentage": 100, "estimated_remaining_seconds": 0})
+    ended = {
+        **attempt_ended(this, AttemptState.SUCCEEDED),
+        **update,
+        "trainer_status": done,
+        "completion_time": stamp(this.now),
+    }
     events = (Event("Normal", "Complete", message[:1024]),)
-    return settle(this, {**update, "trainer_status": done}, verdicts, keep=this.kept, events=events, over=True)
+    return settle(this, ended, verdicts, keep=this.kept, events=events)
 
 
 def failed(
@@ -80,9 +85,10 @@ def failed(
         Verdict("Complete", "False", reason, "It failed."),
         Verdict("Failed", "True", reason, message),
     )
+    ended = {**attempt_ended(this, AttemptState.FAILED), **(update or {}), "completion_time": stamp(this.now)}
     kept = this.kept if keep else frozenset(key for key in this.kept if key[0] != RAY_JOB.kind)
     events = (Event("Warning", str(reason), message[:1024]),)
-    return settle(this, update or {}, verdicts, keep=kept, events=events, lost=lost, over=True)
+    return settle(this, ended, verdicts, keep=kept, events=events, lost=lost)
 
 
 def _still_accepted(this: View) -> Verdict:

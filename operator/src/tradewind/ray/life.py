@@ -7,45 +7,82 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from tradewind.api.report import Report
+from tradewind.api.job import Attempt, AttemptState
+from tradewind.core import covers
 from tradewind.core.conditions import Reason, Verdict, holds
 from tradewind.core.controller import Surroundings
-from tradewind.core.labels import ATTEMPT
-from tradewind.core.names import attempt_name
-from tradewind.core.plan import PODS, Child, Event, Observed, Plan
+from tradewind.core.labels import RUN
+from tradewind.core.names import attempt_name, run_name
+from tradewind.core.plan import PODS, Child, ChildRecord, Event, Observed, Plan, Refusal
 from tradewind.core.timestamps import moment, stamp, whole
-from tradewind.economics.pools import Refusal
 from tradewind.ray import attempt
 from tradewind.ray.ending import complete, errored, failed, interrupted
 from tradewind.ray.job import RAY_JOB, ray_job
 from tradewind.ray.networkpolicy import NETWORK_POLICY
 from tradewind.ray.pods import Program
-from tradewind.ray.settling import not_ended, progress, settle, unfinished
-from tradewind.ray.view import PENDING_GRACE, SILENCE_GRACE, Job, View, deadline
+from tradewind.ray.settling import attempt_ended, not_ended, progress, settle, unfinished
+from tradewind.ray.view import (
+    PENDING_GRACE,
+    SILENCE_GRACE,
+    Job,
+    Stage,
+    View,
+    deadline,
+    pre_running_deadline,
+)
 
 # The next attempt waits this long for pods of the one before to end: both would write to the same folder.
 ENDING_GRACE = timedelta(seconds=120)
 # A program that has given its result ends by itself; if it hasn't by then, its RayJob is deleted.
 LINGER_GRACE = timedelta(seconds=300)
 
-_WHY_IT_ENDED = (Reason.INTERRUPTED, Reason.RETRYING, Reason.SOURCE_CHANGED)
+_WHY_IT_ENDED = (Reason.INTERRUPTED, Reason.RETRYING, Reason.SOURCE_CHANGED, Reason.SPEC_CHANGED)
+# What the user or the program ended: the program may still run, and its RayJob is not left to itself.
+_OVERRUN = (Reason.DEADLINE_EXCEEDED, Reason.PRE_RUNNING_DEADLINE_EXCEEDED)
 
 
 def plan(job: Job, observed: Observed, surroundings: Surroundings, now: datetime) -> Plan:
     """Decide the next step of the job.
 
-    A job that waited for another is told of again when it runs, not also when its pods are made: one write less for
-    every pipeline. Pods that don't start within the grace are told of.
+    A job that waited for another is reported again when it runs, not also when its pods are made: one write less for
+    every pipeline. Pods that don't start within the grace are reported.
     """
     begun = _begun(job, observed)
-    decided = _decide(View(begun or job, observed, surroundings, whole(now)))
+    decided = _step(View(begun or job, observed, surroundings, whole(now)))
     started = moment(begun.item.status.start_time) if begun is not None else None
     age = whole(now) - started if started is not None else timedelta(0)
-    if job.item.status.phase == "Waiting" and _is_starting(decided) and age < PENDING_GRACE:
+    current = job.item.status.observed_generation == job.item.metadata.generation
+    if job.item.status.phase == "Waiting" and current and _is_starting(decided) and age < PENDING_GRACE:
         rest = (PENDING_GRACE - age).total_seconds()
         look = rest if decided.requeue_after is None else min(rest, decided.requeue_after)
         return replace(decided, status=job.item.status.dump(), events=(), requeue_after=look)
     return decided
+
+
+def _step(this: View) -> Plan:
+    """One step of the life."""
+    if this.stage == Stage.FINISHED:
+        return _finished(this)
+    if (end := _reported_end(this)) is not None:
+        return end
+    if this.job.item.spec.run_policy.suspend:
+        return _suspended(this)
+    if (late := _too_late(this)) is not None:
+        return late
+    if this.stage == Stage.IN_ATTEMPT:
+        return _in_attempt(this)
+    if this.job.further is None or this.job.accepted.status != "True":
+        return _waiting(this)
+    return _between_attempts(this, this.job.further)
+
+
+def without_kuberay() -> Refusal:
+    """Why nothing can start where the kind RayJob isn't served."""
+    return Refusal(
+        Reason.DEPENDENCY_MISSING,
+        "The API server does not serve RayJob (ray.io/v1). Install KubeRay 1.5 or later; the job then starts by "
+        "itself.",
+    )
 
 
 def _is_starting(plan: Plan) -> bool:
@@ -55,59 +92,45 @@ def _is_starting(plan: Plan) -> bool:
 
 
 def _begun(job: Job, observed: Observed) -> Job | None:
-    """The job as its first attempt's RayJob shows it, where that was made and the status does not say so yet."""
-    status, item = job.item.status, job.item
-    if status.attempt is not None or job.further is None:
+    """The job as its next attempt's RayJob shows it, where that was made and the status does not say so yet.
+
+    A RayJob that was made of another spec does not count: the spec was corrected since.
+    """
+    status, item, program = job.item.status, job.item, job.further
+    if program is None or (status.attempt is not None and not status.attempt.state.over):
         return None
-    name = attempt_name(item.kind, item.metadata.name, 1)
+    number = 1 if status.attempt is None else status.attempt.number + 1
+    name = attempt_name(item.kind, item.metadata.name, number)
     record = observed.children.get((RAY_JOB.kind, name))
-    if record is None or record.deleting:
+    if record is None or record.deleting or not _is_of(record, ray_job(name, program(number), job.groups)):
         return None
-    started = _started(job, name, 1, record.created)
-    return replace(job, item=item.model_copy(update={"status": status.model_copy(update=started)}), program=job.further)
+    started = _started(job, number, record.created)
+    return replace(job, item=item.model_copy(update={"status": status.model_copy(update=started)}), program=program)
 
 
-def _started(job: Job, name: str, number: int, now: datetime) -> dict[str, Any]:
+def _is_of(record: ChildRecord, planned: Child) -> bool:
+    """Whether a child was made by that plan. One without a digest lost it, and gets it again."""
+    return record.digest in ("", covers.digest(planned))
+
+
+def _started(job: Job, number: int, now: datetime) -> dict[str, Any]:
     """The status fields of an attempt that starts."""
+    status = job.item.status
+    before = status.attempt.active_seconds if status.attempt is not None else 0
     return {
-        "attempt": number,
-        "ray_job_name": name,
-        "start_time": job.item.status.start_time or stamp(now),
+        "attempt": Attempt(
+            number=number,
+            run_name=run_name(number),
+            state=AttemptState.STARTING,
+            start_time=stamp(now),
+            active_seconds=before,
+            earlier_active_seconds=before,
+        ),
+        "ray_job_name": attempt_name(job.item.kind, job.item.metadata.name, number),
+        "start_time": status.start_time or stamp(now),
         "pool": job.choice,
         **(job.started or {}),
     }
-
-
-def _decide(this: View) -> Plan:
-    job = this.job
-    if this.finished:
-        return _finished(this)
-    if this.report is not None and this.report.final and (end := _reported_end(this, this.report)) is not None:
-        return end
-    if job.item.spec.run_policy.suspend:
-        return _suspended(this)
-    if (until := deadline(this)) is not None and this.now >= until:
-        seconds = job.item.spec.run_policy.active_deadline_seconds
-        words = (
-            f"The job has run for the {seconds} s that runPolicy.activeDeadlineSeconds allows. Create it anew "
-            "with more time."
-        )
-        return failed(this, Reason.DEADLINE_EXCEEDED, words, keep=False)
-    if this.status.ray_job_name is not None:
-        return _in_attempt(this)
-    if job.accepted.status != "True" or job.further is None:
-        policy = frozenset(key for key in this.kept if key[0] == NETWORK_POLICY.kind)
-        idle = Verdict("Running", "False", Reason.WAITING, "Nothing runs: the condition Accepted says what is missing.")
-        return settle(this, {}, unfinished(this, _idle(this, idle)), keep=policy)
-    return _between_attempts(this, job.further)
-
-
-def without_kuberay() -> Refusal:
-    """Why nothing can start where the kind RayJob isn't served."""
-    return Refusal(
-        Reason.DEPENDENCY_MISSING,
-        "The API server does not serve RayJob (ray.io/v1). Install KubeRay 1.5; the job then starts by itself.",
-    )
 
 
 def _finished(this: View) -> Plan:
@@ -116,26 +139,34 @@ def _finished(this: View) -> Plan:
     generation = this.job.item.metadata.generation
     if status.observed_generation != generation:
         status = status.model_copy(update={"observed_generation": generation})
-    kept, requeue = this.kept, None
+    ended = moment(status.completion_time) or this.now
+    kept, moments = this.kept, []
     if seen is not None and not seen.over:
-        ended = max(
-            moment(c.last_transition_time) or this.now
-            for c in status.conditions
-            if c.type in ("Complete", "Failed") and c.status == "True"
-        )
-        left = ended + LINGER_GRACE - this.now
-        overrun = any(c.type == "Failed" and c.reason == Reason.DEADLINE_EXCEEDED for c in status.conditions)
-        if overrun or left <= timedelta(0):
+        overrun = any(c.type == "Failed" and c.reason in _OVERRUN for c in status.conditions)
+        if overrun or this.now >= ended + LINGER_GRACE:
             kept = frozenset(key for key in kept if key[0] != RAY_JOB.kind)
         else:
-            requeue = left.total_seconds()
-    return Plan(status=status.dump(), keep=kept, requeue_after=requeue)
+            moments.append(ended + LINGER_GRACE)
+    expires, expired = this.job.item.spec.run_policy.ttl_seconds_after_finished, False
+    if expires is not None:
+        moments.append(ended + timedelta(seconds=expires))
+        expired = this.now >= moments[-1]
+    return Plan(
+        status=status.dump(),
+        keep=kept,
+        requeue_after=min((left for instant in moments if (left := _seconds(instant - this.now))), default=None),
+        superseded=frozenset(this.observed.reports),
+        expired=expired,
+    )
 
 
-def _reported_end(this: View, report: Report) -> Plan | None:
+def _reported_end(this: View) -> Plan | None:
+    """The end of the job, where the program told it; also one that is suspended, or whose attempt was given up."""
+    report = this.report
+    if report is None or not report.final:
+        return None
     if report.failure is not None:
-        reason = Reason.of(report.failure.reason)
-        return failed(this, reason, report.failure.message, update=progress(report))
+        return failed(this, Reason.of_failure(report.failure.reason), report.failure.message, update=progress(report))
     found = this.job.result(report)
     if found is None:
         return None
@@ -144,7 +175,7 @@ def _reported_end(this: View, report: Report) -> Plan | None:
 
 
 def _suspended(this: View) -> Plan:
-    words = "The pods are released; set runPolicy.suspend to false to go on from the last checkpoint."
+    words = "The pods are released; set runPolicy.suspend to false to continue from the last checkpoint."
     verdicts = (
         this.over.job.accepted,
         Verdict("Running", "False", Reason.SUSPENDED, "It is suspended."),
@@ -152,33 +183,74 @@ def _suspended(this: View) -> Plan:
         *not_ended(),
     )
     events = () if holds(this.status.conditions, "Suspended") else (Event("Normal", "Suspended", words),)
-    return settle(this, {"ray_job_name": None}, verdicts, events=events, timed=False)
+    update = {**progress(this.report), **attempt_ended(this, AttemptState.STOPPED)}
+    # Ray's dashboard of a pod that still ends runs what it is sent.
+    children = (this.policy,) if this.occupied else ()
+    return settle(this, update, verdicts, children=children, events=events)
+
+
+def _too_late(this: View) -> Plan | None:
+    """The end of a job whose time is over."""
+    policy = this.job.item.spec.run_policy
+    if (until := deadline(this)) is not None and this.now >= until:
+        words = (
+            f"The attempts have run for the {policy.active_deadline_seconds} s that runPolicy.activeDeadlineSeconds "
+            "allows. Delete the job and create it again with more time."
+        )
+        return failed(this, Reason.DEADLINE_EXCEEDED, words, keep=False)
+    if (until := pre_running_deadline(this)) is not None and this.now >= until and not _runs(this):
+        before = this.status.condition("Running")
+        why = f" {before.message}" if before is not None and before.message else ""
+        words = (
+            f"The program did not run within the {policy.pre_running_deadline_seconds} s that "
+            f"runPolicy.preRunningDeadlineSeconds allows.{why}"
+        )
+        return failed(this, Reason.PRE_RUNNING_DEADLINE_EXCEEDED, words, keep=False)
+    return None
+
+
+def _waiting(this: View) -> Plan:
+    """Nothing can start: the condition Accepted says why."""
+    idle = Verdict("Running", "False", Reason.WAITING, "Nothing runs: the condition Accepted says what is missing.")
+    policy = frozenset(key for key in this.kept if key[0] == NETWORK_POLICY.kind)
+    return settle(this, progress(this.report), unfinished(this, _idle(this, idle)), keep=policy)
 
 
 def _between_attempts(this: View, program: Callable[[int], Program]) -> Plan:
     """Start the next attempt, as soon as nothing of the one before can write any more."""
-    number = (this.status.attempt or 0) + 1
+    number = 1 if this.attempt is None else this.attempt.number + 1
     name = attempt_name(this.kind, this.name, number)
+    update = progress(this.report)
+    planned = ray_job(name, program(number), this.job.groups)
+    present = this.observed.children.get((RAY_JOB.kind, name))
+    corrected = present is not None and not present.deleting and not _is_of(present, planned)
     others = [key for key in this.observed.children if key[0] == RAY_JOB.kind and key[1] != name]
     ending = [
         pod
         for pod in this.observed.pods
-        if pod.finished is None and not pod.interrupted and pod.labels.get(ATTEMPT) != str(number)
+        if pod.finished is None
+        and not pod.interrupted
+        and (present is None or present.deleting or corrected or pod.labels.get(RUN) != run_name(number))
     ]
     before = this.status.condition("Running")
     patience = ((moment(before.last_transition_time) if before else None) or this.now) + ENDING_GRACE - this.now
-    if others or (ending and patience > timedelta(0)):
-        verdict = Verdict(
-            "Running", "False", Reason.STOPPING, "The next attempt waits until the pods of the one before have ended."
-        )
+    gone = not others and not corrected and (present is None or not present.deleting)
+    if not gone or (ending and patience > timedelta(0)):
+        words = "The next attempt waits until the pods of the one before have ended."
+        verdict = Verdict("Running", "False", Reason.STOPPING, words)
+        if corrected:
+            words = "The spec was corrected before the first attempt ran: what was made for it is removed first."
+            verdict = Verdict("Running", "False", Reason.SPEC_CHANGED, words)
         verdict = _idle(this, verdict)
-        return settle(this, {}, unfinished(this, verdict), children=(this.policy,), requeue=_seconds(patience))
-    started = _started(this.job, name, number, this.now)
+        return settle(this, update, unfinished(this, verdict), children=(this.policy,), requeue=_seconds(patience))
     checkpoint = this.status.last_checkpoint
     since = f" from the checkpoint at step {checkpoint.step}" if checkpoint and number > 1 else ""
-    verdict = _refused(this, name) or Verdict("Running", "False", Reason.STARTING, f"Attempt {number} starts{since}.")
-    children = (this.policy, ray_job(name, program(number), this.job.groups))
-    return settle(this, started, unfinished(this, verdict), children=children, new_attempt=True)
+    children = (this.policy, planned)
+    if (refused := _refused(this, name)) is not None:
+        return settle(this, update, unfinished(this, refused), children=children)
+    verdict = Verdict("Running", "False", Reason.STARTING, f"Attempt {number} starts{since}.")
+    started = {**update, **_started(this.job, number, this.now)}
+    return settle(this, started, unfinished(this, verdict), children=children)
 
 
 def _idle(this: View, otherwise: Verdict) -> Verdict:
@@ -197,40 +269,54 @@ def _in_attempt(this: View) -> Plan:
         if outcome.kind == attempt.End.INVALID:
             return failed(this, Reason.RAY_JOB_INVALID, f"KubeRay refused the RayJob: {outcome.message}")
         if outcome.kind == attempt.End.SUCCEEDED:
-            return complete(this, {}, "The program ended with exit code 0.")
+            return complete(this, progress(this.report), "The program ended with exit code 0.")
         if outcome.kind == attempt.End.INTERRUPTED:
             lost = interrupted(this, outcome.message)
             return replace(lost, rests_on=(PODS, RAY_JOB)) if outcome.absence else lost
         if outcome.kind == attempt.End.ERROR:
             return errored(this, outcome.message)
-    program, number = this.job.program, this.status.attempt or 1
+    program = this.job.program
     if record is None and program is None and this.job.accepted.status == "True":
-        if this.job.further is not None:
-            return _between_attempts(this, this.job.further)
         words = "The model that the attempt started from is gone, and so is the RayJob."
         verdict = Verdict("Running", "False", Reason.SOURCE_CHANGED, words)
-        return settle(this, {"ray_job_name": None}, unfinished(this.over, verdict), children=(this.policy,))
+        update = {**progress(this.report), **attempt_ended(this, AttemptState.STOPPED)}
+        return settle(this, update, unfinished(this.over, verdict), children=(this.policy,))
+    return _goes_on(this, program)
+
+
+def _goes_on(this: View, program: Callable[[int], Program] | None) -> Plan:
+    """The attempt starts or runs."""
+    record, run = this.record, this.attempt
+    assert run is not None
     verdict = _running(this)
-    events = (Event("Normal", "Running", verdict.message),) if verdict.status == "True" and not this.ran else ()
+    runs = verdict.status == "True"
+    events = (Event("Normal", "Running", verdict.message),) if runs and not this.ran else ()
     children: tuple[Child, ...] = (this.policy,)
     keep: frozenset[tuple[str, str]] = frozenset()
     if program is None or this.job.accepted.status != "True":
         children, keep = (), this.kept
     # A RayJob that was deleted by hand is made again, but not beside pods of the deleted one that still end.
     elif record is not None or not any(pod.finished is None and not pod.interrupted for pod in this.pods):
-        children += (ray_job(this.status.ray_job_name or "", program(number), this.job.groups),)
+        children += (ray_job(this.status.ray_job_name or "", program(run.number), this.job.groups),)
     update = progress(this.report)
+    if runs and not this.ran:
+        update["attempt"] = run.model_copy(update={"state": AttemptState.RUNNING})
     return settle(this, update, unfinished(this, verdict), children=children, keep=keep, events=events)
 
 
-def _running(this: View) -> Verdict:
-    seen, number, now = this.seen, this.status.attempt, this.now
+def _runs(this: View) -> bool:
+    """Whether the program runs: it has reported, or KubeRay says so and the program keeps silent."""
+    if this.ran or this.report is not None:
+        return True
+    seen, now = this.seen, this.now
     quiet = (seen.program_started if seen else None) or (this.record.created if this.record else now)
-    if (
-        this.ran
-        or this.report is not None
-        or (seen is not None and seen.running and (not this.job.reports_result or now - quiet >= SILENCE_GRACE))
-    ):
+    return seen is not None and seen.running and (not this.job.reports_result or now - quiet >= SILENCE_GRACE)
+
+
+def _running(this: View) -> Verdict:
+    """The condition Running of an attempt that has not ended."""
+    number, now = this.attempt.number if this.attempt else 1, this.now
+    if _runs(this):
         pool = this.status.pool.name if this.status.pool else ""
         return Verdict("Running", "True", Reason.RUNNING, f"Attempt {number} runs on pool {pool}.")
     if (refused := _refused(this, this.status.ray_job_name)) is not None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from tradewind.api.report import AUDIENCE, CA_FILE, MOUNT, PVC_ROOT, TOKEN_FILE
+from tradewind.core.labels import POOL, ROLE
 from tradewind.core.security import CONTAINER_SECURITY, POD_SECURITY
 from tradewind.ray.groups import Group
 
@@ -37,6 +38,8 @@ class Program:
     claims: tuple[Claim, ...]
     working_dir: str | None = None  # a ConfigMap
     env: tuple[dict[str, Any], ...] = ()  # the user's, in the form of a container
+    pod_labels: Mapping[str, str] = field(default_factory=dict)  # the user's
+    pod_annotations: Mapping[str, str] = field(default_factory=dict)  # the user's
 
 
 def claims(inputs: Iterable[str], outputs: Iterable[str]) -> tuple[Claim, ...]:
@@ -49,8 +52,8 @@ def template(program: Program, group: Group) -> dict[str, Any]:
     """The pod template of a group, under Pod Security `restricted` and without rights in the Kubernetes API."""
     return {
         "metadata": {
-            "labels": {**program.labels, "tradewind.dev/role": group.role},
-            "annotations": {CA_ANNOTATION: program.ca, JOB_ANNOTATION: program.document},
+            "labels": {**program.pod_labels, **program.labels, ROLE: group.role, POOL: group.pool.name},
+            "annotations": {**program.pod_annotations, CA_ANNOTATION: program.ca, JOB_ANNOTATION: program.document},
         },
         "spec": {
             # A container that ends must end its pod: Ray, started anew in place, would run the program again unnoticed.

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tradewind.api.base import Columns
+from tradewind.api.job import Attempt, AttemptState, JobStatus
 from tradewind.api.report import Report
 from tradewind.api.trainingjob import TrainingJobStatus
 from tradewind.core.conditions import Reason, Verdict, merge, phase
 from tradewind.core.plan import Child, Event, Plan
-from tradewind.ray.spending import spending
-from tradewind.ray.view import View, alarm
+from tradewind.core.timestamps import moment
+from tradewind.economics.cost import told
+from tradewind.ray.spending import Presence, spending
+from tradewind.ray.view import COST_INTERVAL, View, active_seconds, alarm
 
 
 def unfinished(this: View, running: Verdict) -> tuple[Verdict, ...]:
@@ -31,6 +35,14 @@ def progress(report: Report | None) -> dict[str, Any]:
     return {field: value for field, value in said.items() if value is not None}
 
 
+def attempt_ended(this: View, state: AttemptState) -> dict[str, Any]:
+    """The status field of the present attempt, once it is over."""
+    run = this.attempt
+    if run is None or run.state.over:
+        return {}
+    return {"attempt": run.model_copy(update={"state": state, "active_seconds": active_seconds(this)})}
+
+
 def settle(
     this: View,
     update: Mapping[str, Any],
@@ -40,12 +52,9 @@ def settle(
     keep: frozenset[tuple[str, str]] = frozenset(),
     events: tuple[Event, ...] = (),
     requeue: float | None = None,
-    timed: bool = True,
     lost: bool = False,
-    over: bool = False,
-    new_attempt: bool = False,
 ) -> Plan:
-    """The plan with the whole status; cost and dashboard move by themselves and are written along with others."""
+    """The plan with the whole status; cost, time and dashboard move by themselves and are written along with others."""
     old, generation = this.status, this.job.item.metadata.generation
     steady: dict[str, Any] = {
         **update,
@@ -54,23 +63,45 @@ def settle(
         "conditions": merge(old.conditions, verdicts, generation, this.now),
     }
     new = old.model_copy(update=steady)
-    if new.dump() == old.dump():
+    due = _seconds_until_cost_is_due(this)
+    if new.dump() == old.dump() and (due is None or due > 0):
         new, events = old, ()
     else:
-        moving: dict[str, Any] = {}
-        if isinstance(old, TrainingJobStatus):
-            moving["dashboard_url"] = this.seen.dashboard_url if this.seen and not over else None
-        if this.job.groups:
-            moving["cost"] = spending(
-                old,
-                this.job.groups,
-                this.pods,
-                this.seen,
-                this.surroundings.config.currency,
-                this.now,
-                lost=lost,
-                new_attempt=new_attempt,
-            )
-        new = new.model_copy(update=moving)
-    alarms = [seconds for seconds in (requeue, alarm(this) if timed and not over else None) if seconds is not None]
-    return Plan(children=children, status=new.dump(), events=events, requeue_after=min(alarms, default=None), keep=keep)
+        new = _moved(this, new, lost=lost)
+        due = COST_INTERVAL.total_seconds() if due is not None else None
+    ending = new.attempt is None or new.attempt.state.over
+    alarms = [requeue, None if ending else alarm(this), None if ending else due]
+    return Plan(
+        children=children,
+        status=new.dump(),
+        events=events,
+        requeue_after=min((seconds for seconds in alarms if seconds is not None), default=None),
+        keep=keep,
+        heard=frozenset(this.observed.reports) & ({new.attempt.run_name} if new.attempt is not None else set()),
+        superseded=this.superseded,
+    )
+
+
+def _moved(this: View, new: JobStatus, *, lost: bool) -> JobStatus:
+    """The status with what time alone moves."""
+    moving: dict[str, Any] = {}
+    run = new.attempt
+    if isinstance(run, Attempt) and not run.state.over and run == this.attempt:
+        moving["attempt"] = run.model_copy(update={"active_seconds": active_seconds(this)})
+    if isinstance(new, TrainingJobStatus):
+        ending = run is None or run.state.over
+        moving["dashboard_url"] = this.seen.dashboard_url if this.seen and not ending else None
+    if this.job.groups:
+        here = Presence(this.status, this.job.groups, this.observed.pods, this.seen)
+        moving["cost"] = spending(here, this.surroundings.config, this.now, lost=lost)
+    new = new.model_copy(update=moving)
+    columns = Columns(metric=new.headline(), cost=told(new.cost))
+    return new.model_copy(update={"columns": columns})
+
+
+def _seconds_until_cost_is_due(this: View) -> float | None:
+    """Until the cost of a program that says nothing is brought up to date; None where nothing costs."""
+    if not this.ran or not this.job.groups:
+        return None
+    last = moment(this.status.cost.as_of) if this.status.cost is not None else None
+    return 0.0 if last is None else (last + COST_INTERVAL - this.now).total_seconds()

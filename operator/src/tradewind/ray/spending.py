@@ -3,69 +3,86 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 from tradewind.api.base import Cost
-from tradewind.api.job import JobStatus
-from tradewind.core.labels import ROLE
+from tradewind.api.config import Config
+from tradewind.api.job import AttemptState, JobStatus
+from tradewind.core.labels import POOL, ROLE
 from tradewind.core.plan import PodRecord
-from tradewind.core.timestamps import moment, stamp
-from tradewind.economics.cost import Stay, never_less, spent
-from tradewind.economics.prices import amount, money, per_hour
+from tradewind.core.timestamps import moment
+from tradewind.economics.cost import Stay, charge, node_seconds, priced
+from tradewind.economics.prices import amount, money, share
 from tradewind.ray.groups import Group
 from tradewind.ray.job import RayJobSeen
 
 
-def spending(
-    status: JobStatus,
-    groups: Sequence[Group],
-    pods: Sequence[PodRecord],
-    seen: RayJobSeen | None,
-    currency: str,
-    now: datetime,
-    *,
-    lost: bool = False,
-    new_attempt: bool = False,
-) -> Cost:
-    """The cost up to now.
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """What of a job has been on nodes since its cost was written last."""
 
-    The present attempt is counted anew from its pods' own times, so a restart loses nothing; attempts before it are
-    a sum in the status, because their pods are gone. `lost` adds what ran since the last checkpoint; `new_attempt`
-    adds the attempt before to that sum.
+    status: JobStatus  # as it was written last
+    groups: Sequence[Group]
+    pods: Sequence[PodRecord]  # of all runs of the object
+    seen: RayJobSeen | None
+
+
+def spending(here: Presence, config: Config, now: datetime, *, lost: bool = False) -> Cost:
+    """The cost up to now: what was written last, and what the pods used since then.
+
+    `lost` adds what ran since the last checkpoint to what was lost.
     """
-    old = status.cost
-    before = amount(old.accrued) if old else Decimal(0)
-    earlier = before if new_attempt else amount(old.earlier if old else None)
-    stays = () if new_attempt else _stays(groups, pods, seen)
-    present = spent(stays, now)
-    priced = all(group.per_hour is not None for group in groups)
-    accrued = None if earlier is None or present is None or not priced else never_less(before, earlier + present)
-    wasted = old.lost if old else None
-    if lost:
-        checkpoint = moment(status.last_checkpoint.time) if status.last_checkpoint else None
-        more, sofar = spent(stays, now, checkpoint), amount(wasted)
-        wasted = money(None if more is None or sofar is None or accrued is None else sofar + more)
-    pools = dict.fromkeys(group.pool.name for group in reversed(groups) if group.per_hour is not None)
-    return Cost(
-        accrued=money(accrued),
-        lost=wasted,
-        earlier=money(earlier) if earlier is None or earlier > 0 else None,
-        currency=currency,
-        price_source=", ".join(pools) or None,
-        as_of=stamp(now),
-    )
+    old = here.status.cost
+    since = moment(old.as_of) if old is not None else None
+    stays = (*_stays(here.pods, here.groups, config), *_gone(here, since, now))
+    used = {group.pool.name: Decimal(0) for group in here.groups} | node_seconds(stays, now, since)
+    cost = charge(old, used, config, now)
+    if not lost:
+        return cost
+    attempt, checkpoint = here.status.attempt, here.status.last_checkpoint
+    started = moment(attempt.start_time) if attempt is not None else None
+    saved = moment(checkpoint.time) if checkpoint is not None else None
+    from_when = max((instant for instant in (started, saved) if instant is not None), default=None)
+    more, unpriced = priced(node_seconds(stays, now, from_when), config)
+    so_far = amount(cost.lost)
+    return cost.model_copy(update={"lost": money(None if unpriced or so_far is None else so_far + more)})
 
 
-def _stays(groups: Sequence[Group], pods: Sequence[PodRecord], seen: RayJobSeen | None) -> tuple[Stay, ...]:
-    by_role = {group.role: group for group in groups}
-    found = tuple(
-        Stay(pod.scheduled, pod.finished, per_hour(group.pool, pod.cpu, pod.memory, pod.accelerators))
-        for pod in pods
-        if pod.scheduled is not None and (group := by_role.get(pod.labels.get(ROLE, ""))) is not None
-    )
-    if found or seen is None or seen.program_started is None:
-        return found
-    # The pods are gone already: what was planned, from the RayJob's start to its end.
-    start = seen.started or seen.program_started
-    return tuple(Stay(start, seen.ended, group.per_hour) for group in groups for _ in range(group.pods))
+def _stays(pods: Sequence[PodRecord], groups: Sequence[Group], config: Config) -> tuple[Stay, ...]:
+    """The pods' time on the pools where they ran."""
+    by_role = {group.role: group.pool.name for group in groups}
+    found = []
+    for pod in pods:
+        if pod.scheduled is None:
+            continue
+        name = pod.labels.get(POOL) or by_role.get(pod.labels.get(ROLE, ""), "")
+        pool = config.pool(name) if name else None
+        if pool is not None:
+            part = share(pool, pod.cpu, pod.memory, pod.accelerators)
+            found.append(Stay(pod.scheduled, pod.finished, name, part))
+    return tuple(found)
+
+
+def _gone(here: Presence, since: datetime | None, now: datetime) -> tuple[Stay, ...]:
+    """Pods that were there when the cost was written last and are not any more: they were paid for in between."""
+    attempt, seen = here.status.attempt, here.seen
+    began = seen.started or seen.program_started if seen is not None and seen.program_started is not None else None
+    if since is None or attempt is None or attempt.state.over:
+        return ()
+    if attempt.state == AttemptState.STARTING:
+        # It may have run and ended unseen: what was planned, from the RayJob's start to its end.
+        if began is None or here.pods or seen is None:
+            return ()
+        since = began
+    until = seen.ended if seen is not None else None
+    found = []
+    for group in here.groups:
+        known = sum(
+            pod.labels.get(ROLE) == group.role and pod.scheduled is not None and pod.scheduled <= since
+            for pod in here.pods
+        )
+        part = share(group.pool, group.cpu, group.memory, group.accelerators)
+        found += [Stay(since, until, group.pool.name, part)] * max(0, group.pods - known)
+    return tuple(found)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import Any
 
 from tradewind.api.compressionjob import CompressionJob
-from tradewind.api.job import JobStatus, PoolChoice
+from tradewind.api.job import Attempt, AttemptState, JobStatus, PoolChoice
 from tradewind.api.report import Report
 from tradewind.api.trainingjob import TrainingJob
 from tradewind.core.conditions import Verdict, holds
 from tradewind.core.controller import Surroundings
-from tradewind.core.labels import ATTEMPT, labels
-from tradewind.core.names import child_name
+from tradewind.core.labels import RUN, labels
+from tradewind.core.names import attempt_of, child_name
 from tradewind.core.plan import Child, ChildRecord, Observed, PodRecord
 from tradewind.core.timestamps import moment
 from tradewind.ray import attempt
@@ -23,10 +24,12 @@ from tradewind.ray.job import RAY_JOB, RayJobSeen
 from tradewind.ray.networkpolicy import NETWORK_POLICY, network_policy
 from tradewind.ray.pods import Program
 
-# A pod that isn't placed or started after this long is told of in the Running condition.
+# A pod that isn't placed or started after this long is reported in the Running condition.
 PENDING_GRACE = timedelta(seconds=30)
 # A program that reports is Running when it has; if it says nothing for this long, KubeRay's word is taken.
 SILENCE_GRACE = timedelta(seconds=30)
+# The cost of a job that runs and says nothing else is brought up to date this often.
+COST_INTERVAL = timedelta(seconds=300)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,14 @@ class Job:
     started: Mapping[str, Any] | None = None  # status fields that a new attempt sets
     reports_result: bool = True  # False: the program's exit code decides
     result: Callable[[Report], tuple[Mapping[str, Any], str] | None] = lambda report: None  # status fields, message
+
+
+class Stage(Enum):
+    """Where a job is in its life."""
+
+    FINISHED = "it has ended"
+    IN_ATTEMPT = "an attempt starts or runs"
+    BETWEEN = "no attempt is under way: the next one may start"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +83,21 @@ class View:
         return self.job.item.kind
 
     @property
-    def finished(self) -> bool:
-        """Whether the job has ended."""
-        return holds(self.status.conditions, "Complete") or holds(self.status.conditions, "Failed")
+    def stage(self) -> Stage:
+        """Where the job is in its life."""
+        if holds(self.status.conditions, "Complete") or holds(self.status.conditions, "Failed"):
+            return Stage.FINISHED
+        return Stage.BETWEEN if self.attempt is None or self.attempt.state.over else Stage.IN_ATTEMPT
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The present or last attempt."""
+        return self.status.attempt
 
     @property
     def ran(self) -> bool:
         """Whether the present attempt is known to run."""
-        return holds(self.status.conditions, "Running")
+        return self.attempt is not None and self.attempt.state == AttemptState.RUNNING
 
     @property
     def record(self) -> ChildRecord | None:
@@ -95,16 +113,19 @@ class View:
     @property
     def pods(self) -> tuple[PodRecord, ...]:
         """Pods of the present attempt."""
-        number = str(self.status.attempt)
-        return tuple(pod for pod in self.observed.pods if pod.labels.get(ATTEMPT) == number)
+        run = self.attempt.run_name if self.attempt is not None else ""
+        return tuple(pod for pod in self.observed.pods if pod.labels.get(RUN) == run)
 
     @property
     def report(self) -> Report | None:
-        """What the program of the present attempt told."""
-        report = self.observed.report
-        if report is None or self.status.ray_job_name is None:
-            return None
-        return report if report.attempt in (None, self.status.attempt) else None
+        """What the program of the present or last attempt said, whatever became of the attempt meanwhile."""
+        return self.observed.reports.get(self.attempt.run_name) if self.attempt is not None else None
+
+    @property
+    def superseded(self) -> frozenset[str]:
+        """Runs before the present one that still report."""
+        number = self.attempt.number if self.attempt is not None else 0
+        return frozenset(run for run in self.observed.reports if (attempt_of(run) or 0) < number)
 
     @property
     def over(self) -> View:
@@ -120,23 +141,50 @@ class View:
         )
 
     @property
+    def occupied(self) -> bool:
+        """Whether something of the job is still there that a NetworkPolicy has to close off."""
+        return any(pod.finished is None for pod in self.observed.pods) or any(
+            kind == RAY_JOB.kind for kind, _ in self.observed.children
+        )
+
+    @property
     def kept(self) -> frozenset[tuple[str, str]]:
         """The children that stay as they are when they aren't planned."""
         policy = (NETWORK_POLICY.kind, child_name(self.kind, self.name))
         return frozenset({policy, (RAY_JOB.kind, self.status.ray_job_name)} if self.status.ray_job_name else {policy})
 
 
+def active_seconds(this: View) -> int:
+    """Time that attempts have run up to now, all together; waits and suspensions between them do not count."""
+    if (run := this.attempt) is None:
+        return 0
+    began = moment(run.start_time)
+    if run.state.over or began is None:
+        return run.active_seconds
+    return run.earlier_active_seconds + max(0, int((this.now - began).total_seconds()))
+
+
 def deadline(this: View) -> datetime | None:
-    """When the job has run for as long as it may; None without a limit or a start."""
-    seconds, start = this.job.item.spec.run_policy.active_deadline_seconds, moment(this.status.start_time)
-    return start + timedelta(seconds=seconds) if seconds is not None and start is not None else None
+    """When the attempts will have run for as long as they may; None without a limit, or while none runs."""
+    seconds, run = this.job.item.spec.run_policy.active_deadline_seconds, this.attempt
+    if seconds is None or run is None or run.state.over or (began := moment(run.start_time)) is None:
+        return None
+    return began + timedelta(seconds=max(0, seconds - run.earlier_active_seconds))
+
+
+def pre_running_deadline(this: View) -> datetime | None:
+    """When the present attempt's program has to run; None without a limit, or where it does."""
+    seconds, run = this.job.item.spec.run_policy.pre_running_deadline_seconds, this.attempt
+    if seconds is None or run is None or run.state != AttemptState.STARTING:
+        return None
+    began = moment(run.start_time)
+    return None if began is None else began + timedelta(seconds=seconds)
 
 
 def alarm(this: View) -> float | None:
     """Seconds until time alone would change the plan."""
-    record, seen, moments = this.record, this.seen, []
-    if (until := deadline(this)) is not None:
-        moments.append(until)
+    record, seen = this.record, this.seen
+    moments = [limit for limit in (deadline(this), pre_running_deadline(this)) if limit is not None]
     if record is not None and not this.ran:
         moments.append(record.created + PENDING_GRACE)
         if seen is not None and seen.running:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tradewind.core.conditions import Reason
 from tradewind.core.timestamps import stamp
 
 
@@ -28,18 +29,22 @@ def sentences(error: ValidationError) -> list[str]:
 
 
 def invalid_status(body: Mapping[str, Any], error: ValidationError, now: datetime) -> dict[str, Any]:
-    """The present status with a condition that says why the object can't be read."""
+    """The present status with a condition that says why the object can't be read; a job that has ended stays so."""
     status = dict(body.get("status") or {})
+    present = status.get("conditions") or ()
+    if any(c.get("type") in ("Complete", "Failed") and c.get("status") == "True" for c in present):
+        return status
     generation = body["metadata"].get("generation")
-    conditions = [condition for condition in status.get("conditions") or () if condition.get("type") != "Accepted"]
-    before = next((c for c in status.get("conditions") or () if c.get("type") == "Accepted"), None)
+    before = next((c for c in present if c.get("type") == "Accepted"), None)
     since = before["lastTransitionTime"] if before and before.get("status") == "False" else stamp(now)
     accepted = {
         "type": "Accepted",
         "status": "False",
-        "reason": "Invalid",
-        "message": "The object can't be read: " + "; ".join(sentences(error))[:4096] + ". Correct it and apply again.",
+        "reason": str(Reason.INVALID),
+        "message": f"This version of the operator can't read the object: {'; '.join(sentences(error))[:4096]}. What "
+        "runs for it stays as it is. Correct the field, or upgrade the operator where a newer one wrote it.",
         "lastTransitionTime": since,
         "observedGeneration": generation,
     }
+    conditions = [condition for condition in present if condition.get("type") != "Accepted"]
     return status | {"observedGeneration": generation, "phase": "Invalid", "conditions": [accepted, *conditions]}

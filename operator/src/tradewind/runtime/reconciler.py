@@ -103,12 +103,16 @@ class Reconciler:
         changed, serial, plan = await self._children(held)
         try:
             changed |= await self._status(held, plan, memory)
-            world.reports.written(key, serial)
+            world.reports.heard(key, plan.heard, serial)
+            world.reports.superseded(key, plan.superseded, serial)
             world.metrics.phase(key, str(plan.status.get("phase") or "Unknown"))
             if await world.children.prune(held, plan):
                 changed = True
                 world.queue.add(key)
             await self._post(memory)
+            if plan.expired:
+                await world.client.delete(self._resource(key), key.namespace, key.name, held.uid)
+                logger.info("%s: deleted, as its spec asks for", key)
         except NotFound:
             world.queue.add(key)
             self._enqueue(world.store.observe(self._resource(key), held.body(), deleted=True))
@@ -152,10 +156,10 @@ class Reconciler:
     def _plan(self, held: Held) -> tuple[Plan, int]:
         world = self._world
         controller = world.store.controllers[held.key.kind]
-        report, serial = world.reports.pending(held.key)
+        reports, serial = world.reports.pending(held.key)
         body = held.body()
         try:
-            given = controller.model.model_validate(body)
+            given = controller.model.read_object(body)
         except ValidationError as error:
             # The children that there are stay as they are until the object can be read.
             keep = frozenset(world.store.children(held))
@@ -168,7 +172,7 @@ class Reconciler:
             },
             pods=world.store.pods(held) if controller.pods else (),
             reference=self._reference(held),
-            report=report,
+            reports=reports,
             missing=world.missing() & {child.resource for child in controller.children},
             rejections=world.children.rejections(held.key),
         )
@@ -182,7 +186,7 @@ class Reconciler:
                 continue
             controller: Controller = self._world.store.controllers[reference.kind]
             try:
-                return controller.model.model_validate(other.body())
+                return controller.model.read_object(other.body())
             except ValidationError:
                 return None  # its own status says what is wrong with it
         return None

@@ -14,12 +14,12 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from tradewind.api.report import Report
-from tradewind.core.labels import ATTEMPT
+from tradewind.core.labels import RUN
 from tradewind.kube.errors import KubeError
 from tradewind.runtime.caller import Callers, Pod, Unproved
 from tradewind.runtime.invalid import sentences
 from tradewind.runtime.metrics import Metrics
-from tradewind.runtime.reports import Rate, Reports, Vanished
+from tradewind.runtime.reports import Rate, Reports, Superseded, Vanished
 from tradewind.runtime.store import Held, HeldPod, Key, Store
 
 logger = logging.getLogger(__name__)
@@ -93,20 +93,20 @@ class Endpoint:
         report = await _read(request)
         if isinstance(report, web.Response):
             return report
-        own = pod.record.labels.get(ATTEMPT, "")
-        if report.attempt is None and own.isdecimal():
-            report = report.model_copy(update={"attempt": int(own)})
-        return _untimely(held, pod, report) or await self._deliver(key, report)
+        run = pod.record.labels.get(RUN, "")
+        return _untimely(held, pod, report, run) or await self._deliver(key, run, report)
 
-    async def _deliver(self, key: Key, report: Report) -> web.Response:
+    async def _deliver(self, key: Key, run: str, report: Report) -> web.Response:
         if wait := self._rate.wait(key, report, asyncio.get_running_loop().time()):
             headers = {"Retry-After": str(math.ceil(wait))}
             message = f"{key} reports too often; send the report again later"
             return web.json_response({"message": message}, status=429, headers=headers)
         try:
-            await self._reports.deliver(key, report, WRITE_SECONDS)
+            await self._reports.deliver(key, run, report, WRITE_SECONDS)
         except TimeoutError:
             return _later(f"the status was not written within {WRITE_SECONDS:.0f} s; send the report again")
+        except Superseded:
+            return _refuse(409, f"{run} is over: another run of {key} has taken its place")
         except Vanished:
             return _refuse(404, f"{key} was deleted")
         return web.json_response({"written": True})
@@ -167,25 +167,21 @@ async def _read(request: web.Request) -> Report | web.Response:
     except (ValueError, RecursionError):
         return _refuse(400, "the body is not JSON")
     try:
-        return Report.model_validate(body)
+        return Report.read(body)
     except (ValidationError, RecursionError) as error:
         said = sentences(error)[:5] if isinstance(error, ValidationError) else ["too deeply nested"]
         return _refuse(422, "the report can't be read: " + "; ".join(said))
 
 
-def _untimely(held: Held, pod: HeldPod, report: Report) -> web.Response | None:
+def _untimely(held: Held, pod: HeldPod, report: Report, run: str) -> web.Response | None:
     """The answer to a report that comes too late, or again."""
     if pod.created and held.created and pod.created < held.created:
         return _refuse(409, f"the pod worked for an earlier {held.key}")
     if held.deleting:
         return _refuse(409, f"{held.key} is being deleted")
-    own = pod.record.labels.get(ATTEMPT, "")
-    if own.isdecimal() and report.attempt != int(own):
-        return _refuse(409, f"the pod is of attempt {own}, and the report speaks of attempt {report.attempt}")
+    if report.run not in (None, run):
+        return _refuse(409, f"the pod belongs to the run {run or '(none)'}, and the report speaks of {report.run}")
     status = held.body().get("status") or {}
-    present = status.get("attempt")
-    if isinstance(present, int) and report.attempt is not None and report.attempt < present:
-        return _refuse(409, f"attempt {report.attempt} is over: attempt {present} runs")
     ended = next(
         (
             condition["type"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tradewind.api.report import Report
@@ -16,7 +16,11 @@ BUCKETS = 4096  # from which on those are looked for that are full again
 
 
 class Vanished(Exception):
-    """The object was deleted while a report of it waited."""
+    """The object was deleted while a report about it waited."""
+
+
+class Superseded(Exception):
+    """Another run has taken the place of the one that reports."""
 
 
 @dataclass(slots=True)
@@ -44,27 +48,28 @@ class Rate:
 
 
 class Reports:
-    """One merged report a key, until a status that has it was written."""
+    """One merged report for each run of each key, until a status that has it was written."""
 
     def __init__(self, touched: Callable[[Key], None]) -> None:
         self._touched = touched
-        self._entries: dict[Key, _Entry] = {}
+        self._entries: dict[Key, dict[str, _Entry]] = {}
         self._serial = 0
 
-    def pending(self, key: Key) -> tuple[Report | None, int]:
-        """The report to plan with, and its serial number for `written`."""
-        entry = self._entries.get(key)
-        return (entry.report, entry.serial) if entry else (None, 0)
+    def pending(self, key: Key) -> tuple[Mapping[str, Report], int]:
+        """The reports to plan with, by the name of their run, and a serial number for `heard` and `superseded`."""
+        return {run: entry.report for run, entry in self._entries.get(key, {}).items()}, self._serial
 
-    async def deliver(self, key: Key, report: Report, seconds: float) -> None:
+    async def deliver(self, key: Key, run: str, report: Report, seconds: float) -> None:
         """Hand in a report and wait until the status has it.
 
-        Raises `TimeoutError` when that takes longer (the report stays), `Vanished` when the object is gone.
+        Raises `TimeoutError` when that takes longer (the report stays), `Superseded` when another run has taken the
+        place of this one, `Vanished` when the object is gone.
         """
         self._serial += 1
-        entry = self._entries.get(key)
+        entries = self._entries.setdefault(key, {})
+        entry = entries.get(run)
         if entry is None:
-            entry = self._entries[key] = _Entry(report, self._serial)
+            entry = entries[run] = _Entry(report, self._serial)
         else:
             entry.report, entry.serial = merged(entry.report, report), self._serial
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -73,30 +78,41 @@ class Reports:
         async with asyncio.timeout(seconds):
             await done
 
-    def written(self, key: Key, serial: int) -> None:
-        """The status has what was reported up to that serial number."""
-        entry = self._entries.get(key)
-        if entry is None:
-            return
-        for number, done in entry.waiting:
-            if number <= serial and not done.done():
-                done.set_result(None)
-        entry.waiting = [(number, done) for number, done in entry.waiting if number > serial]
-        if entry.serial <= serial:
-            del self._entries[key]
+    def heard(self, key: Key, runs: Iterable[str], serial: int) -> None:
+        """The status has what these runs reported up to that serial number."""
+        for run in runs:
+            self._answer(key, run, serial, None)
+
+    def superseded(self, key: Key, runs: Iterable[str], serial: int) -> None:
+        """Nobody wants what these runs reported up to that serial number."""
+        for run in runs:
+            self._answer(key, run, serial, Superseded(f"{run} of {key} is over"))
 
     def vanished(self, key: Key) -> None:
         """The object is gone: nobody will write its reports."""
-        entry = self._entries.pop(key, None)
-        for _, done in entry.waiting if entry else ():
-            if not done.done():
-                done.set_exception(Vanished(str(key)))
+        for run in list(self._entries.get(key, {})):
+            self._answer(key, run, self._serial, Vanished(str(key)))
+
+    def _answer(self, key: Key, run: str, serial: int, error: Exception | None) -> None:
+        entry = self._entries.get(key, {}).get(run)
+        if entry is None:
+            return
+        for number, done in entry.waiting:
+            if number > serial or done.done():
+                continue
+            if error is None:
+                done.set_result(None)
+            else:
+                done.set_exception(error)
+        entry.waiting = [(number, done) for number, done in entry.waiting if number > serial]
+        if entry.serial <= serial:
+            del self._entries[key][run]
+            if not self._entries[key]:
+                del self._entries[key]
 
 
 def merged(old: Report, new: Report) -> Report:
-    """Both reports as one: what the newer says stands; one of a later attempt replaces the earlier's."""
-    if old.attempt != new.attempt and None not in (old.attempt, new.attempt):
-        return new
+    """Both reports of a run as one: what the newer says stands."""
     said = {name: value for name in Report.model_fields if (value := getattr(new, name)) is not None}
     if new.final:
         said = {"model": None, "compression": None, "failure": None} | said

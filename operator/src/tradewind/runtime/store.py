@@ -270,7 +270,7 @@ class Store:
     def _references(self, resource: Resource, body: Mapping[str, Any]) -> tuple[Reference, ...]:
         controller = self.controllers[resource.kind]
         try:
-            return controller.references(controller.model.model_validate(body))
+            return controller.references(controller.model.read_object(body))
         except ValueError:
             return ()  # the pass over this object says what is wrong with it
 

@@ -16,4 +16,5 @@ CONTROLLER = Controller(
     references=lambda item: (),
     plan=plan,
     pods=True,
+    expires=True,
 )

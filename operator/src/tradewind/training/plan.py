@@ -11,8 +11,8 @@ from tradewind.api.report import Report
 from tradewind.api.trainingjob import TrainingJob
 from tradewind.core.conditions import Reason, Verdict
 from tradewind.core.controller import Surroundings
-from tradewind.core.plan import Observed, Plan
-from tradewind.economics.pools import Refusal
+from tradewind.core.plan import Observed, Plan, Refusal
+from tradewind.core.podmetadata import not_allowed
 from tradewind.ray import life
 from tradewind.ray.document import LARGEST
 from tradewind.ray.job import RAY_JOB
@@ -29,9 +29,11 @@ def plan(item: TrainingJob, observed: Observed, surroundings: Surroundings, now:
 def _job(item: TrainingJob, observed: Observed, surroundings: Surroundings) -> Job:
     if RAY_JOB in observed.missing:
         return _refused(item, life.without_kuberay())
-    placed = place(item.spec, surroundings.config)
+    placed = place(item.spec, surroundings.config, item.status.pool)
     if isinstance(placed, Refusal):
         return _refused(item, placed)
+    if (refusal := not_allowed(item.spec.pod_metadata, surroundings.config)) is not None:
+        return _refused(item, refusal)
     groups, choice = placed
     size = len(program(item, surroundings, 1).document.encode())
     if size > LARGEST:

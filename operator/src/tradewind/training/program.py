@@ -6,7 +6,8 @@ from typing import Any
 
 from tradewind.api.trainingjob import EnvVar, TrainingJob, TrainingJobSpec
 from tradewind.core.controller import Surroundings
-from tradewind.core.labels import ATTEMPT, labels
+from tradewind.core.labels import RUN, labels
+from tradewind.core.names import run_name
 from tradewind.ray.document import document, report_url
 from tradewind.ray.pods import Program, claims
 
@@ -17,12 +18,14 @@ def program(item: TrainingJob, surroundings: Surroundings, attempt: int) -> Prog
     url = report_url(surroundings.config.reporting.url, item.plural, item.metadata)
     return Program(
         image=(entrypoint.image if entrypoint else None) or surroundings.config.images.workload,
-        labels={**labels(item.kind, item.metadata.name), ATTEMPT: str(attempt)},
+        labels={**labels(item.kind, item.metadata.name), RUN: run_name(attempt)},
         document=document("TrainingJob", item.metadata, attempt, url, _told(spec)),
         ca=surroundings.ca,
         report_url=url,
         claims=claims(_inputs(spec), [spec.output.storage_uri]),
         working_dir=entrypoint.working_dir.config_map if entrypoint and entrypoint.working_dir else None,
+        pod_labels=spec.pod_metadata.labels,
+        pod_annotations=spec.pod_metadata.annotations,
         env=tuple(_variable(variable) for variable in entrypoint.env) if entrypoint else (),
     )
 
@@ -35,7 +38,7 @@ def _inputs(spec: TrainingJobSpec) -> list[str]:
 
 def _told(spec: TrainingJobSpec) -> dict[str, Any]:
     """The spec without what is not the program's: how the job lives, and variables, which the container has already."""
-    told = spec.dump()
+    told = spec.written()
     told.pop("runPolicy", None)
     if spec.entrypoint is not None:
         told["entrypoint"].pop("env", None)
