@@ -93,7 +93,7 @@ async def running(stage: Stage, number: int, rayjob: Manifest) -> Attempt:
     """KubeRay and the program: a head pod, a RayJob that runs, a report of progress."""
     name = rayjob["metadata"]["name"]
     template = rayjob["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]
-    pod = await stage.pod(f"{name}-head", template["metadata"]["labels"])
+    pod = await stage.pod(f"{name}-head", template["metadata"]["labels"], name)
     token = await stage.token(pod)
     status: dict[str, Any] = {"jobDeploymentStatus": "Running", "jobStatus": "RUNNING", "startTime": now()}
     status |= {"dashboardURL": f"{name}-head-svc:8265", "rayJobInfo": {"startTime": now()}}

@@ -27,6 +27,12 @@ def nothing_held(_resource: str) -> AbstractAsyncContextManager[None]:
     return nullcontext()
 
 
+def ray_cluster(ray_job: str) -> Manifest:
+    """The owner reference that KubeRay gives to pods: of the RayCluster that it made for the RayJob."""
+    owner = {"apiVersion": "ray.io/v1", "kind": "RayCluster", "name": f"{ray_job}-x7k2p", "controller": True}
+    return owner | {"uid": f"uid-of-{ray_job}-x7k2p"}
+
+
 @dataclass
 class Stage:
     """Where a life is played: a namespace of its own."""
@@ -69,11 +75,14 @@ class Stage:
         path = f"{RESOURCES[plural]}/namespaces/{self.namespace}/{plural}/{name}/status"
         await self.admin.send("PATCH", path, {"status": status}, MERGE)
 
-    async def pod(self, name: str, labels: Manifest) -> Manifest:
-        """Make a pod that runs and is ready."""
+    async def pod(self, name: str, labels: Manifest, ray_job: str = "") -> Manifest:
+        """Make a pod that runs and is ready; of the RayCluster of that RayJob, if one is named."""
         container = {"name": "main", "image": "any", "resources": {"requests": {"cpu": "300m", "memory": "1Gi"}}}
         spec = {"containers": [container], "automountServiceAccountToken": False}
-        body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec}
+        metadata: Manifest = {"name": name, "labels": labels}
+        if ray_job:
+            metadata["ownerReferences"] = [ray_cluster(ray_job)]
+        body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
         made = await self.admin.send("POST", f"/api/v1/namespaces/{self.namespace}/pods", body)
         conditions = [
             {"type": kind, "status": "True", "lastTransitionTime": now()} for kind in ("PodScheduled", "Ready")

@@ -8,15 +8,21 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+from e2e.faults.stage import ray_cluster
 from tests.apiserver.cluster import Cluster
 from tests.apiserver.process import PATIENCE, OperatorProcess
 from tradewind.api.report import report_path
 
 
-def pod_with_token(cluster: Cluster, namespace: str, name: str, marks: dict[str, str]) -> str:
-    """A pod with these labels; a token of it."""
+def pod_with_token(
+    cluster: Cluster, namespace: str, name: str, marks: dict[str, str], ray_job: str = "digits-train-1"
+) -> str:
+    """A pod with these labels, which KubeRay made for that RayJob; a token of it."""
     container = {"name": "ray", "image": "tradewind/workload:dev"}
-    body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": marks}}
+    metadata: dict[str, Any] = {"name": name, "labels": marks}
+    if ray_job:
+        metadata["ownerReferences"] = [ray_cluster(ray_job)]
+    body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
     cluster.create(body | {"spec": {"containers": [container], "automountServiceAccountToken": False}}, namespace)
     return token_of(cluster, namespace, name)
 

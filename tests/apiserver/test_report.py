@@ -95,11 +95,13 @@ def test_who_may_not_speak(cluster: Cluster, operator: OperatorProcess, program:
         (403, pod_with_token(cluster, namespace, "other-head", labels("TrainingJob", "other"))),
         (403, pod_with_token(cluster, namespace, "kind-head", labels("CompressionJob", "digits"))),
         (403, pod_with_token(cluster, namespace, "stranger", {"app": "shop"})),
+        (403, pod_with_token(cluster, namespace, "labelled", marks, ray_job="")),  # nobody made it for the job
+        (403, pod_with_token(cluster, namespace, "of-another", marks, ray_job="other-train-1")),
     ]
     for expected, token in cases:
         code, message = program.post(PROGRESS, token=token)
         assert code == expected, (expected, code, message, token)
-        assert expected in (400, 401) or "does not work for" in message
+        assert expected in (400, 401) or "does not work for" in message or "was not made by" in message
     job = cluster.get("TrainingJob", "digits", namespace)
     assert job is not None and "trainerStatus" not in job["status"]
 

@@ -30,6 +30,7 @@ from e2e.bench.controlplane.client import (
 from e2e.bench.controlplane.contestants import Contestant
 from e2e.bench.controlplane.site import NODES, Site
 from e2e.faults.lives import PROGRESS, TRAINED
+from e2e.faults.stage import ray_cluster
 
 SECONDS = 120.0  # for the operator to be through with a crowd
 
@@ -98,7 +99,7 @@ class Crowd:
         if node:
             spec["nodeName"] = node
         body = POD.manifest(f"{name}-{suffix}", spec=spec)
-        body["metadata"]["labels"] = mine
+        body["metadata"] |= {"labels": mine, "ownerReferences": [ray_cluster(f"{name}-train-1")]}
         return await self.site.client.send("POST", POD.path(self.namespace), body)
 
     async def _token(self, pod: Manifest) -> str:

@@ -15,11 +15,14 @@ from pydantic import ValidationError
 
 from tradewind.api.report import Report
 from tradewind.core.labels import RUN
+from tradewind.core.names import attempt_name, attempt_of
 from tradewind.kube.errors import KubeError
+from tradewind.ray.job import RAY_JOB, RayJobSeen
 from tradewind.runtime.caller import Callers, Pod, Unproved
 from tradewind.runtime.invalid import sentences
 from tradewind.runtime.metrics import Metrics
 from tradewind.runtime.reports import Rate, Reports, Superseded, Vanished
+from tradewind.runtime.sender import is_of_run
 from tradewind.runtime.store import Held, HeldPod, Key, Store
 
 logger = logging.getLogger(__name__)
@@ -90,11 +93,22 @@ class Endpoint:
         held = self._store.get(key)
         if held is None:
             return _refuse(404, f"there is no {key}")
+        if not self._of_run(key, pod):
+            return _refuse(403, f"pod {sender.namespace}/{sender.name} was not made by the RayJob of {request.path}")
         report = await _read(request)
         if isinstance(report, web.Response):
             return report
         run = pod.record.labels.get(RUN, "")
         return _untimely(held, pod, report, run) or await self._deliver(key, run, report)
+
+    def _of_run(self, key: Key, pod: HeldPod) -> bool:
+        number = attempt_of(pod.record.labels.get(RUN, ""))
+        if number is None:
+            return False
+        ray_job = attempt_name(key.kind, key.name, number)
+        child = self._store.named(RAY_JOB, key.namespace, ray_job)
+        seen = child.record.seen if child is not None else None
+        return is_of_run(pod.cluster, ray_job, seen.cluster if isinstance(seen, RayJobSeen) else None)
 
     async def _deliver(self, key: Key, run: str, report: Report) -> web.Response:
         if wait := self._rate.wait(key, report, asyncio.get_running_loop().time()):

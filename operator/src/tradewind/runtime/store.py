@@ -88,6 +88,7 @@ class HeldPod:
     owner: Key | None  # by its labels
     created: datetime | None
     record: PodRecord
+    cluster: str = ""  # the RayCluster that controls it
 
 
 class Store:
@@ -324,7 +325,12 @@ class Store:
             return frozenset()
         owner, record = _labelled(metadata), pod_record(body)
         self._pods[uid] = HeldPod(
-            metadata["namespace"], version, owner, moment(metadata.get("creationTimestamp")), record
+            metadata["namespace"],
+            version,
+            owner,
+            moment(metadata.get("creationTimestamp")),
+            record,
+            _ray_cluster(metadata),
         )
         if owner is not None:
             self._pods_of.add(owner, uid)
@@ -375,6 +381,11 @@ def _version(body: Mapping[str, Any]) -> int:
 
 def _controller_uid(metadata: Mapping[str, Any]) -> str | None:
     return next((owner["uid"] for owner in metadata.get("ownerReferences") or () if owner.get("controller")), None)
+
+
+def _ray_cluster(metadata: Mapping[str, Any]) -> str:
+    owners = (owner for owner in metadata.get("ownerReferences") or () if owner.get("controller"))
+    return next((owner["name"] for owner in owners if owner.get("kind") == "RayCluster"), "")
 
 
 def _controller_key(metadata: Mapping[str, Any]) -> Key | None:
