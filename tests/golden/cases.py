@@ -67,8 +67,9 @@ def observed(given: dict[str, Any], controller: Controller) -> Observed:
 def pod(record: dict[str, Any]) -> PodRecord:
     """A pod of the input."""
     default = {"uid": record["name"], "cpu": "300m", "memory": "1500Mi", "accelerators": 0, "ready": False}
-    times = {name: moment(record.get(name)) for name in ("scheduled", "finished", "deleted")}
-    return PodRecord(**{**default, "labels": {}, "interrupted": False, **record, **times})
+    times = {name: moment(record.get(name)) for name in ("scheduled", "finished", "deleted", "started", "ready_since")}
+    claims = tuple(record.get("claims", ()))
+    return PodRecord(**{**default, "labels": {}, "interrupted": False, **record, **times, "claims": claims})
 
 
 def time(text: str) -> datetime:

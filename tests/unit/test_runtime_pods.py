@@ -82,3 +82,40 @@ def test_odd_bodies_do_not_make_it_fail() -> None:
     assert pod_record({"metadata": {"name": "a", "uid": "1"}}).cpu == "0m"
     odd = {"containers": [{"resources": {"requests": {"cpu": "what"}}}]}
     assert pod_record(_pod(odd, phase="Failed")).finished is not None
+
+
+def test_the_node_the_claims_and_when_it_became_ready() -> None:
+    volumes = [{"persistentVolumeClaim": {"claimName": "models"}}, {"emptyDir": {}}]
+    volumes.append({"persistentVolumeClaim": {"claimName": "data"}})
+    running = {"state": {"running": {"startedAt": "2026-11-24T12:00:05Z"}}}
+    now_ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-11-24T12:00:20Z"}
+    body = _pod({"nodeName": "a", "volumes": volumes}, conditions=[SCHEDULED, now_ready], containerStatuses=[running])
+    record = pod_record(body)
+    assert (record.node, record.claims, record.waits) == ("a", ("data", "models"), "")
+    assert record.started == datetime(2026, 11, 24, 12, 0, 5, tzinfo=UTC)
+    assert record.ready_since == datetime(2026, 11, 24, 12, 0, 20, tzinfo=UTC)
+    bare = pod_record(_pod())
+    assert (bare.node, bare.claims, bare.started, bare.ready_since) == ("", (), None, None)
+
+
+@pytest.mark.parametrize(
+    ("sandbox", "waits"),
+    [("False", "volumes"), ("True", "image"), (None, "volumes or image"), ("Unknown", "volumes or image")],
+)
+def test_what_a_pod_waits_for_before_its_containers(sandbox: str | None, waits: str) -> None:
+    creating = [{"state": {"waiting": {"reason": "ContainerCreating"}}}]
+    conditions = [SCHEDULED] + ([{"type": "PodReadyToStartContainers", "status": sandbox}] if sandbox else [])
+    record = pod_record(_pod(conditions=conditions, containerStatuses=creating))
+    assert (record.waits, record.message) == (waits, "")
+
+
+def test_an_init_container_that_runs_is_waited_for_and_a_sidecar_is_not() -> None:
+    spec = {"initContainers": [{"name": "istio-proxy", "restartPolicy": "Always"}, {"name": "wait-gcs-ready"}]}
+    states = [{"name": name, "state": {"running": {}}} for name in ("istio-proxy", "wait-gcs-ready")]
+    status = {
+        "initContainerStatuses": states,
+        "containerStatuses": [{"state": {"waiting": {"reason": "PodInitializing"}}}],
+    }
+    assert pod_record(_pod(spec, **status)).waits == "init container wait-gcs-ready"
+    status = {"initContainerStatuses": states[:1], "containerStatuses": [{"state": {"running": {}}}]}
+    assert pod_record(_pod(spec, **status)).waits == ""

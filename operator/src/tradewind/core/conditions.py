@@ -81,6 +81,21 @@ class Reason(StrEnum):
     SPEC_CHANGED = "SpecChanged", "The spec was corrected before the first attempt ran: it starts with the new one."
     FINISHED = "Finished", "The job has ended."
     WAITING = "Waiting", "The spec can't be carried out yet."
+    KUBERAY_NOT_WATCHING = (
+        "KubeRayNotWatching",
+        "KubeRay has not looked at the RayJob: it isn't running, or is elsewhere.",
+    )
+    QUOTA_EXCEEDED = "QuotaExceeded", "A ResourceQuota of the namespace refuses a pod."
+    PODS_REFUSED = "PodsRefused", "A LimitRange, Pod Security or a webhook refuses a pod."
+    PODS_NOT_CREATED = "PodsNotCreated", "KubeRay has not created all pods, and its RayCluster says why."
+    CONTAINER_CREATING = "ContainerCreating", "A pod has a node, and waits for its image or its volumes."
+    CLAIM_NOT_SHARED = "ClaimNotShared", "A pod waits for a claim that a pod on another node has."
+    POD_NOT_READY = "PodNotReady", "A pod's containers run, and Ray's processes in it don't become ready."
+    DASHBOARD_UNREACHABLE = (
+        "DashboardUnreachable",
+        "The pods are ready, and KubeRay can't reach Ray's dashboard to submit the program.",
+    )
+    PROGRAM_NOT_STARTING = "ProgramNotStarting", "Ray has the program, and has not started it."
     # Suspended
     SUSPENDED = "Suspended", "The user suspended the job."
     NOT_SUSPENDED = "NotSuspended", "The job isn't suspended."

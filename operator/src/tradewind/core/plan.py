@@ -70,6 +70,13 @@ class PodRecord:
     interrupted: bool  # evicted, preempted, or its node was lost
     message: str = ""  # why it can't be scheduled or started, in Kubernetes' words
     deleted: datetime | None = None  # when its deletion was asked for
+    node: str = ""
+    claims: tuple[str, ...] = ()  # PersistentVolumeClaims that it mounts
+    # What its containers wait for, where that is usual: "volumes", "image", "volumes or image" where the kubelet does
+    # not say which, or "init container NAME".
+    waits: str = ""
+    started: datetime | None = None  # when its first container started, init containers apart
+    ready_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -68,15 +68,6 @@ def judge(seen: RayJobSeen, pods: Sequence[PodRecord], reports_result: bool, now
 def next_look(seen: RayJobSeen) -> datetime | None:
     """When time alone would change the judgement."""
     return seen.ended + REPORT_GRACE if seen.deployment == "Complete" and seen.ended else None
-
-
-def stuck(pods: Iterable[PodRecord]) -> PodRecord | None:
-    """A pod that can't be placed or started, with Kubernetes' words for it; always the same one for the same pods."""
-    return min(
-        (pod for pod in pods if pod.message and not pod.ready and pod.finished is None),
-        key=lambda pod: pod.name,
-        default=None,
-    )
 
 
 def _ended(seen: RayJobSeen, pods: Sequence[PodRecord], reports_result: bool, now: datetime) -> Outcome:

@@ -1,4 +1,4 @@
-"""The RayJob of an attempt, and what is read of it (KubeRay 1.5, ray.io/v1)."""
+"""The RayJob of an attempt, and what is read of it (KubeRay 1.5 and 1.6, ray.io/v1)."""
 
 from __future__ import annotations
 
@@ -35,6 +35,10 @@ class RayJobSeen:
     program_started: datetime | None  # status.rayJobInfo.startTime
     started: datetime | None  # status.startTime
     ended: datetime | None  # status.endTime
+    cluster: str = ""  # status.rayClusterName, set before the RayCluster is made
+    # Why a pod could not be created, in the API server's words. KubeRay 1.6 copies the RayCluster's status here while
+    # the pods are made; 1.5 does so only when they are all ready.
+    refusal: str = ""
 
     @property
     def over(self) -> bool:
@@ -61,6 +65,8 @@ def observe(body: Mapping[str, Any]) -> RayJobSeen:
         program_started=moment(_text(info.get("startTime"))),
         started=moment(_text(status.get("startTime"))),
         ended=moment(_text(status.get("endTime"))),
+        cluster=_text(status.get("rayClusterName")),
+        refusal=_refusal(_mapping(status.get("rayClusterStatus"))),
     )
 
 
@@ -105,6 +111,17 @@ def _worker_group(program: Program, group: Group) -> dict[str, Any]:
         "rayStartParams": {"num-cpus": slots(group)},
         "template": template(program, group),
     }
+
+
+def _refusal(cluster: Mapping[str, Any]) -> str:
+    conditions = cluster.get("conditions")
+    for condition in conditions if isinstance(conditions, list) else ():
+        said = _mapping(condition)
+        reason = _text(said.get("reason"))
+        if said.get("type") == "ReplicaFailure" and said.get("status") == "True" and reason.startswith("FailedCreate"):
+            # The first line is the reason once more.
+            return " ".join(_text(said.get("message")).removeprefix(reason).split())[:2048]
+    return ""
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -15,14 +15,14 @@ from tradewind.core.labels import RUN
 from tradewind.core.names import attempt_name, run_name
 from tradewind.core.plan import PODS, Child, ChildRecord, Event, Observed, Plan, Refusal
 from tradewind.core.timestamps import moment, stamp, whole
-from tradewind.ray import attempt
+from tradewind.ray import attempt, hindrance
 from tradewind.ray.ending import complete, errored, failed, interrupted
+from tradewind.ray.hindrance import PENDING_GRACE
 from tradewind.ray.job import RAY_JOB, ray_job
 from tradewind.ray.networkpolicy import NETWORK_POLICY
 from tradewind.ray.pods import Program
 from tradewind.ray.settling import attempt_ended, not_ended, progress, settle, unfinished
 from tradewind.ray.view import (
-    PENDING_GRACE,
     SILENCE_GRACE,
     Job,
     Stage,
@@ -322,14 +322,9 @@ def _running(this: View) -> Verdict:
     if (refused := _refused(this, this.status.ray_job_name)) is not None:
         return refused
     before = this.status.condition("Running")
-    created = this.record.created if this.record else now
-    stuck = attempt.stuck(this.pods) if now - created >= PENDING_GRACE else None
-    if stuck is not None:
-        reason = Reason.UNSCHEDULABLE if stuck.scheduled is None else Reason.POD_NOT_STARTING
-        # The scheduler's and the kubelet's words change all the time (counts, back-off): the first ones stay.
-        if before is not None and before.reason == reason:
-            return Verdict("Running", "False", reason, before.message)
-        return Verdict("Running", "False", reason, f"Pod {stuck.name}: {stuck.message}")
+    if (start := this.start) is not None and (found := hindrance.find(start, now)) is not None:
+        told = found.after(before)
+        return Verdict("Running", "False", told.reason, told.message)
     if before is not None and before.reason == Reason.STARTING:
         return Verdict("Running", "False", Reason.STARTING, before.message)
     return Verdict("Running", "False", Reason.STARTING, f"Attempt {number} starts.")

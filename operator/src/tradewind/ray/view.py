@@ -18,14 +18,12 @@ from tradewind.core.labels import RUN, labels
 from tradewind.core.names import attempt_of, child_name
 from tradewind.core.plan import Child, ChildRecord, Observed, PodRecord
 from tradewind.core.timestamps import moment
-from tradewind.ray import attempt
+from tradewind.ray import attempt, hindrance
 from tradewind.ray.groups import Group
 from tradewind.ray.job import RAY_JOB, RayJobSeen
 from tradewind.ray.networkpolicy import NETWORK_POLICY, network_policy
 from tradewind.ray.pods import Program
 
-# A pod that isn't placed or started after this long is reported in the Running condition.
-PENDING_GRACE = timedelta(seconds=30)
 # A program that reports is Running when it has; if it says nothing for this long, KubeRay's word is taken.
 SILENCE_GRACE = timedelta(seconds=30)
 # The cost of a job that runs and says nothing else is brought up to date this often.
@@ -128,6 +126,21 @@ class View:
         return frozenset(run for run in self.observed.reports if (attempt_of(run) or 0) < number)
 
     @property
+    def start(self) -> hindrance.Start | None:
+        """The present attempt as one that does not run yet; None before it has a RayJob."""
+        record, seen = self.record, self.seen
+        if record is None or seen is None:
+            return None
+        return hindrance.Start(
+            record.name,
+            record.created,
+            seen,
+            self.pods,
+            sum(group.pods for group in self.job.groups),
+            self.surroundings.config.network_policy.kuberay_namespace,
+        )
+
+    @property
     def over(self) -> View:
         """The same, as the job stands once the present attempt is over."""
         return replace(self, job=replace(self.job, accepted=self.job.afterwards or self.job.accepted))
@@ -186,7 +199,8 @@ def alarm(this: View) -> float | None:
     record, seen = this.record, this.seen
     moments = [limit for limit in (deadline(this), pre_running_deadline(this)) if limit is not None]
     if record is not None and not this.ran:
-        moments.append(record.created + PENDING_GRACE)
+        if (start := this.start) is not None and (look := hindrance.next_look(start, this.now)) is not None:
+            moments.append(look)
         if seen is not None and seen.running:
             moments.append((seen.program_started or record.created) + SILENCE_GRACE)
     if seen is not None and (again := attempt.next_look(seen)) is not None:

@@ -24,7 +24,7 @@ def pod_record(body: Mapping[str, Any]) -> PodRecord:
     return PodRecord(
         name=metadata["name"],
         uid=metadata["uid"],
-        scheduled=_scheduled(conditions),
+        scheduled=_since(conditions, "PodScheduled"),
         finished=_finished(metadata, status),
         cpu=_cpu(_requested(spec, "cpu")),
         memory=str(int(_requested(spec, "memory"))),
@@ -34,6 +34,11 @@ def pod_record(body: Mapping[str, Any]) -> PodRecord:
         interrupted=status.get("reason") in LOST or (conditions.get("DisruptionTarget") or {}).get("status") == "True",
         message=_message(status, conditions),
         deleted=_deleted(metadata),
+        node=str(spec.get("nodeName") or ""),
+        claims=_claims(spec),
+        waits=_waits(spec, status, conditions),
+        started=_started(status),
+        ready_since=_since(conditions, "Ready"),
     )
 
 
@@ -68,9 +73,35 @@ def _cpu(value: Decimal) -> str:
     return f"{int((value * 1000).to_integral_value())}m"
 
 
-def _scheduled(conditions: Mapping[Any, Mapping[str, Any]]) -> datetime | None:
-    condition = conditions.get("PodScheduled") or {}
+def _since(conditions: Mapping[Any, Mapping[str, Any]], kind: str) -> datetime | None:
+    condition = conditions.get(kind) or {}
     return moment(condition.get("lastTransitionTime")) if condition.get("status") == "True" else None
+
+
+def _claims(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    volumes = spec.get("volumes") or ()
+    names = {str((volume.get("persistentVolumeClaim") or {}).get("claimName") or "") for volume in volumes}
+    return tuple(sorted(names - {""}))
+
+
+def _waits(spec: Mapping[str, Any], status: Mapping[str, Any], conditions: Mapping[Any, Mapping[str, Any]]) -> str:
+    declared = spec.get("initContainers") or ()
+    sidecars = {container.get("name") for container in declared if container.get("restartPolicy") == "Always"}
+    for container in status.get("initContainerStatuses") or ():
+        if (container.get("state") or {}).get("running") is not None and container.get("name") not in sidecars:
+            return f"init container {container.get('name')}"
+    waiting = (((container.get("state") or {}).get("waiting") or {}) for container in _containers(status))
+    if not any(state.get("reason") in WAITING_IS_USUAL for state in waiting):
+        return ""
+    # Volumes are mounted before a pod's sandbox is made, images are pulled after it.
+    sandbox = (conditions.get("PodReadyToStartContainers") or {}).get("status")
+    return {"True": "image", "False": "volumes"}.get(str(sandbox), "volumes or image")
+
+
+def _started(status: Mapping[str, Any]) -> datetime | None:
+    states = [container.get("state") or {} for container in status.get("containerStatuses") or ()]
+    ran = (state.get("running") or state.get("terminated") or {} for state in states)
+    return min((start for state in ran if (start := moment(state.get("startedAt")))), default=None)
 
 
 def _finished(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> datetime | None:
