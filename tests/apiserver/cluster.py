@@ -70,7 +70,9 @@ class Cluster:
 
     def create(self, manifest: Manifest, namespace: str) -> Manifest:
         """Create an object as a user would."""
-        metadata = {k: v for k, v in manifest["metadata"].items() if k in ("name", "labels", "annotations")}
+        metadata = {
+            k: v for k, v in manifest["metadata"].items() if k in ("name", "labels", "annotations", "ownerReferences")
+        }
         body = manifest | {"metadata": metadata}
         made: Manifest = self.api.create(self.resource(manifest["kind"]), body, namespace=namespace).to_dict()
         return made

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
+from typing import Any
 
 from kubernetes.client.exceptions import ApiException
 
 from tests.apiserver.cluster import Cluster
 from tests.apiserver.process import OperatorProcess, until
 from tests.objects import model_deployment, training_job
+from tradewind.ray.job import RAY_VERSION
 
 POLICY = """
 apiVersion: admissionregistration.k8s.io/v1
@@ -70,6 +73,41 @@ def test_a_refusal_is_told_in_the_servers_words_and_healed(
     cluster.server.kubectl("delete", "validatingadmissionpolicybinding", "no-rayjobs")
     until(lambda: cluster.list("RayJob", namespace), "the RayJob is not made though nothing forbids it any more")
     until(lambda: cluster.phase("TrainingJob", "digits", namespace) == "Starting", "the refusal is still told")
+
+
+def test_rays_own_authentication_is_on_where_kuberay_can_turn_it_on(
+    cluster: Cluster, operator: OperatorProcess, namespace: str
+) -> None:
+    definition = json.loads(cluster.server.kubectl("get", "crd", "rayjobs.ray.io", "--output=json"))
+    index = [version["name"] for version in definition["spec"]["versions"]].index("v1")
+    path = f"/spec/versions/{index}/schema/openAPIV3Schema/properties/spec/properties/rayClusterSpec/properties"
+    fields = definition["spec"]["versions"][index]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    shipped = fields["rayClusterSpec"]["properties"].get("authOptions")
+    known = shipped or {"type": "object", "properties": {"mode": {"type": "string"}}}
+
+    def serve(options: Any) -> None:
+        change = {"op": "add", "value": options} if options else {"op": "remove"}
+        patch = json.dumps([{**change, "path": f"{path}/authOptions"}])
+        cluster.server.kubectl("patch", "crd", "rayjobs.ray.io", "--type=json", f"--patch={patch}")
+
+    def made(name: str) -> Any:
+        rayjob = cluster.get("RayJob", f"{name}-train-1", namespace)
+        return rayjob and rayjob["spec"]["rayClusterSpec"]
+
+    def is_made_with(name: str, options: Any) -> None:
+        # The operator hears of the definition a moment later, and puts right what it made until then.
+        cluster.create(training_job(name), namespace)
+        until(lambda: made(name) and made(name).get("authOptions") == options, f"{name} is not made with {options}")
+
+    serve(known if shipped is None else None)
+    try:
+        with_tokens = {"mode": "token"}
+        is_made_with("first", with_tokens if shipped is None else None)
+        assert (made("first").get("rayVersion") == RAY_VERSION) == (shipped is None)
+    finally:
+        serve(shipped)
+    is_made_with("second", with_tokens if shipped else None)
+    assert cluster.phase("TrainingJob", "second", namespace) == "Starting"
 
 
 def test_a_kind_that_is_not_served_is_told_and_used_once_it_is(

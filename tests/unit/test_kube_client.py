@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from kubernetes.aio.client.configuration import Configuration
 
-from tradewind.kube.client import Client
+from tradewind.kube.client import CRDS, Client
 from tradewind.kube.connection import Connection
 from tradewind.kube.errors import Conflict, Forbidden, KubeError, Throttled, Unavailable
 
@@ -41,3 +41,27 @@ async def test_an_api_server_that_does_not_say_what_it_serves_is_not_one_without
 ) -> None:
     with pytest.raises(kind):
         await _served(code)
+
+
+@pytest.mark.parametrize(
+    ("sent", "found"),
+    [
+        (b'{"items":[{"properties":{"authOptions":{"type":"object"}}}]}', True),
+        # As an annotation, which `kubectl apply` adds, has it.
+        (b'{"annotation":" \\"authOptions\\":{"}', False),
+        (b'{"items":[]}', False),
+    ],
+)
+async def test_a_field_is_found_in_a_definition_that_is_not_decoded(sent: bytes, found: bool) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        assert request.query["fieldSelector"] == "metadata.name=rayjobs.ray.io"
+        return web.Response(body=sent, content_type="application/json")
+
+    app = web.Application()
+    app.router.add_get(CRDS, answer)
+    async with TestServer(app) as server:
+        client = Client(Connection(Configuration(host=str(server.make_url("")))), lambda *_: None)
+        try:
+            assert await client.definition_mentions("rayjobs.ray.io", "authOptions") is found
+        finally:
+            await client.close()

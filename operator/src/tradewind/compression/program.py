@@ -39,5 +39,6 @@ def program(item: CompressionJob, source: Source, group: Group, surroundings: Su
         report_url=url,
         pod_labels=item.spec.pod_metadata.labels,
         pod_annotations=item.spec.pod_metadata.annotations,
+        tokens=surroundings.tokens,
         claims=claims([source.model.storage_uri, *datasets], [item.spec.output.storage_uri]),
     )

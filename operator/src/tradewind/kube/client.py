@@ -156,6 +156,18 @@ class Client:
             if not token:
                 return frozenset(names), page["metadata"]["resourceVersion"]
 
+    async def definition_mentions(self, name: str, field: str) -> bool:
+        """Whether a CustomResourceDefinition has a field of that name in its schema. Raises `KubeError`.
+
+        The schema is searched, not decoded: it is megabytes, and ten times that as Python objects.
+        """
+        query = [("fieldSelector", f"metadata.name={name}")]
+        async with self._answer("get", CRDS, TIMEOUT, query_params=query) as answer:
+            try:
+                return f'"{field}":{{'.encode() in await answer.read()
+            except (aiohttp.ClientError, TimeoutError) as error:
+                raise Unavailable(f"the answer of the API server broke off: {error}") from error
+
     async def watch_crds(self, version: str, seconds: int) -> AsyncIterator[dict[str, Any]]:
         """Changes of CustomResourceDefinitions after a version, for so many seconds: watch events with metadata only.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from tradewind.core.plan import Resource
 from tradewind.kube.client import Client
@@ -20,10 +20,17 @@ ESTABLISHED_SECONDS = 1.0  # a definition is served a moment after it was accept
 class Kinds:
     """The kinds in use, and which of them are served."""
 
-    def __init__(self, resources: Iterable[Resource], changed: Callable[[frozenset[Resource]], None]) -> None:
+    def __init__(
+        self,
+        resources: Iterable[Resource],
+        changed: Callable[[frozenset[Resource]], None],
+        fields: Mapping[Resource, str] | None = None,
+    ) -> None:
         self._resources = frozenset(resources)
-        self._changed = changed  # told the kinds that came or went
+        self._changed = changed  # told the kinds that came or went, or whose field did
+        self._fields = dict(fields or {})  # of kinds: a field that not all versions have
         self.served: frozenset[Resource] = frozenset()
+        self.with_field: frozenset[Resource] = frozenset()  # kinds that are served and have the field
 
     @property
     def missing(self) -> frozenset[Resource]:
@@ -41,14 +48,17 @@ class Kinds:
                 for resource in asked
                 if (resource.group, resource.version) == (group, version) and resource.plural in plurals
             }
-        changed = (found ^ self.served) & asked
+        fields = {(kind, field) for kind, field in self._fields.items() if kind in found}
+        having = {kind for kind, field in fields if await client.definition_mentions(_definition(kind), field)}
+        changed = ((found ^ self.served) | (having ^ self.with_field)) & asked
         self.served = (self.served - asked) | found
+        self.with_field = (self.with_field - asked) | having
         if changed:
             self._changed(frozenset(changed))
 
     async def follow(self, client: Client) -> None:
         """Watch the definitions of the kinds in use, for ever."""
-        definitions = {f"{resource.plural}.{resource.group}": resource for resource in self._resources}
+        definitions = {_definition(resource): resource for resource in self._resources}
         failures = 0
         while True:
             try:
@@ -83,3 +93,8 @@ class Kinds:
                     await asyncio.sleep(ESTABLISHED_SECONDS)
                     await self.discover(client, {resource})
             await asyncio.sleep(1.0)
+
+
+def _definition(resource: Resource) -> str:
+    """Name of the CustomResourceDefinition of a kind."""
+    return f"{resource.plural}.{resource.group}"

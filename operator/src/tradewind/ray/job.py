@@ -19,6 +19,11 @@ RAY_JOB = Resource("ray.io", "v1", "RayJob", "rayjobs")
 # Constant: KubeRay hands it to Ray, which hands it to a shell.
 ENTRYPOINT = "python -m tradewind_workload"
 
+# The Ray of the workload image; KubeRay asks for it where it turns on Ray's authentication, which came with 2.52.
+RAY_VERSION = "2.60.0"
+# The field of a RayJob by which KubeRay turns it on, since 1.5.1; 1.5.0 refuses a RayJob that has it.
+TOKENS = "authOptions"
+
 # The pods stay this long after the program's end, so that its last log lines can be read.
 LINGER = 10
 
@@ -82,6 +87,9 @@ def ray_job(name: str, program: Program, groups: Sequence[Group]) -> Child:
     }
     if workers:
         cluster["workerGroupSpecs"] = [_worker_group(program, group) for group in workers]
+    if program.tokens:
+        # KubeRay makes a Secret with a token, gives it to the pods as RAY_AUTH_TOKEN and sends it with its requests.
+        cluster |= {"rayVersion": RAY_VERSION, TOKENS: {"mode": "token"}}
     spec = {
         "entrypoint": ENTRYPOINT,
         "submissionMode": "HTTPMode",

@@ -36,6 +36,7 @@ class Program:
     ca: str  # PEM
     report_url: str
     claims: tuple[Claim, ...]
+    tokens: bool = False  # Ray's processes and KubeRay ask one another for a token
     working_dir: str | None = None  # a ConfigMap
     env: tuple[dict[str, Any], ...] = ()  # the user's, in the form of a container
     pod_labels: Mapping[str, str] = field(default_factory=dict)  # the user's

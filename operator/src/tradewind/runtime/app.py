@@ -19,6 +19,7 @@ from tradewind.kube.connection import Connection, connect
 from tradewind.kube.errors import KubeError
 from tradewind.kube.kinds import Kinds
 from tradewind.kube.lease import Lease
+from tradewind.ray.job import RAY_JOB, TOKENS
 from tradewind.runtime.caller import Callers
 from tradewind.runtime.children import Children
 from tradewind.runtime.health import start_health, start_metrics
@@ -74,7 +75,7 @@ class Operator:
             options.resync_seconds,
             on_signal,
         )
-        self.kinds = Kinds(self.store.resources, self._kinds_changed)
+        self.kinds = Kinds(self.store.resources, self._kinds_changed, {RAY_JOB: TOKENS})
         self.reports = Reports(self.queue.add)
         self._ca = (options.tls_dir / "ca.crt").read_text()
         self.reconciler = Reconciler(
@@ -171,7 +172,8 @@ class Operator:
         self.watching.serve(self.kinds.served)
 
     def _surroundings(self) -> Surroundings:
-        return Surroundings(config=self._config.config, ca=self._ca)
+        tokens = RAY_JOB in self.kinds.with_field
+        return Surroundings(config=self._config.config, ca=self._ca, tokens=tokens)
 
     def _touched(self, keys: Iterable[Key]) -> None:
         for key in keys:

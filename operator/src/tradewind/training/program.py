@@ -22,6 +22,7 @@ def program(item: TrainingJob, surroundings: Surroundings, attempt: int) -> Prog
         document=document("TrainingJob", item.metadata, attempt, url, _told(spec)),
         ca=surroundings.ca,
         report_url=url,
+        tokens=surroundings.tokens,
         claims=claims(_inputs(spec), [spec.output.storage_uri]),
         working_dir=entrypoint.working_dir.config_map if entrypoint and entrypoint.working_dir else None,
         pod_labels=spec.pod_metadata.labels,
