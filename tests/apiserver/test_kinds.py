@@ -11,6 +11,7 @@ from kubernetes.client.exceptions import ApiException
 from tests.apiserver.cluster import Cluster
 from tests.apiserver.process import OperatorProcess, until
 from tests.objects import model_deployment, training_job
+from tradewind.core.labels import ATTEMPT, ROLE, labels
 from tradewind.ray.job import RAY_VERSION
 
 POLICY = """
@@ -75,9 +76,12 @@ def test_a_refusal_is_told_in_the_servers_words_and_healed(
     until(lambda: cluster.phase("TrainingJob", "digits", namespace) == "Starting", "the refusal is still told")
 
 
-def test_rays_own_authentication_is_on_where_kuberay_can_turn_it_on(
+def test_what_kuberay_can_do_and_where_it_runs_is_found_out(
     cluster: Cluster, operator: OperatorProcess, namespace: str
 ) -> None:
+    about = {"name": "kuberay-operator", "labels": {"app.kubernetes.io/component": "kuberay-operator"}}
+    kuberay = {"apiVersion": "v1", "kind": "Pod", "metadata": about}
+    cluster.create(kuberay | {"spec": {"containers": [{"name": "kuberay", "image": "any"}]}}, namespace)
     definition = json.loads(cluster.server.kubectl("get", "crd", "rayjobs.ray.io", "--output=json"))
     index = [version["name"] for version in definition["spec"]["versions"]].index("v1")
     path = f"/spec/versions/{index}/schema/openAPIV3Schema/properties/spec/properties/rayClusterSpec/properties"
@@ -107,7 +111,21 @@ def test_rays_own_authentication_is_on_where_kuberay_can_turn_it_on(
     finally:
         serve(shipped)
     is_made_with("second", with_tokens if shipped else None)
-    assert cluster.phase("TrainingJob", "second", namespace) == "Starting"
+    # Its pods are ready, and KubeRay can't submit the program.
+    for number, role in enumerate(("head", "worker", "worker")):
+        marks = labels("TrainingJob", "second") | {ATTEMPT: "1", ROLE: role}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"second-{number}", "labels": marks}}
+        cluster.create(pod | {"spec": {"containers": [{"name": "ray", "image": "any"}]}}, namespace)
+        long_ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-11-24T12:00:00Z"}
+        status = {"phase": "Running", "conditions": [long_ready]}
+        cluster.merge("Pod", f"second-{number}", namespace, {"status": status}, subresource="status")
+    cluster.merge("RayJob", "second-train-1", namespace, {"status": {"jobDeploymentStatus": "Running"}}, "status")
+    words = f"KubeRay runs in namespace {namespace}, and the NetworkPolicy lets in namespace kuberay-system"
+    until(
+        lambda: words in str((cluster.get("TrainingJob", "second", namespace) or {}).get("status")),
+        "nobody says that KubeRay is in another namespace",
+    )
+    cluster.delete("Pod", "kuberay-operator", namespace)
 
 
 def test_a_kind_that_is_not_served_is_told_and_used_once_it_is(

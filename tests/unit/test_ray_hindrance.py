@@ -96,6 +96,16 @@ def test_nothing_is_said_where_nothing_hinders(begun: Start) -> None:
     assert find(begun, after(600)) is None
 
 
+def test_kuberay_in_another_namespace_is_told_from_other_causes() -> None:
+    begun = start(HEAD, WORKER, deployment="Running")
+    for seen, told in (({"ray"}, True), ({"ray", "kuberay-system"}, False), (set(), False)):
+        found = find(replace(begun, kuberay=frozenset(seen)), after(80))
+        assert found is not None and found.reason == Reason.DASHBOARD_UNREACHABLE
+        assert ("KubeRay runs in namespace ray," in found.message) is told
+    unseen = find(replace(start(deployment=""), kuberay=frozenset({"ray"})), after(60))
+    assert unseen is not None and "runs in namespace ray," in unseen.message
+
+
 def test_a_claim_that_cannot_be_shared_is_told_from_an_image_that_is_pulled() -> None:
     head = replace(HEAD, claims=("data", "models"))
     elsewhere = pod("worker", waits="volumes", node="node-b", claims=("models", "scratch"))

@@ -35,6 +35,7 @@ class Surroundings:
 
     config: Config
     ca: str  # PEM of the report endpoint's certificate authority, given to the pods
+    kuberay: frozenset[str] = frozenset()  # namespaces in which its operator was seen; empty where it was not
     tokens: bool = False  # whether the KubeRay that is installed can turn on Ray's own authentication
 
 

@@ -49,6 +49,7 @@ class Start:
     pods: tuple[PodRecord, ...]  # of the attempt
     expected: int  # pods in all
     kuberay_namespace: str  # which the NetworkPolicy lets in
+    kuberay: frozenset[str] = frozenset()  # namespaces in which KubeRay was seen
 
     @property
     def alive(self) -> tuple[PodRecord, ...]:
@@ -115,10 +116,11 @@ def _moments(start: Start) -> Iterator[datetime]:
 
 
 def _unwatched(start: Start) -> Hindrance:
+    known = f" in namespace {_listed(start.kuberay)}" if start.kuberay else ""
     return Hindrance(
         Reason.KUBERAY_NOT_WATCHING,
-        f"KubeRay has not looked at RayJob {start.ray_job}. Check that the KubeRay operator runs, and that it watches "
-        "this namespace.",
+        f"KubeRay has not looked at RayJob {start.ray_job}. Check that the KubeRay operator runs{known}, and that it "
+        "watches this namespace.",
     )
 
 
@@ -224,6 +226,13 @@ def _unsubmitted(start: Start, now: datetime) -> Hindrance | None:
         return Hindrance(Reason.PROGRAM_NOT_STARTING, words)
     if start.seen.deployment != "Running" or start.seen.job:
         return None
+    if start.kuberay and start.kuberay_namespace not in start.kuberay:
+        return Hindrance(
+            Reason.DASHBOARD_UNREACHABLE,
+            f"KubeRay runs in namespace {_listed(start.kuberay)}, and the NetworkPolicy lets in namespace "
+            f"{start.kuberay_namespace}: KubeRay can't reach Ray's dashboard to submit the program. Set "
+            "networkPolicy.kuberayNamespace in the operator's configuration; the program then starts by itself.",
+        )
     return Hindrance(
         Reason.DASHBOARD_UNREACHABLE,
         "The pods are ready, and KubeRay can't reach Ray's dashboard to submit the program. The NetworkPolicy lets in "
@@ -243,6 +252,10 @@ def _waiting(start: Start, now: datetime, what: str, grace: timedelta) -> Iterab
         placed = pod.scheduled is not None and now >= pod.scheduled + grace
         if placed and pod.waits and pod.waits.startswith(what):
             yield pod
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
 
 
 def _gist(words: str) -> str:

@@ -138,6 +138,7 @@ class View:
             self.pods,
             sum(group.pods for group in self.job.groups),
             self.surroundings.config.network_policy.kuberay_namespace,
+            self.surroundings.kuberay,
         )
 
     @property

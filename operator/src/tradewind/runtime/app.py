@@ -23,6 +23,7 @@ from tradewind.ray.job import RAY_JOB, TOKENS
 from tradewind.runtime.caller import Callers
 from tradewind.runtime.children import Children
 from tradewind.runtime.health import start_health, start_metrics
+from tradewind.runtime.kuberay import KubeRay
 from tradewind.runtime.logs import on_stray_error
 from tradewind.runtime.memory import keep, settle
 from tradewind.runtime.metrics import Metrics
@@ -76,6 +77,7 @@ class Operator:
             on_signal,
         )
         self.kinds = Kinds(self.store.resources, self._kinds_changed, {RAY_JOB: TOKENS})
+        self.kuberay = KubeRay(self.client, self._all_touched)
         self.reports = Reports(self.queue.add)
         self._ca = (options.tls_dir / "ca.crt").read_text()
         self.reconciler = Reconciler(
@@ -146,6 +148,7 @@ class Operator:
             tasks.create_task(self._look_again())
             await self._listed()
             logger.info("all lists are complete: %d objects", len(list(self.store)))
+            tasks.create_task(self.kuberay.follow())
             tasks.create_task(run_workers(self.reconciler, WORKERS))
 
     async def _discover(self) -> None:
@@ -173,7 +176,7 @@ class Operator:
 
     def _surroundings(self) -> Surroundings:
         tokens = RAY_JOB in self.kinds.with_field
-        return Surroundings(config=self._config.config, ca=self._ca, tokens=tokens)
+        return Surroundings(self._config.config, self._ca, self.kuberay.namespaces, tokens)
 
     def _touched(self, keys: Iterable[Key]) -> None:
         for key in keys:
@@ -193,6 +196,7 @@ class Operator:
             served = resource in self.kinds.served
             logger.info("%s %s is %s", resource.api_version, resource.kind, "served" if served else "not served")
         self._serve()
+        self.kuberay.look_again()
         self._all_touched()
 
     async def _pass_on(self, request: web.Request) -> web.Response:
