@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 
@@ -16,6 +17,7 @@ logger = logging.getLogger(__name__)
 LABELS = {"app.kubernetes.io/component": "kuberay-operator"}
 # It moves seldom, and a list for each job that waits would be many.
 SECONDS = 600.0
+RETRY_SECONDS = 30.0  # where the API server did not say
 
 
 class KubeRay:
@@ -34,18 +36,18 @@ class KubeRay:
         """Ask for ever."""
         while True:
             self._again.clear()
+            seconds = SECONDS
             try:
                 found, _ = await self._client.list(PODS, "", LABELS)
             except KubeError as error:
                 logger.warning("looking for KubeRay: %s", error)
+                seconds = RETRY_SECONDS
             else:
                 namespaces = frozenset(pod["metadata"]["namespace"] for pod in found)
                 if namespaces != self.namespaces:
                     logger.info("KubeRay runs in %s", ", ".join(sorted(namespaces)) or "no namespace")
                     self.namespaces = namespaces
                     self._changed()
-            try:
-                async with asyncio.timeout(SECONDS):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
                     await self._again.wait()
-            except TimeoutError:
-                pass
