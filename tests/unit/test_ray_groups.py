@@ -1,4 +1,4 @@
-"""CPU limits: only where the user asks for one, and then of the head too."""
+"""CPU limits: only where the user asks for one."""
 
 from __future__ import annotations
 
@@ -10,24 +10,8 @@ from tradewind.ray.groups import Group
 POOL = surroundings().config.pools[0]
 
 
-def test_without_a_wish_there_is_no_cpu_limit() -> None:
-    head, workers = Group("head", 1, POOL, "200m", "2Gi"), Group("worker", 2, POOL, "1", "2Gi")
-    assert workers.resources()["limits"] == {"memory": "2Gi"}
-    assert head.beside(workers).resources() == head.resources()
-
-
-@pytest.mark.parametrize(
-    ("head", "workers", "limit"),
-    [
-        ("200m", "1500m", "1500m"),
-        ("200m", "96", "2"),
-        ("200m", "100m", "200m"),
-        ("4", "8", "4"),
-        ("200m", "0.5", "500m"),
-    ],
-)
-def test_the_head_has_a_limit_beside_workers_with_one(head: str, workers: str, limit: str) -> None:
-    group = Group("worker", 2, POOL, "100m", "2Gi", cpu_limit=workers)
-    assert group.resources()["limits"]["cpu"] == {"0.5": "500m"}.get(workers, workers)
-    beside = Group("head", 1, POOL, head, "2Gi").beside(group).resources()
-    assert (beside["limits"]["cpu"], beside["requests"]["cpu"]) == (limit, head)
+@pytest.mark.parametrize(("asked", "limits"), [(None, {}), ("1500m", {"cpu": "1500m"}), ("0.5", {"cpu": "500m"})])
+def test_a_cpu_limit_is_set_where_it_is_asked_for(asked: str | None, limits: dict[str, str]) -> None:
+    resources = Group("worker", 2, POOL, "100m", "2Gi", cpu_limit=asked).resources()
+    assert resources["limits"] == {"memory": "2Gi"} | limits
+    assert resources["requests"]["cpu"] == "100m"

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from tradewind.api.config import Pool
 from tradewind.core.plan import Refusal
-from tradewind.core.quantity import canonical, parse
+from tradewind.core.quantity import canonical
 from tradewind.economics import pools
 from tradewind.economics.prices import per_hour
-
-# Ray's own processes and the driver start quicker with more CPU than they need later, up to this.
-HEAD_CPU_LIMIT = "2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +42,6 @@ class Group:
             requests[self.pool.accelerator.resource] = str(self.accelerators)
             limits[self.pool.accelerator.resource] = str(self.accelerators)
         return {"requests": requests, "limits": limits}
-
-    def beside(self, workers: Group) -> Group:
-        """The head beside workers: it has a CPU limit where they have one, since a quota asks it of all pods.
-
-        At least its request, at most what Ray's own processes can use.
-        """
-        if workers.cpu_limit is None:
-            return self
-        most = min(parse(workers.cpu_limit), parse(HEAD_CPU_LIMIT))
-        return replace(self, cpu_limit=self.cpu if parse(self.cpu) > most else format(most, "f"))
 
     def scheduling(self) -> dict[str, Any]:
         """The pod's nodeSelector and tolerations."""
