@@ -11,7 +11,7 @@ from kubernetes.client.exceptions import ApiException
 from tests.apiserver.cluster import Cluster
 from tests.apiserver.process import OperatorProcess, until
 from tests.objects import model_deployment, training_job
-from tradewind.core.labels import ATTEMPT, ROLE, labels
+from tradewind.core.labels import ROLE, RUN, labels
 from tradewind.ray.job import RAY_VERSION
 
 POLICY = """
@@ -113,7 +113,7 @@ def test_what_kuberay_can_do_and_where_it_runs_is_found_out(
     is_made_with("second", with_tokens if shipped else None)
     # Its pods are ready, and KubeRay can't submit the program.
     for number, role in enumerate(("head", "worker", "worker")):
-        marks = labels("TrainingJob", "second") | {ATTEMPT: "1", ROLE: role}
+        marks = labels("TrainingJob", "second") | {RUN: "attempt-1", ROLE: role}
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"second-{number}", "labels": marks}}
         cluster.create(pod | {"spec": {"containers": [{"name": "ray", "image": "any"}]}}, namespace)
         long_ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-11-24T12:00:00Z"}
