@@ -14,6 +14,7 @@ from tradewind.core import covers
 from tradewind.core.controller import Controller, Surroundings
 from tradewind.core.names import run_name
 from tradewind.core.plan import ChildRecord, Event, Observed, Plan, PodRecord, Rejection, Resource
+from tradewind.runtime.children import in_order
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
@@ -66,6 +67,8 @@ class World:
     around: Surroundings = field(default_factory=surroundings)
     children: dict[tuple[str, str], ChildRecord] = field(default_factory=dict)
     bodies: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    statuses: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)  # of children, by their operators
+    witnesses: dict[tuple[str, str], ChildRecord] = field(default_factory=dict)
     pods: dict[str, PodRecord] = field(default_factory=dict)
     reference: Any = None
     report: Report | None = None  # of the run that it names, else of the present one
@@ -99,7 +102,15 @@ class World:
         """What the planner may know now."""
         pods = tuple(self.pods.values())
         reports = {} if self.report is None else {self.report.run or self.run: self.report}
-        return Observed(dict(self.children), pods, self.reference, reports, self.missing, self.rejections)
+        return Observed(
+            dict(self.children),
+            pods,
+            self.reference,
+            reports,
+            self.missing,
+            self.rejections,
+            dict(self.witnesses),
+        )
 
     def plan(self, now: datetime | None = None) -> Plan:
         """The plan for the present state."""
@@ -111,8 +122,11 @@ class World:
 
     def execute(self) -> Plan:
         """Plan, and do what the plan says, as the reconciler does. Counts what was written."""
-        plan = self.plan()
-        self._do(plan)
+        for _ in range(4):
+            plan = self.plan()
+            if not self._apply(plan):
+                break
+        self._conclude(plan)
         return plan
 
     def settle(self) -> Plan:
@@ -125,30 +139,37 @@ class World:
         raise AssertionError(f"the planner does not come to rest: {self.writes[-6:]}")
 
     def _do(self, plan: Plan) -> None:
-        planned = set()
-        for child in plan.children:
+        self._apply(plan)
+        self._conclude(plan)
+
+    def _apply(self, plan: Plan) -> bool:
+        """Make the children; whether there was anything to do."""
+        before, refused = len(self.writes), {(one.resource.kind, one.name) for one in self.rejections}
+        for child in in_order(plan.children):
             key = (child.resource.kind, child.name)
-            planned.add(key)
             body = json.loads(json.dumps(child.body))
-            if key in self.children and self.bodies[key] == body:
+            if key in refused or any(name in refused or name not in self.children for name in child.after):
                 continue
-            if key in self.children:
-                self.children[key] = replace(self.children[key], digest=covers.digest(child))
+            present = self.children.get(key)
+            if present is not None and (present.deleting or self.bodies[key] == body):
+                continue
             self.writes.append(f"apply {key[0]} {key[1]}")
             self.bodies[key] = body
-            if key not in self.children:
+            if present is None:
                 self.serial += 1
-                observe = next(k.observe for k in self.controller.children if k.resource == child.resource)
-                self.children[key] = ChildRecord(
-                    child.resource,
-                    child.name,
-                    f"uid-{self.serial}",
-                    self.manifest["metadata"]["uid"],
-                    covers.digest(child),
-                    False,
-                    self.now,
-                    observe({}),
-                )
+                uid, owner = f"uid-{self.serial}", self.manifest["metadata"]["uid"]
+                present = ChildRecord(child.resource, child.name, uid, owner, "", False, self.now, None)
+            seen = self._observe(key[0], body | {"status": self.statuses.get(key, {})})
+            self.children[key] = replace(present, digest=covers.digest(child), seen=seen)
+        return len(self.writes) > before
+
+    def _observe(self, kind: str, body: dict[str, Any]) -> Any:
+        kinds = (*self.controller.children, *self.controller.witnesses)
+        return next(one.observe for one in kinds if one.resource.kind == kind)(copy.deepcopy(body))
+
+    def _conclude(self, plan: Plan) -> None:
+        """Write the status, and delete what is not planned."""
+        planned = {(child.resource.kind, child.name) for child in plan.children}
         for key, record in list(self.children.items()):
             if key not in planned and key not in plan.keep and not record.deleting:
                 self.writes.append(f"delete {key[0]} {key[1]}")
@@ -171,18 +192,32 @@ class World:
         for key, record in list(self.children.items()):
             if record.deleting:
                 del self.children[key], self.bodies[key]
+                self.statuses.pop(key, None)
                 if key[0] == "RayJob":
                     run = run_name(int(key[1].rsplit("-", 1)[-1]))
                     for name in [n for n, pod in self.pods.items() if pod.labels.get("tradewind.dev/run") == run]:
                         del self.pods[name]
 
-    def see(self, kind: str, status: dict[str, Any]) -> None:
-        """A child's own operator wrote its status."""
-        key = next((key for key in self.children if key[0] == kind), None)
+    def see(self, kind: str, status: dict[str, Any], name: str | None = None) -> None:
+        """A child's own operator wrote its status; of the first child of that kind, unless it is named."""
+        key = next((key for key in self.children if key[0] == kind and name in (None, key[1])), None)
         if key is None:
             return
-        observe = next(k.observe for k in self.controller.children if k.resource.kind == kind)
-        self.children[key] = replace(self.children[key], seen=observe({"status": copy.deepcopy(status)}))
+        self.statuses[key] = status
+        self.children[key] = replace(
+            self.children[key], seen=self._observe(kind, self.bodies[key] | {"status": status})
+        )
+
+    def witness(self, kind: str, name: str, body: dict[str, Any] | None) -> None:
+        """A child's own operator made an object; None: it is gone."""
+        key = (kind, name)
+        if body is None:
+            self.witnesses.pop(key, None)
+            return
+        resource = next(one.resource for one in self.controller.witnesses if one.resource.kind == kind)
+        self.witnesses[key] = ChildRecord(
+            resource, name, f"uid-of-{name}", None, "", False, self.now, self._observe(kind, body)
+        )
 
     def add_pod(self, name: str, **about: Any) -> None:
         """A pod appears."""

@@ -51,7 +51,7 @@ def observed(given: dict[str, Any], controller: Controller) -> Observed:
             "",
             child.get("deleting", False),
             time(child["created"]),
-            kind.observe({"status": child.get("status", {})}),
+            kind.observe({"spec": child.get("spec", {}), "status": child.get("status", {})}),
         )
     reference = given.get("reference")
     return Observed(
@@ -61,7 +61,16 @@ def observed(given: dict[str, Any], controller: Controller) -> Observed:
         {given["report"]["run"]: Report.model_validate(given["report"])} if "report" in given else {},
         frozenset(kinds[kind].resource for kind in given.get("missing", ())),
         tuple(Rejection(kinds[r["kind"]].resource, r["name"], "", r["message"]) for r in given.get("rejections", ())),
+        dict(witness(one, controller) for one in given.get("witnesses", ())),
     )
+
+
+def witness(given: dict[str, Any], controller: Controller) -> tuple[tuple[str, str], ChildRecord]:
+    """What a child's own operator made."""
+    kind = next(one for one in controller.witnesses if one.resource.kind == given["kind"])
+    name, seen = given["name"], kind.observe({"spec": given.get("spec", {}), "status": given.get("status", {})})
+    created = time("2026-11-24T12:00:00Z")
+    return (given["kind"], name), ChildRecord(kind.resource, name, f"uid-of-{name}", None, "", False, created, seen)
 
 
 def pod(record: dict[str, Any]) -> PodRecord:
@@ -82,7 +91,13 @@ def time(text: str) -> datetime:
 def shown(plan: Plan) -> dict[str, Any]:
     """A plan as it stands in output.yaml."""
     children = [
-        {"apiVersion": child.resource.api_version, "kind": child.resource.kind, "name": child.name, **child.body}
+        {
+            "apiVersion": child.resource.api_version,
+            "kind": child.resource.kind,
+            "name": child.name,
+            **({"after": [f"{kind}/{name}" for kind, name in child.after]} if child.after else {}),
+            **child.body,
+        }
         for child in plan.children
     ]
     about = {"heard": sorted(plan.heard), "superseded": sorted(plan.superseded), "expired": plan.expired}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from tradewind.api.base import (
     LARGEST_INTEGER,
@@ -24,8 +25,10 @@ from tradewind.api.base import (
     Rule,
     Status,
     StorageUri,
+    Timestamp,
 )
 from tradewind.api.bounds import Latency, Quality
+from tradewind.api.compressionjob import MeasuredOn, Number
 from tradewind.api.job import PoolChoice
 from tradewind.api.placement import PodMetadata, ServingResources
 
@@ -129,6 +132,13 @@ class ModelDeploymentSpec(Model):
     )
 
 
+class RejectedVariant(Observed):
+    """A variant that can't be served, and why."""
+
+    name: Annotated[str, StringConstraints(max_length=63)] = Field(description="Name of the variant.")
+    reason: Annotated[str, StringConstraints(max_length=256)] = Field(description="Why it is not served.")
+
+
 class ChosenVariant(Observed):
     """The model that is served, and why it."""
 
@@ -137,6 +147,15 @@ class ChosenVariant(Observed):
     storage_uri: str = Field(description="Where it lies.")
     reason: str = Field(description="Why it was chosen, with the numbers.")
     runner_up: str | None = Field(default=None, description="What would have been chosen next.")
+    rejected: Annotated[tuple[RejectedVariant, ...], Field(max_length=32)] | None = Field(
+        default=None,
+        description="Variants that can't be served, and why.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    throughput_per_second: Number | None = Field(
+        default=None, description="Rows a second of one replica, as measured; the cost for a million rests on it."
+    )
+    measured_on: MeasuredOn | None = Field(default=None, description="Pool and resources of the pod that measured.")
 
 
 class Replicas(Observed):
@@ -144,6 +163,31 @@ class Replicas(Observed):
 
     desired: Count = Field(description="Wanted at present.")
     ready: Count = Field(description="Ready to answer.")
+
+
+class RevisionState(StrEnum):
+    """How a revision stands."""
+
+    STARTING = "Starting"  # it has not answered yet
+    SERVING = "Serving"  # it has answered, and requests go to it
+    DRAINING = "Draining"  # requests go to another one now; it ends what it has begun
+
+
+class Revision(Observed):
+    """One set of replicas: what they serve, and on what. A change of either makes another revision."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=63)] = Field(
+        description="Its name: the end of the name of its InferenceService, and the label tradewind.dev/revision."
+    )
+    variant: str = Field(description="What it serves: name of the variant, of the training job, or of the file.")
+    digest: str | None = Field(default=None, description="SHA-256 of the model.json that it serves.")
+    weight: Annotated[int, Field(ge=0, le=100)] = Field(description="Share of the requests that go to it, in percent.")
+    state: RevisionState = Field(
+        description="Starting: it has not answered yet. Serving: requests go to it. Draining: requests go to another "
+        "one, and it ends what it has begun."
+    )
+    replicas: Replicas | None = Field(default=None, description="Its replicas; left out while it drains.")
+    draining_since: Timestamp | None = Field(default=None, description="Since when no new requests go to it.")
 
 
 class ServingCost(Cost):
@@ -158,8 +202,13 @@ class ServingCost(Cost):
 class ModelDeploymentStatus(Status):
     """What became of the service."""
 
-    url: str | None = Field(default=None, description="Address of the service.")
+    url: str | None = Field(default=None, description="Address of the service; it stays the same.")
     variant: ChosenVariant | None = Field(default=None, description="The model that is served, and why it.")
+    revisions: Annotated[tuple[Revision, ...], Field(max_length=16)] | None = Field(
+        default=None,
+        description="What runs: the revision that serves, the one that is to follow, and those that drain.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
     pool: PoolChoice | None = Field(default=None, description="The pool that the replicas run on.")
     replicas: Replicas | None = Field(default=None, description="Replicas of the service.")
     cost: ServingCost | None = Field(default=None, description="What the service costs.")

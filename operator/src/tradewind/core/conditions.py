@@ -124,6 +124,19 @@ class Reason(StrEnum):
     MODEL_NOT_LOADED = "ModelNotLoaded", "A replica can't load the model."
     ROLLING_OUT = "RollingOut", "Replicas with the present model are being started."
     ROLLED_OUT = "RolledOut", "All replicas have the present model."
+    REVISION_NOT_READY = (
+        "RevisionNotReady",
+        "A new revision does not answer; the one before it continues to serve.",
+    )
+    QUOTA_EXCEEDED = "QuotaExceeded", "A ResourceQuota of the namespace refuses a pod."
+    PODS_REFUSED = "PodsRefused", "A LimitRange, Pod Security or a webhook refuses a pod."
+    # MeasuredElsewhere
+    MEASURED_HERE = "MeasuredHere", "The numbers were measured on the pool and the resources of the service."
+    MEASURED_ELSEWHERE = (
+        "MeasuredElsewhere",
+        "The numbers were measured on other resources or on another pool than the service has.",
+    )
+    NOT_MEASURED = "NotMeasured", "Nothing is known of where the model was measured."
     # AlertsConfigured
     ALERTS_CONFIGURED = "AlertsConfigured", "Each alert is a rule of a PrometheusRule."
     NO_ALERTS = "NoAlerts", "The spec asks for no alerts."

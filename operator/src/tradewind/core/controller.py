@@ -49,6 +49,8 @@ class Controller:
     plan: Callable[[Any, Observed, Surroundings, datetime], Plan]
     pods: bool  # whether pods labelled with the object are observed
     expires: bool = False  # whether the object itself may be deleted some time after its end
+    # Kinds that are only watched: what others make of our children, with our labels (a Deployment of KServe's).
+    witnesses: tuple[ChildKind, ...] = ()
 
     @property
     def resource(self) -> Resource:

@@ -11,6 +11,7 @@ NAME = f"{GROUP}/name"  # its name
 RUN = f"{GROUP}/run"  # of a job's pods: the name of the run that they belong to
 POOL = f"{GROUP}/pool"  # of pods: the row of the price table that they run on
 ROLE = f"{GROUP}/role"  # head or worker
+REVISION = f"{GROUP}/revision"  # of a service's replicas: the revision that they belong to
 
 
 def labels(kind: str, name: str) -> dict[str, str]:

@@ -38,6 +38,8 @@ class Child:
     # Metadata (labels, annotations) and everything else but apiVersion, kind, name, namespace and ownerReferences,
     # which the reconciler adds.
     body: Mapping[str, Any]
+    # Children, by (kind, name), that are there before it: while one of them is refused, this one is not made.
+    after: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,8 @@ class Observed:
     reports: Mapping[str, Report] = field(default_factory=dict)
     missing: frozenset[Resource] = frozenset()  # kinds that the API server does not serve
     rejections: tuple[Rejection, ...] = ()
+    # By (kind, name): what the owners of our children made of them, and labelled with the object.
+    witnesses: Mapping[tuple[str, str], ChildRecord] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

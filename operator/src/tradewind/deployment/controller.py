@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tradewind.api.modeldeployment import ModelDeployment
 from tradewind.core.controller import ChildKind, Controller, Reference
-from tradewind.deployment import inferenceservice, prometheusrule
+from tradewind.deployment import inferenceservice, prometheusrule, replicas, service
 from tradewind.deployment.plan import plan
 
 
@@ -19,10 +19,12 @@ def references(item: ModelDeployment) -> tuple[Reference, ...]:
 CONTROLLER = Controller(
     model=ModelDeployment,
     children=(
+        ChildKind(service.SERVICE, service.observe),
         ChildKind(inferenceservice.INFERENCE_SERVICE, inferenceservice.observe),
         ChildKind(prometheusrule.PROMETHEUS_RULE, prometheusrule.observe),
     ),
     references=references,
     plan=plan,
     pods=True,
+    witnesses=(ChildKind(replicas.DEPLOYMENT, replicas.observe),),
 )

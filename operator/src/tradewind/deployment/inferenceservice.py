@@ -1,25 +1,22 @@
-"""The InferenceService of a ModelDeployment, and what is read of it (KServe 0.16, Standard mode)."""
+"""The InferenceService of a revision, and what is read of it (KServe 0.16, Standard mode)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import ROUND_CEILING
 from typing import Any
 
 from tradewind.api.config import Pool
 from tradewind.api.modeldeployment import ChosenVariant, ModelDeploymentSpec
 from tradewind.core import covers
-from tradewind.core.labels import POOL
-from tradewind.core.names import fingerprint
+from tradewind.core.labels import POOL, REVISION
 from tradewind.core.plan import Child, Resource
-from tradewind.core.quantity import canonical, parse
 from tradewind.core.security import CONTAINER_SECURITY, POD_SECURITY
+from tradewind.deployment.revision import resources
 from tradewind.economics.pools import scheduling
 
 INFERENCE_SERVICE = Resource("serving.kserve.io", "v1beta1", "InferenceService", "inferenceservices")
 RUNTIME = "tradewind-onnx"  # the ClusterServingRuntime that is installed with the operator
-MODEL_LABEL = "tradewind.dev/model"  # on pods: the fingerprint of what they serve
 
 # With the older value RawDeployment, KServe's webhook checks the scaling as if Knative did it, and refuses cpu.
 MODE = {"serving.kserve.io/deploymentMode": "Standard"}
@@ -55,27 +52,33 @@ def observe(body: Mapping[str, Any]) -> InferenceServiceSeen:
     )
 
 
-def model_fingerprint(variant: ChosenVariant) -> str:
-    """Stands for the very files that are served."""
-    return fingerprint(variant.storage_uri, variant.digest or "")
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """What each replica of a revision is."""
 
-
-def url(name: str, namespace: str) -> str:
-    """Address of the predictor's Service, which KServe makes whether or not it makes an ingress; its port is 80."""
-    return f"http://{name}-predictor.{namespace}.svc"
+    revision: str
+    model_name: str  # under which it answers
+    variant: ChosenVariant
+    pool: Pool
 
 
 def inference_service(
-    name: str, labels: Mapping[str, str], spec: ModelDeploymentSpec, pool: Pool, variant: ChosenVariant
+    name: str,
+    labels: Mapping[str, str],
+    spec: ModelDeploymentSpec,
+    replica: Replica,
+    floor: int,
+    after: tuple[tuple[str, str], ...] = (),
 ) -> Child:
-    """The InferenceService that serves the variant on the pool."""
-    scaling = spec.scaling
+    """The InferenceService of a revision, with `floor` replicas at least."""
+    scaling, pool = spec.scaling, replica.pool
+    own = {**labels, REVISION: replica.revision}
     fixed = scaling.min_replicas == scaling.max_replicas
     predictor: dict[str, Any] = {
-        "labels": {**spec.pod_metadata.labels, **labels, POOL: pool.name, MODEL_LABEL: model_fingerprint(variant)},
+        "labels": {**spec.pod_metadata.labels, **own, POOL: pool.name},
         # KServe copies annotations to the pods, whose own win: a new plan of the whole must not start all pods anew.
-        "annotations": {**spec.pod_metadata.annotations, covers.ANNOTATION: model_fingerprint(variant)},
-        "minReplicas": scaling.min_replicas,
+        "annotations": {**spec.pod_metadata.annotations, covers.ANNOTATION: replica.revision},
+        "minReplicas": floor,
         "maxReplicas": scaling.max_replicas,
         # A replica leaves only when its successor answers.
         "deploymentStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
@@ -84,41 +87,31 @@ def inference_service(
         "securityContext": POD_SECURITY,
         **scheduling(pool, spec.resources.accelerators),
         "volumes": [{"name": "tmp", "emptyDir": {}}],
-        "model": _model(spec, pool, variant),
+        "model": _model(spec, replica),
     }
     if not fixed:
         predictor |= {"scaleMetric": scaling.metric, "scaleTarget": scaling.target}
     # With `none` KServe itself keeps the Deployment at minReplicas; with `hpa` it leaves that to the autoscaler.
     annotations = {**MODE, AUTOSCALER: "none" if fixed else "hpa"}
-    metadata = {"labels": dict(labels), "annotations": annotations}
-    return Child(INFERENCE_SERVICE, name, {"metadata": metadata, "spec": {"predictor": predictor}})
+    metadata = {"labels": own, "annotations": annotations}
+    return Child(INFERENCE_SERVICE, name, {"metadata": metadata, "spec": {"predictor": predictor}}, after)
 
 
-def _model(spec: ModelDeploymentSpec, pool: Pool, variant: ChosenVariant) -> dict[str, Any]:
-    model: dict[str, Any] = {
+def _model(spec: ModelDeploymentSpec, replica: Replica) -> dict[str, Any]:
+    # Each revision answers under the same name, so no client sees which one serves.
+    environment = {"TRADEWIND_MODEL_NAME": replica.model_name}
+    if replica.variant.digest is not None:
+        # The server refuses to become ready with any other file.
+        environment["TRADEWIND_MODEL_DIGEST"] = replica.variant.digest
+    return {
         "modelFormat": {"name": "onnx"},
         "runtime": RUNTIME,
-        "storageUri": variant.storage_uri,
-        "resources": _resources(spec, pool),
+        "storageUri": replica.variant.storage_uri,
+        "env": [{"name": name, "value": value} for name, value in environment.items()],
+        "resources": resources(spec, replica.pool),
         "securityContext": CONTAINER_SECURITY,
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 -- an emptyDir of the pod's own
     }
-    if variant.digest is not None:
-        # The server refuses to become ready with any other file.
-        model["env"] = [{"name": "TRADEWIND_MODEL_DIGEST", "value": variant.digest}]
-    return model
-
-
-def _resources(spec: ModelDeploymentSpec, pool: Pool) -> dict[str, Any]:
-    asked = spec.resources
-    cpu, memory = canonical(asked.cpu), canonical(asked.memory)
-    # Left out, KServe's webhook would set one CPU. Whole cores give the server whole threads and room for a burst.
-    cores = str(int(parse(asked.cpu).to_integral_value(ROUND_CEILING)) or 1)
-    limit = canonical(asked.cpu_limit or cores)
-    requests, limits = {"cpu": cpu, "memory": memory}, {"cpu": limit, "memory": memory}
-    if asked.accelerators and pool.accelerator:
-        requests[pool.accelerator.resource] = limits[pool.accelerator.resource] = str(asked.accelerators)
-    return {"requests": requests, "limits": limits}
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from tradewind.api.compressionjob import CompressionJob
 from tradewind.api.config import Config, Pool
-from tradewind.api.modeldeployment import ChosenVariant, ModelDeployment, Select
+from tradewind.api.modeldeployment import ChosenVariant, ModelDeployment, RejectedVariant, Select
 from tradewind.api.trainingjob import TrainingJob
 from tradewind.core.conditions import Reason, holds
 from tradewind.core.plan import Refusal
@@ -82,6 +82,9 @@ def _compressed(
         storage_uri=choice.variant.storage_uri or "",
         reason=choice.reason,
         runner_up=choice.runner_up,
+        rejected=tuple(RejectedVariant(name=name, reason=why[:256]) for name, why in choice.rejected) or None,
+        throughput_per_second=choice.variant.throughput_per_second,
+        measured_on=choice.variant.measured_on,
     )
 
 

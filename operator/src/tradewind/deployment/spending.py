@@ -3,51 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 from tradewind.api.config import Config, Pool
-from tradewind.api.modeldeployment import ModelDeployment, ServingCost
-from tradewind.core.labels import POOL
+from tradewind.api.modeldeployment import ChosenVariant, ModelDeployment, ServingCost
+from tradewind.core.labels import POOL, REVISION
 from tradewind.core.plan import PodRecord
 from tradewind.core.timestamps import moment
-from tradewind.deployment.model import replica_per_hour
+from tradewind.deployment.model import load
 from tradewind.economics.cost import Stay, charge, node_seconds
 from tradewind.economics.prices import money, share
-from tradewind.economics.selection import per_million
+from tradewind.economics.selection import number, per_million
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What the service costs at present; Unknown where the pool has no price."""
+
+    per_hour: str
+    per_million: str | None  # None: no load is expected
+
+
+def price(item: ModelDeployment, pool: Pool, variant: ChosenVariant, replicas: int, config: Config) -> Price:
+    """The price of that many replicas, and of a million requests under the expected load."""
+    expected = load(item, pool, config)
+    hourly = None if expected.per_hour is None else expected.per_hour * replicas
+    if not expected.requests_per_second:
+        return Price(money(hourly), None)
+    return Price(money(hourly), money(per_million(expected, number(variant.throughput_per_second))))
 
 
 def spending(
-    item: ModelDeployment, pool: Pool, pods: Sequence[PodRecord], replicas: int, config: Config, now: datetime
+    item: ModelDeployment, pool: str, pods: Sequence[PodRecord], price: Price, config: Config, now: datetime
 ) -> ServingCost:
-    """The cost with that number of replicas. `accrued` continues from what the status has, up to now."""
-    rate = replica_per_hour(item, pool)
-    hourly = None if rate is None else rate * replicas
+    """The cost at that price, on the pool of what serves. `accrued` continues from what the status has, up to now."""
     since = moment(item.status.cost.as_of) if item.status.cost is not None else None
-    used = {pool.name: Decimal(0)} | node_seconds(_stays(item, pool, pods, config, since), now, since)
+    used = {pool: Decimal(0)} | node_seconds(_stays(item, pool, pods, config, since), now, since)
     cost = charge(item.status.cost, used, config, now)
-    return ServingCost(**dict(cost), per_hour=money(hourly), per_million=_per_million(item, hourly))
-
-
-def _per_million(item: ModelDeployment, hourly: Decimal | None) -> str | None:
-    expected = item.spec.expected_requests_per_second
-    return money(per_million(hourly, Decimal(expected))) if expected else None
+    return ServingCost(**dict(cost), per_hour=price.per_hour, per_million=price.per_million)
 
 
 def _stays(
-    item: ModelDeployment, pool: Pool, pods: Sequence[PodRecord], config: Config, since: datetime | None
+    item: ModelDeployment, pool: str, pods: Sequence[PodRecord], config: Config, since: datetime | None
 ) -> list[Stay]:
     """The replicas' time on the pools where they ran, as far as the table has those."""
-    stays = []
+    stays, still = [], 0
+    serving = next((row for row in item.status.revisions or () if row.weight), None)
     for pod in pods:
-        where = config.pool(pod.labels.get(POOL) or pool.name)
+        where = config.pool(pod.labels.get(POOL) or pool)
         if pod.scheduled is not None and where is not None:
             part = share(where, pod.cpu, pod.memory, pod.accelerators)
             stays.append(Stay(pod.scheduled, pod.finished, where.name, part))
-    if since is not None and item.status.replicas is not None:
+            ours = serving is None or pod.labels.get(REVISION) == serving.name
+            still += since is not None and pod.scheduled <= since and ours
+    there = config.pool(item.status.pool.name) if item.status.pool is not None else None
+    if since is not None and item.status.replicas is not None and there is not None:
         # Replicas that were there when the status was written last and are gone by now were paid for in between.
-        still = sum(1 for stay in stays if stay.since <= since)
         asked = item.spec.resources
-        part = share(pool, asked.cpu, asked.memory, asked.accelerators)
-        stays += [Stay(since, None, pool.name, part)] * max(0, item.status.replicas.ready - still)
+        part = share(there, asked.cpu, asked.memory, asked.accelerators)
+        stays += [Stay(since, None, there.name, part)] * max(0, item.status.replicas.ready - still)
     return stays

@@ -1,122 +1,125 @@
-"""Whether the service answers: KServe says so, and pods are ready, which they are once the model has answered."""
+"""Whether the service answers, and how the next revision stands: the conditions Ready and Progressing."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime
 
-from tradewind.api.modeldeployment import ChosenVariant, ModelDeployment, Replicas
+from tradewind.api.modeldeployment import ModelDeployment, Revision
 from tradewind.core.conditions import Reason, Verdict, holds
-from tradewind.core.plan import ChildRecord, Observed, PodRecord
+from tradewind.core.plan import Observed
 from tradewind.core.timestamps import moment
-from tradewind.deployment.inferenceservice import (
-    INFERENCE_SERVICE,
-    MODEL_LABEL,
-    InferenceServiceSeen,
-    model_fingerprint,
-)
+from tradewind.deployment.health import Health
+from tradewind.deployment.rollout import Rollout
+from tradewind.deployment.service import SERVICE, ServiceSeen, url
 
-# A pod that isn't placed or started after this long is told of.
-PENDING_GRACE = timedelta(seconds=30)
+NOTHING_SERVED = "Nothing is served yet: the condition Accepted says what is missing."
+# A container that is started anew, again and again, has no trouble for a moment each time.
+LASTING = frozenset({Reason.POD_NOT_STARTING, Reason.MODEL_NOT_LOADED})
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
-    """How the service stands."""
-
-    ready: Verdict
-    progressing: Verdict
-    replicas: Replicas | None
-    look_again: float | None  # seconds until time alone would change this
+def routed(observed: Observed, name: str) -> str | None:
+    """The revision that the live Service selects; None where there is none of ours."""
+    record = observed.children.get((SERVICE.kind, name))
+    if record is None or record.deleting or not isinstance(record.seen, ServiceSeen):
+        return None
+    return record.seen.revision
 
 
-def judge(
-    item: ModelDeployment,
-    observed: Observed,
-    name: str,
-    serving: ChosenVariant | None,
-    address: str | None,
-    now: datetime,
-) -> Service:
-    """Judge the service that serves that model at that address."""
-    if serving is None:
-        waiting = "Nothing is served yet: the condition Accepted says what is missing."
-        return Service(
-            Verdict("Ready", "False", Reason.WAITING, waiting),
-            Verdict("Progressing", "False", Reason.WAITING, waiting),
-            None,
-            None,
-        )
-    record = observed.children.get((INFERENCE_SERVICE.kind, name))
-    seen = record.seen if record is not None and isinstance(record.seen, InferenceServiceSeen) else None
-    alive = [pod for pod in observed.pods if pod.finished is None]
-    present = [pod for pod in alive if pod.labels.get(MODEL_LABEL) == model_fingerprint(serving)]
-    scaling = item.spec.scaling
-    desired = min(scaling.max_replicas, max(scaling.min_replicas, len(present)))
-    up = seen is not None and seen.ready
-    # Replicas count once the service as a whole answers: the two facts come almost together, and make one write.
-    ready = sum(pod.ready for pod in alive) if up else 0
-    renewed = sum(pod.ready for pod in present) if up else 0
-    ready_verdict, look_again = _ready(item, observed, name, record, seen, alive, ready, address, now)
-    return Service(
-        ready_verdict,
-        _progressing(serving, renewed, desired, seen),
-        Replicas(desired=desired, ready=min(ready, desired)),
-        look_again,
-    )
-
-
-def _ready(
-    item: ModelDeployment,
-    observed: Observed,
-    name: str,
-    record: ChildRecord | None,
-    seen: InferenceServiceSeen | None,
-    pods: list[PodRecord],
-    ready: int,
-    address: str | None,
-    now: datetime,
-) -> tuple[Verdict, float | None]:
-    kind = "Ready"
-    if ready:
-        return Verdict(kind, "True", Reason.READY, f"It answers at {address}."), None
-    for rejection in observed.rejections:
-        if rejection.resource.kind == INFERENCE_SERVICE.kind and rejection.name == name:
-            words = f"The API server refused InferenceService {name}: {rejection.message}"
-            return Verdict(kind, "False", Reason.REJECTED, words), None
-    if seen is not None and seen.failure and seen.transition in ("BlockedByFailedLoad", "InvalidSpec"):
-        return _steady(item, Reason.MODEL_NOT_LOADED, f"KServe says: {seen.failure}"), None
-    stuck = min((pod for pod in pods if pod.message and not pod.ready), key=lambda pod: pod.name, default=None)
-    since = _since(item, record, now)
-    if stuck is not None and now >= since + PENDING_GRACE:
-        reason = Reason.UNSCHEDULABLE if stuck.scheduled is None else Reason.POD_NOT_STARTING
-        return _steady(item, reason, f"Pod {stuck.name}: {stuck.message}"), None
-    left = (since + PENDING_GRACE - now).total_seconds()
-    if holds(item.status.conditions, kind):
-        return Verdict(kind, "False", Reason.NOT_READY, "No replica answers any more."), left
-    before = item.status.condition(kind)
-    words = before.message if before and before.reason == Reason.NOT_READY else "No replica answers yet."
-    return Verdict(kind, "False", Reason.NOT_READY, words), left if left > 0 else None
-
-
-def _since(item: ModelDeployment, record: ChildRecord | None, now: datetime) -> datetime:
-    """Since when replicas have been expected that don't answer."""
+def waited_since(item: ModelDeployment, now: datetime) -> datetime:
+    """Since when replicas that don't answer have been waited for."""
     before = item.status.condition("Ready")
     turned = moment(before.last_transition_time) if before is not None and before.status == "False" else None
-    created = record.created if record is not None else now
-    return max(turned, created) if turned is not None else now
+    return turned or now
 
 
-def _steady(item: ModelDeployment, reason: Reason, words: str) -> Verdict:
-    """The first words for a reason stay: the scheduler's and the kubelet's change all the time (counts, back-off)."""
-    before = item.status.condition("Ready")
-    return Verdict(
-        "Ready", "False", reason, before.message if before is not None and before.reason == reason else words
-    )
+def ready(
+    item: ModelDeployment, observed: Observed, name: str, rollout: Rollout, healths: Mapping[str, Health]
+) -> Verdict:
+    """Whether requests to the Service of that name are answered."""
+    kind, serving = "Ready", rollout.serving
+    if serving is None:
+        return Verdict(kind, "False", Reason.WAITING, NOTHING_SERVED)
+    reached = routed(observed, name)
+    refused = _refused(observed, name)
+    if reached is None and refused is not None:
+        return Verdict(kind, "False", Reason.REJECTED, refused)
+    if reached is not None and serving.replicas is not None and serving.replicas.ready:
+        address = url(name, item.metadata.namespace)
+        return Verdict(kind, "True", Reason.READY, f"It answers at {address}.")
+    before = item.status.condition(kind)
+    trouble = healths[serving.name].trouble
+    if trouble is not None:
+        # The first words for a reason stay: the scheduler's and the kubelet's change all the time (counts, back-off).
+        words = before.message if before is not None and before.reason == trouble.reason else trouble.words
+        return Verdict(kind, "False", trouble.reason, words)
+    if before is not None and before.status == "False" and before.reason in LASTING and _known(item, serving):
+        return Verdict(kind, "False", Reason.of(before.reason), before.message)
+    if holds(item.status.conditions, kind):
+        return Verdict(kind, "False", Reason.NOT_READY, "No replica answers any more.")
+    words = before.message if before is not None and before.reason == Reason.NOT_READY else "No replica answers yet."
+    return Verdict(kind, "False", Reason.NOT_READY, words)
 
 
-def _progressing(serving: ChosenVariant, renewed: int, desired: int, seen: InferenceServiceSeen | None) -> Verdict:
+def progressing(
+    item: ModelDeployment, observed: Observed, name: str, rollout: Rollout, healths: Mapping[str, Health], wanted: str
+) -> Verdict:
+    """Whether the wanted revision is on its way, has arrived, or can't."""
+    kind, serving = "Progressing", rollout.serving
+    if serving is None:
+        return Verdict(kind, "False", Reason.WAITING, NOTHING_SERVED)
+    row = next((row for row in rollout.revisions if row.name == wanted), serving)
+    if row is not serving:
+        return _following(item, observed, name, rollout, row, serving, healths[row.name])
+    replicas, trouble = serving.replicas, healths[serving.name].trouble
+    if replicas is not None and replicas.ready >= replicas.desired:
+        return Verdict(kind, "False", Reason.ROLLED_OUT, f"All replicas serve {serving.variant}.")
+    if replicas is not None and replicas.ready and trouble is not None:
+        before = item.status.condition(kind)
+        words = before.message if before is not None and before.reason == trouble.reason else trouble.words
+        return Verdict(kind, "False", trouble.reason, words)
+    return Verdict(kind, "True", Reason.ROLLING_OUT, f"Replicas that serve {serving.variant} are being started.")
+
+
+def _following(
+    item: ModelDeployment,
+    observed: Observed,
+    name: str,
+    rollout: Rollout,
+    row: Revision,
+    serving: Revision,
+    health: Health,
+) -> Verdict:
+    """How the revision stands that is to serve next."""
     kind = "Progressing"
-    if renewed >= desired:
-        return Verdict(kind, "False", Reason.ROLLED_OUT, f"All replicas serve {serving.name}.")
-    return Verdict(kind, "True", Reason.ROLLING_OUT, f"Replicas that serve {serving.name} are being started.")
+    what = f"Revision {row.name} of {row.variant}"
+    until = f"Revision {serving.name} of {serving.variant} continues to serve."
+    if rollout.route == row.name and (refused := _refused(observed, name)) is not None:
+        return Verdict(kind, "False", Reason.REJECTED, f"{what} answers, and requests can't be moved to it. {refused}")
+    before, trouble = item.status.condition(kind), health.trouble
+    if trouble is not None:
+        head = f"{what} is not ready ({trouble.reason}). "
+        if before is not None and before.message.startswith(head):
+            return Verdict(kind, "False", Reason.REVISION_NOT_READY, before.message)
+        return Verdict(kind, "False", Reason.REVISION_NOT_READY, f"{head}{until} {trouble.words}")
+    if before is not None and any(before.message.startswith(f"{what} is not ready ({reason}). ") for reason in LASTING):
+        return Verdict(kind, "False", Reason.REVISION_NOT_READY, before.message)
+    replicas = row.replicas.desired if row.replicas is not None else 1
+    answers = "its replica answers" if replicas == 1 else f"its {replicas} replicas answer"
+    return Verdict(kind, "True", Reason.ROLLING_OUT, f"{what} is to serve when {answers}. {until}")
+
+
+def _refused(observed: Observed, name: str) -> str | None:
+    """Why the Service can't be made or changed."""
+    for rejection in observed.rejections:
+        if rejection.resource == SERVICE and rejection.name == name:
+            return (
+                f"The API server refused Service {name}: {rejection.message}. Where another Service has this name, "
+                "remove it, or give this object another name."
+            )
+    return None
+
+
+def _known(item: ModelDeployment, serving: Revision) -> bool:
+    """Whether the status spoke of that revision already."""
+    return any(row.name == serving.name and row.weight for row in item.status.revisions or ())

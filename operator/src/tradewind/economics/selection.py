@@ -35,6 +35,7 @@ class Choice:
     variant: Variant
     reason: str
     runner_up: str | None
+    rejected: tuple[tuple[str, str], ...] = ()  # variants that can't be served, and why
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +73,14 @@ def replicas(load: Load, throughput: Decimal | None) -> int:
     return max(least, needed)
 
 
-def per_million(per_hour: Decimal | None, requests_per_second: Decimal | None) -> Decimal | None:
-    """Price of a million requests of a service that costs so much an hour under that load; None for unknown."""
-    if per_hour is None or not requests_per_second:
+def per_million(load: Load, throughput: Decimal | None) -> Decimal | None:
+    """Price of a million requests under the expected load, with the replicas that it needs; None for unknown.
+
+    The one formula, for the choice of a variant and for what is reported of the service.
+    """
+    if load.per_hour is None or not load.requests_per_second:
         return None
-    return per_hour / (requests_per_second * 3600) * 1_000_000
+    return load.per_hour * replicas(load, throughput) / (load.requests_per_second * 3600) * 1_000_000
 
 
 def select(variants: Sequence[Variant], wanted: Select, load: Load, present: str | None = None) -> Choice | NoChoice:
@@ -84,17 +88,17 @@ def select(variants: Sequence[Variant], wanted: Select, load: Load, present: str
 
     `present` is the name of the variant that is served now; it stays unless another one is better by HYSTERESIS.
     """
-    excluded: list[str] = []
+    excluded: list[tuple[str, str]] = []
     candidates: list[_Candidate] = []
     for variant in variants:
         if why := _excluded(variant, wanted):
-            excluded.append(f"{variant.name}: {why}")
+            excluded.append((variant.name, why))
         elif isinstance(candidate := _candidate(variant, wanted, load), str):
-            excluded.append(f"{variant.name}: {candidate}")
+            excluded.append((variant.name, candidate))
         else:
             candidates.append(candidate)
     if not candidates:
-        rows = "; ".join(excluded) or "the compression job reported no variant"
+        rows = "; ".join(f"{name}: {why}" for name, why in excluded) or "the compression job reported no variant"
         return NoChoice(
             f"No variant can be served: {rows}. Loosen spec.select.where, or add candidates to the compression job."
         )
@@ -105,7 +109,8 @@ def select(variants: Sequence[Variant], wanted: Select, load: Load, present: str
     chosen = kept if kept is not None and staying else best
     others = [candidate for candidate in candidates if candidate is not chosen]
     reason = _staying(chosen, best) if staying else _reason(chosen, others, wanted)
-    return Choice(chosen.variant, f"{reason}{_numbers(chosen.variant)}.", _runner_up(chosen, others))
+    numbers = _numbers(chosen.variant)
+    return Choice(chosen.variant, f"{reason}{numbers}.", _runner_up(chosen, others), tuple(excluded))
 
 
 def _excluded(variant: Variant, wanted: Select) -> str | None:
@@ -192,7 +197,7 @@ def _cost(throughput: Decimal, load: Load) -> tuple[Decimal, str]:
     )
     if count > load.scaling.max_replicas:
         with_count += f" (scaling.maxReplicas is {load.scaling.max_replicas})"
-    price = per_million(None if load.per_hour is None else load.per_hour * count, load.requests_per_second)
+    price = per_million(load, throughput)
     if price is None:
         return Decimal(count), with_count
     return price, f"{money(price)} {load.currency} for a million requests with {with_count}"

@@ -27,12 +27,14 @@ def operator_rules(controllers: Iterable[Controller] = CONTROLLERS) -> list[Rule
     controllers = tuple(controllers)
     kinds = sorted(controller.resource.plural for controller in controllers)
     children = sorted({(child.resource.group, child.resource.plural) for one in controllers for child in one.children})
+    seen = sorted({(kind.resource.group, kind.resource.plural) for one in controllers for kind in one.witnesses})
     rules = [
         _rule(GROUP, kinds, WATCH),
         _rule(GROUP, [f"{kind}/status" for kind in kinds], ["patch"]),
         # runPolicy.ttlSecondsAfterFinished deletes the job itself.
         _rule(GROUP, sorted(one.resource.plural for one in controllers if one.expires), ["delete"]),
         *(_rule(group, [plural], OWN) for group, plural in children),
+        *(_rule(group, [plural], WATCH) for group, plural in seen if (group, plural) not in children),
     ]
     if any(controller.pods for controller in controllers):
         rules.append(_rule("", ["pods"], WATCH))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,17 +56,24 @@ class Children:
     async def execute(self, held: Held, plan: Plan) -> bool:
         """Make the planned children so; whether anything changed that the planner should see before the status.
 
-        In the plan's order, up to one that is refused: no RayJob runs without the NetworkPolicy before it.
+        One that comes after others is not made while one of those is refused or missing: no RayJob runs without its
+        NetworkPolicy. What is refused holds up nothing else.
         """
         existing = self._store.children(held)
-        wanted = {(child.resource.kind, child.name): child for child in plan.children}
+        wanted = {(child.resource.kind, child.name): child for child in in_order(plan.children)}
         self._withdraw(held.key, wanted)
         changed = False
         for name, child in wanted.items():
-            changed |= await self._ensure(held, child, existing.get(name))
-            if name in self._refused.get(held.key, {}):
-                break
+            if all(self._stands(held, before) for before in child.after):
+                changed |= await self._ensure(held, child, existing.get(name))
         return changed
+
+    def _stands(self, held: Held, name: tuple[str, str]) -> bool:
+        """Whether the object's child of that kind and name is there, and was not refused."""
+        if name in self._refused.get(held.key, {}):
+            return False
+        present = self._store.children(held).get(name)
+        return present is not None and not present.record.deleting
 
     async def prune(self, held: Held, plan: Plan) -> bool:
         """Delete the children that are not planned; whether there were any.
@@ -93,8 +100,11 @@ class Children:
             other = self._store.named(child.resource, held.key.namespace, child.name)
             if other is not None:
                 return self._taken(held, child, digest, other, refusal)
-        elif present.record.deleting or self.covered(held, child, digest, present):
+        elif present.record.deleting:
             return False
+        elif self.covered(held, child, digest, present):
+            # What was refused was another plan, and is not wanted any more.
+            return self._refused.get(held.key, {}).pop((child.resource.kind, child.name), None) is not None
         try:
             body = await self._client.apply(
                 child.resource,
@@ -177,6 +187,18 @@ class Children:
         self._store.deleting(present)
         logger.info("%s: deleted %s %s", held.key, record.resource.kind, record.name)
         return True
+
+
+def in_order(children: Sequence[Child]) -> list[Child]:
+    """The children, each after those that it comes after, otherwise as planned. ValueError for a circle."""
+    left = {(child.resource.kind, child.name): child for child in children}
+    ordered: list[Child] = []
+    while left:
+        name = next((name for name, child in left.items() if not left.keys() & set(child.after)), None)
+        if name is None:
+            raise ValueError(f"children wait for one another: {sorted(left)}")
+        ordered.append(left.pop(name))
+    return ordered
 
 
 def manifest(

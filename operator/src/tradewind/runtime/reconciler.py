@@ -175,6 +175,7 @@ class Reconciler:
             reports=reports,
             missing=world.missing() & {child.resource for child in controller.children},
             rejections=world.children.rejections(held.key),
+            witnesses={name: one.record for name, one in world.store.witnesses(held).items()},
         )
         return controller.plan(given, observed, world.surroundings(), world.now()), serial
 

@@ -97,14 +97,19 @@ class Store:
     def __init__(self, controllers: Iterable[Controller]) -> None:
         self.controllers = {controller.resource.kind: controller for controller in controllers}
         self._observe = {
-            child.resource: child.observe for controller in self.controllers.values() for child in controller.children
+            kind.resource: kind.observe
+            for controller in self.controllers.values()
+            for kind in (*controller.witnesses, *controller.children)
         }
+        owned = {child.resource for controller in self.controllers.values() for child in controller.children}
+        self._witnessed = self._observe.keys() - owned
         self._objects: dict[Key, Held] = {}
         self._children: dict[str, HeldChild] = {}  # by uid
         self._pods: dict[str, HeldPod] = {}  # by uid
         self._names: dict[tuple[Resource, str, str], str] = {}  # uid of the child of that name
         self._children_of: Index[str] = Index()  # by uid of the owner
         self._orphans_of: Index[Key] = Index()  # children that lost their owner reference
+        self._witnesses_of: Index[Key] = Index()  # by labels: what others made of the object's children
         self._pods_of: Index[Key] = Index()
         self._dependents: dict[Key, set[Key]] = {}  # objects that name this one
         # Version at which an object was deleted. Later it can be there again: to the watch, one that lost our label is
@@ -132,6 +137,11 @@ class Store:
         """The object's children by kind and name: what it controls, and what lost its owner reference."""
         found = (self._children[uid] for uid in sorted(self._uids(held)))
         return {(child.record.resource.kind, child.record.name): child for child in found}
+
+    def witnesses(self, held: Held) -> dict[tuple[str, str], HeldChild]:
+        """By kind and name: what the owners of the object's children made of them."""
+        found = (self._children[uid] for uid in self._witnesses_of.get(held.key))
+        return {(one.record.resource.kind, one.record.name): one for one in found}
 
     def named(self, resource: Resource, namespace: str, name: str) -> HeldChild | None:
         """The child of that name, whoever owns it."""
@@ -291,6 +301,7 @@ class Store:
         old = self._children.get(uid)
         if old is not None and old.version >= version:
             return frozenset()
+        witness = resource in self._witnessed
         owner, owner_uid = _controller_key(metadata) or _labelled(metadata), _controller_uid(metadata)
         if owner is not None and owner_uid is not None:
             owner, owner_uid = self._shared(owner, owner_uid)
@@ -304,7 +315,8 @@ class Store:
             created=moment(metadata.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
             seen=self._observe[resource](body),
         )
-        child = HeldChild(namespace, version, owner, self._fieldset(covers.owned_fields(body)), record)
+        fields = {} if witness else covers.owned_fields(body)
+        child = HeldChild(namespace, version, owner, self._fieldset(fields), record)
         # What had this name before, or this child as it was before, is not any more.
         before = self._names.get((resource, namespace, name), uid)
         touched: frozenset[Key] = frozenset()
@@ -312,6 +324,10 @@ class Store:
             touched |= self._forget(resource, past, Key(resource.kind, namespace, name))
         self._children[uid] = child
         self._names[resource, namespace, name] = uid
+        if witness:
+            if owner is not None:
+                self._witnesses_of.add(owner, uid)
+            return frozenset() if old is not None and old.record == record else touched | _one(owner)
         if owner_uid is not None:
             self._children_of.add(owner_uid, uid)
         elif child.owner is not None:
@@ -360,6 +376,7 @@ class Store:
             self._children_of.discard(child.record.owner_uid, uid)
         if child.owner is not None:
             self._orphans_of.discard(child.owner, uid)
+            self._witnesses_of.discard(child.owner, uid)
         return _one(child.owner)
 
     def _fieldset(self, fields: Mapping[str, Any]) -> Fieldset:

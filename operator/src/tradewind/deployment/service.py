@@ -1,0 +1,41 @@
+"""The Service of a ModelDeployment: its one address, which selects the replicas of the revision that serves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tradewind.core.labels import REVISION
+from tradewind.core.plan import Child, Resource
+
+SERVICE = Resource("", "v1", "Service", "services")
+PORT = 80
+SERVER_PORT = 8080  # of the model server
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSeen:
+    """What planners read of a live Service."""
+
+    revision: str  # that it selects
+
+
+def observe(body: Mapping[str, Any]) -> ServiceSeen:
+    """Read a live Service; what isn't there reads as empty."""
+    spec = body.get("spec")
+    selector = spec.get("selector") if isinstance(spec, Mapping) else None
+    revision = selector.get(REVISION) if isinstance(selector, Mapping) else None
+    return ServiceSeen(revision if isinstance(revision, str) else "")
+
+
+def url(name: str, namespace: str) -> str:
+    """The address, which never changes."""
+    return f"http://{name}.{namespace}.svc"
+
+
+def service(name: str, labels: Mapping[str, str], revision: str) -> Child:
+    """The Service while that revision serves."""
+    port = {"name": "http", "port": PORT, "targetPort": SERVER_PORT, "protocol": "TCP"}
+    spec = {"type": "ClusterIP", "selector": {**labels, REVISION: revision}, "ports": [port]}
+    return Child(SERVICE, name, {"metadata": {"labels": dict(labels)}, "spec": spec})
