@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from tests import objects
 from tests.world import CONFIG, World, surroundings
-from tradewind.api.compressionjob import CompressionJob
 from tradewind.api.report import Report
 from tradewind.api.trainingjob import TrainingJob
 from tradewind.compression.controller import CONTROLLER as COMPRESSION
 from tradewind.core.timestamps import stamp
-from tradewind.deployment.controller import CONTROLLER as DEPLOYMENT
-from tradewind.deployment.inferenceservice import MODEL_LABEL
 from tradewind.training.controller import CONTROLLER as TRAINING
 
 RUNNING = ("Running", "RUNNING")
@@ -103,43 +98,6 @@ def train_less(world: World) -> None:
     world.after(15)
     ray(world, *RUNNING)
     report(world, trainerStatus={"progressPercentage": 10})
-
-
-def test_a_deployment_that_waited_costs_five_writes_and_two_events() -> None:
-    alerts = [{"name": "errors", "errorRate": {"max": "0.01"}}]
-    world = World(DEPLOYMENT, objects.model_deployment(alerts=alerts))
-    world.settle()
-    rows = [objects.variant("baseline"), objects.variant("int8", throughputPerSecond="2500")]
-    done = objects.complete(objects.compression_job(), variants=rows)
-    world.reference = CompressionJob.read_object(done)
-    world.after(60)
-    world.settle()
-    serve(world)
-    for _ in range(5):
-        world.after(3600)
-        world.settle()
-    assert world.writes == [
-        "status",
-        "apply InferenceService digits",
-        "apply PrometheusRule digits",
-        *["status"] * 2,
-    ]
-    assert [event.reason for event in world.events] == ["ModelChosen", "Ready"]
-
-
-def serve(world: World) -> None:
-    """A replica with the present model comes, and KServe says so a second later."""
-    predictor = world.bodies["InferenceService", "digits"]["spec"]["predictor"]
-    world.after(2)
-    world.add_pod("p", cpu="200m", memory="512Mi", labels=predictor["labels"])
-    world.settle()
-    world.after(3)
-    world.change_pod("p", ready=True)
-    world.settle()
-    world.after(1)
-    model = {"transitionStatus": "UpToDate"}
-    world.see("InferenceService", {"conditions": [{"type": "Ready", "status": "True"}], "modelStatus": model})
-    world.settle()
 
 
 def test_an_interrupted_job_goes_on_with_another_ray_job_and_remembers_what_it_cost() -> None:
@@ -274,37 +232,6 @@ def test_a_program_that_says_that_it_lost_a_worker_is_believed() -> None:
     world.see("RayJob", status | start)
     world.settle()
     assert world.condition("Running")["reason"] == "Interrupted"
-
-
-def test_a_new_model_rolls_out_while_the_old_one_answers() -> None:
-    world = World(DEPLOYMENT, objects.model_deployment(model={"trainingJobRef": {"name": "digits"}}))
-    world.reference = TrainingJob.read_object(objects.complete(objects.training_job(), model=objects.model()))
-    world.settle()
-    serve(world)
-    newer = objects.model(digest="sha256:" + "b" * 64)
-    world.reference = TrainingJob.read_object(objects.complete(objects.training_job(), model=newer))
-    world.settle()
-    predictor = world.bodies["InferenceService", "digits"]["spec"]["predictor"]
-    assert predictor["model"]["env"] == [{"name": "TRADEWIND_MODEL_DIGEST", "value": newer["digest"]}]
-    assert world.condition("Ready")["status"] == "True"
-    assert world.condition("Progressing")["reason"] == "RollingOut"
-    world.add_pod("q", cpu="200m", memory="512Mi", labels=predictor["labels"], ready=True)
-    del world.pods["p"]
-    world.settle()
-    assert world.condition("Progressing")["reason"] == "RolledOut"
-
-
-@pytest.mark.parametrize("fixed", [True, False])
-def test_only_a_range_of_replicas_gets_an_autoscaler(fixed: bool) -> None:
-    scaling = {"minReplicas": 2, "maxReplicas": 2 if fixed else 4, "metric": "memory", "target": 60}
-    world = World(DEPLOYMENT, objects.model_deployment(model={"storageUri": "pvc://own/m.onnx"}, scaling=scaling))
-    world.settle()
-    body = world.bodies["InferenceService", "digits"]
-    predictor = body["spec"]["predictor"]
-    assert body["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] == ("none" if fixed else "hpa")
-    assert ("scaleMetric" in predictor) is not fixed
-    assert predictor["minReplicas"] == 2
-    assert MODEL_LABEL in predictor["labels"]
 
 
 def test_a_price_that_becomes_known_is_applied_to_the_running_attempt() -> None:
