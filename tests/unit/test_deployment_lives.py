@@ -163,7 +163,11 @@ def test_a_new_revision_has_as_many_replicas_as_the_one_that_serves() -> None:
     start(world, second, 1, first=2)
     answer(world, second)
     assert selected(world) == second
-    assert world.bodies["InferenceService", f"digits-{second}"]["spec"]["predictor"]["minReplicas"] == 1
+    predictor_of = ("InferenceService", f"digits-{second}")
+    assert world.bodies[predictor_of]["spec"]["predictor"]["minReplicas"] == 3, "the autoscaler has seen three idle replicas"
+    world.after(DRAIN.total_seconds())
+    world.settle()
+    assert world.bodies[predictor_of]["spec"]["predictor"]["minReplicas"] == 1
 
 
 def test_never_more_replicas_are_asked_for_than_the_spec_allows() -> None:
@@ -309,9 +313,7 @@ def test_pods_that_a_quota_refuses_are_reported_in_kubernetes_words_and_heal() -
     world = deployed()
     world.settle()
     revision = newest(world)
-    words = (
-        'pods "x" is forbidden: exceeded quota: q, requested: limits.cpu=1, used: limits.cpu=2, limited: limits.cpu=2'
-    )
+    words = 'pods "x" is forbidden: exceeded quota: q, requested: limits.cpu=1, used: limits.cpu=2'
     failure = {"conditions": [{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": words}]}
     world.witness("Deployment", f"digits-{revision}-predictor", {"spec": {"replicas": 1}, "status": failure})
     world.settle()

@@ -227,7 +227,7 @@ def _status(
         }
     )
     pool = _pool(old, situation)
-    if pool is not None:
+    if pool is not None and decision.pool is not None:
         price = _price(item, situation, variant, surroundings.config)
         cost = spending(item, pool.name, observed.pods, price, surroundings.config, now)
         new = new.model_copy(update={"pool": pool})

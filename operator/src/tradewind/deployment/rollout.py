@@ -107,18 +107,20 @@ def _answers(standing: Standing, floor: int) -> bool:
 def _floor(
     rows: Mapping[str, Revision], holder: Revision | None, wanted: Wanted | None, standings: Mapping[str, Standing]
 ) -> int:
-    """Fewest replicas of the wanted revision: until requests have moved to it, as many as those that serve now.
+    """Fewest replicas of the wanted revision: as many as those that serve now, until requests have moved to it.
 
-    It never falls meanwhile: a replica that is lost for a moment must not take another one with it.
+    It never falls meanwhile: a replica that is lost for a moment must not take another one with it. It stays while the
+    one before drains: the autoscaler has seen idle replicas until then, and would take them away.
     """
     if wanted is None:
         return 1
     least, most = wanted.scaling.min_replicas, wanted.scaling.max_replicas
-    if holder is None or holder.name == wanted.name or holder.state == RevisionState.STARTING:
-        return least
     row = rows.get(wanted.name)
     before = row.replicas.desired if row is not None and row.replicas is not None else 0
-    return min(most, max(least, before, standings.get(holder.name, NOTHING).ready))
+    if holder is not None and holder.name != wanted.name and holder.state != RevisionState.STARTING:
+        return min(most, max(least, before, standings.get(holder.name, NOTHING).ready))
+    moved_lately = any(row.state == RevisionState.DRAINING for row in rows.values())
+    return min(most, max(least, before)) if moved_lately else least
 
 
 def _serving(name: str, rows: Mapping[str, Revision], wanted: Wanted | None, standing: Standing) -> Revision:

@@ -71,6 +71,8 @@ def progressing(
     row = next((row for row in rollout.revisions if row.name == wanted), serving)
     if row is not serving:
         return _following(item, observed, name, rollout, row, serving, healths[row.name])
+    if routed(observed, name) is None and (refused := _refused(observed, name)) is not None:
+        return Verdict(kind, "False", Reason.REJECTED, refused)
     replicas, trouble = serving.replicas, healths[serving.name].trouble
     if replicas is not None and replicas.ready >= replicas.desired:
         return Verdict(kind, "False", Reason.ROLLED_OUT, f"All replicas serve {serving.variant}.")
