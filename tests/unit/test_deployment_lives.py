@@ -164,7 +164,9 @@ def test_a_new_revision_has_as_many_replicas_as_the_one_that_serves() -> None:
     answer(world, second)
     assert selected(world) == second
     predictor_of = ("InferenceService", f"digits-{second}")
-    assert world.bodies[predictor_of]["spec"]["predictor"]["minReplicas"] == 3, "the autoscaler has seen three idle replicas"
+    assert world.bodies[predictor_of]["spec"]["predictor"]["minReplicas"] == 3, (
+        "the autoscaler has seen three idle replicas"
+    )
     world.after(DRAIN.total_seconds())
     world.settle()
     assert world.bodies[predictor_of]["spec"]["predictor"]["minReplicas"] == 1

@@ -84,6 +84,10 @@ def roll_out(
     others = (row for row in before if row.name not in present and standings.get(row.name, NOTHING).there)
     draining = [drained for row in others if (drained := _draining(row, now)) is not None]
     found += sorted(draining, key=lambda row: row.draining_since or "", reverse=True)[: ROWS - len(found)]
+    # The autoscaler has seen idle replicas until requests moved, and would take them away at once.
+    settled = wanted is not None and wanted.name == serving and not any(row.draining_since for row in found)
+    if wanted is not None and settled:
+        floor = wanted.scaling.min_replicas
     ends = [DRAIN - (now - since) for row in found if (since := moment(row.draining_since)) is not None]
     return Rollout(tuple(found), route, floor, min(ends).total_seconds() if ends else None)
 
@@ -107,20 +111,19 @@ def _answers(standing: Standing, floor: int) -> bool:
 def _floor(
     rows: Mapping[str, Revision], holder: Revision | None, wanted: Wanted | None, standings: Mapping[str, Standing]
 ) -> int:
-    """Fewest replicas of the wanted revision: as many as those that serve now, until requests have moved to it.
+    """Replicas that the wanted revision has to have before requests move to it: as many as those that serve now.
 
-    It never falls meanwhile: a replica that is lost for a moment must not take another one with it. It stays while the
-    one before drains: the autoscaler has seen idle replicas until then, and would take them away.
+    It never falls meanwhile: a replica that is lost for a moment must not take another one with it.
     """
     if wanted is None:
         return 1
     least, most = wanted.scaling.min_replicas, wanted.scaling.max_replicas
     row = rows.get(wanted.name)
     before = row.replicas.desired if row is not None and row.replicas is not None else 0
-    if holder is not None and holder.name != wanted.name and holder.state != RevisionState.STARTING:
-        return min(most, max(least, before, standings.get(holder.name, NOTHING).ready))
-    moved_lately = any(row.state == RevisionState.DRAINING for row in rows.values())
-    return min(most, max(least, before)) if moved_lately else least
+    if holder is None or holder.state == RevisionState.STARTING:
+        return least
+    serving = standings.get(holder.name, NOTHING).ready if holder.name != wanted.name else 0
+    return min(most, max(least, before, serving))
 
 
 def _serving(name: str, rows: Mapping[str, Revision], wanted: Wanted | None, standing: Standing) -> Revision:
