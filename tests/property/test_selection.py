@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests import objects
 from tradewind.api.compressionjob import Variant
 from tradewind.api.modeldeployment import Scaling, Select
-from tradewind.economics.selection import HYSTERESIS, Choice, Load, NoChoice, select
+from tradewind.economics.selection import HYSTERESIS, Choice, Load, NoChoice, latency, select
 
 DECIMALS = st.decimals(min_value=Decimal("0.001"), max_value=Decimal(10000), places=3).map(str)
 ROWS = st.lists(
@@ -19,9 +19,8 @@ ROWS = st.lists(
         lambda name, **changes: Variant.model_validate(objects.variant(name, **changes)),
         st.sampled_from(["baseline", "a", "b", "c", "d"]),
         verdict=st.sampled_from(["Accepted", "Accepted", "Regression", "NotFaster", "Infeasible", "Failed"]),
-        accuracy=st.none() | st.decimals(min_value=0, max_value=1, places=4).map(str),
-        latencyP50Ms=st.none() | DECIMALS,
-        latencyP95Ms=st.none() | DECIMALS,
+        quality=st.none() | st.decimals(min_value=0, max_value=1, places=4).map(str).map(objects.quality),
+        latencies=st.just([]) | st.tuples(DECIMALS, DECIMALS).map(lambda both: objects.latencies(*both)),
         throughputPerSecond=st.none() | DECIMALS | st.just("0"),
         sizeBytes=st.none() | st.integers(1, 10**9),
         storageUri=st.none() | st.just("pvc://models/x"),
@@ -32,15 +31,22 @@ ROWS = st.lists(
 WHERE = st.fixed_dictionaries(
     {},
     optional={
-        "minAccuracy": st.sampled_from(["0.5", "0.9"]),
-        "maxLatencyP50Ms": DECIMALS,
-        "maxLatencyP95Ms": DECIMALS,
+        "quality": st.tuples(
+            st.sampled_from(["accuracy", "accuracy", "f1"]),
+            st.sampled_from(["min", "max"]),
+            st.sampled_from(["0.5", "0.9"]),
+        ).map(lambda bound: {"metric": bound[0], bound[1]: bound[2]}),
+        "maxLatency": st.builds(
+            lambda percentile, most: {"percentile": percentile, "milliseconds": most},
+            st.sampled_from([50, 95, 99]),
+            DECIMALS,
+        ),
         "maxSizeBytes": st.integers(1, 10**9),
     },
 )
 SELECTS = st.builds(
     lambda what, where: Select.model_validate({"minimize": what, "where": where}),
-    st.sampled_from(["cost", "latency", "size"]),
+    st.sampled_from(["Cost", "Latency", "Size"]),
     WHERE,
 )
 LOADS = st.builds(
@@ -54,13 +60,13 @@ LOADS = st.builds(
 
 def keeps(row: Variant, wanted: Select) -> bool:
     """Whether the row keeps all bounds, said once more in the plainest words."""
-    where = wanted.where
-    bounds = [
-        (row.accuracy, where.min_accuracy, 1),
-        (row.latency_p50_ms, where.max_latency_p50_ms, -1),
-        (row.latency_p95_ms, where.max_latency_p95_ms, -1),
-        (row.size_bytes, where.max_size_bytes, -1),
-    ]
+    where, times = wanted.where, {time.percentile: time.milliseconds for time in row.latencies}
+    bounds: list[tuple[Any, Any, int]] = [(row.size_bytes, where.max_size_bytes, -1)]
+    if where.max_latency is not None:
+        bounds.append((times.get(where.max_latency.percentile), where.max_latency.milliseconds, -1))
+    if where.quality is not None:
+        value = row.quality.value if row.quality is not None and row.quality.metric == where.quality.metric else None
+        bounds += [(value, where.quality.min, 1), (value, where.quality.max, -1)]
     return all(
         bound is None or (value is not None and (Decimal(value) - Decimal(bound)) * sign >= 0)
         for value, bound, sign in bounds
@@ -84,6 +90,8 @@ def test_the_chosen_one_was_allowed(rows: list[Variant], wanted: Select, load: L
             assert row.name in choice.message
         return
     assert choice.variant in allowed
+    assert {name for name, _ in choice.rejected} >= {row.name for row in rows} - {row.name for row in allowed}
+    assert choice.variant.name not in {name for name, _ in choice.rejected}
     assert "Infinity" not in choice.reason
     assert "None" not in choice.reason
     assert "Infinity" not in (choice.runner_up or "")
@@ -115,4 +123,7 @@ def test_nothing_moves_for_less_than_the_hysteresis(rows: list[Variant], load: L
     if isinstance(choice, Choice) and staying is not None and choice.variant.name != present:
         alone = select([staying], wanted, load)
         if isinstance(alone, Choice):
-            assert Decimal(choice.variant.latency_p95_ms or 0) <= Decimal(staying.latency_p95_ms) * (1 - HYSTERESIS)
+            found, before = latency(choice.variant, 95), latency(staying, 95)
+            assert found is not None
+            assert before is not None
+            assert found <= before * (1 - HYSTERESIS)

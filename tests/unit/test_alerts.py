@@ -19,13 +19,14 @@ ALERTS = [
     {"name": "slow", "latency": {"milliseconds": "50.5"}},
     {"name": "missing", "replicasMissing": {}},
 ]
+SERVICE = "digits-0a81af5fe0"  # the InferenceService of the revision that serves
 NAMES = ["digits", 'a"} or vector(1) #', "{{ .Labels.secret }}", "back\\slash", "new\nline", "ünï", "`tick`", "$(x)"]
 
 
 def groups(name: str) -> dict[str, Any]:
     metadata = ObjectMeta(name=name, namespace="team", uid="u")
     alerts = tuple(Alert.model_validate(alert) for alert in ALERTS)
-    return dict(prometheus_rule("x", {}, metadata, name, alerts).body["spec"])
+    return dict(prometheus_rule("x", {}, metadata, SERVICE, alerts).body["spec"])
 
 
 def test_each_alert_is_a_rule_with_its_severity_and_patience() -> None:
@@ -35,7 +36,13 @@ def test_each_alert_is_a_rule_with_its_severity_and_patience() -> None:
     assert [rule["for"] for rule in rules] == ["60s", "300s", "300s"]
     assert [rule["labels"]["severity"] for rule in rules] == ["critical", "warning", "warning"]
     assert rules[1]["expr"].endswith("> 50.5")
-    assert 'deployment="digits-predictor"' in rules[2]["expr"]
+    assert f'deployment="{SERVICE}-predictor"' in rules[2]["expr"]
+
+
+def test_requests_are_counted_under_the_name_that_all_revisions_share() -> None:
+    for rule in groups("digits")["groups"][0]["rules"][:2]:
+        assert 'model="digits"' in rule["expr"]
+        assert SERVICE not in rule["expr"]
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool isn't installed (Debian package prometheus)")
@@ -53,7 +60,7 @@ def series(metric: str, labels: str, values: str) -> dict[str, str]:
 
 
 SERVED = 'namespace="team",model="digits"'
-DEPLOYED = 'namespace="team",deployment="digits-predictor"'
+DEPLOYED = f'namespace="team",deployment="{SERVICE}-predictor"'
 # One request of twenty fails, all take up to a second, and one of two replicas is not available.
 SERIES = [
     series("tradewind_request_total", f'{SERVED},code="200"', "0+95x20"),

@@ -11,8 +11,9 @@ from tradewind.api.modeldeployment import Scaling, Select
 from tradewind.economics.selection import Choice, Load, NoChoice, per_million, replicas, select
 
 
-def row(name: str, **changes: Any) -> Variant:
-    return Variant.model_validate(objects.variant(name, **changes))
+def row(name: str, accuracy: str = "0.97", tail: str = "0.20", **changes: Any) -> Variant:
+    measured = {"quality": objects.quality(accuracy), "latencies": objects.latencies("0.10", tail)}
+    return Variant.model_validate(objects.variant(name, **(measured | changes)))
 
 
 def load(rps: str | None = None, price: str | None = "1.80", least: int = 1, most: int = 10) -> Load:
@@ -33,9 +34,9 @@ def chosen(
 
 
 ROWS = [
-    row("baseline", throughputPerSecond="100", accuracy="0.98", latencyP95Ms="9", sizeBytes=4000),
-    row("int8", throughputPerSecond="250", accuracy="0.97", latencyP95Ms="4", sizeBytes=1100),
-    row("half", throughputPerSecond="200", accuracy="0.96", latencyP95Ms="3", sizeBytes=2000),
+    row("baseline", "0.98", "9", throughputPerSecond="100", sizeBytes=4000),
+    row("int8", "0.97", "4", throughputPerSecond="250", sizeBytes=1100),
+    row("half", "0.96", "3", throughputPerSecond="200", sizeBytes=2000),
 ]
 
 
@@ -52,10 +53,13 @@ def test_replicas_follow_the_load_with_room_for_bursts_and_never_fall_below_the_
     assert replicas(load(None, least=2), Decimal(100)) == 2
 
 
-def test_a_million_requests_cost_what_the_replicas_cost_meanwhile() -> None:
-    assert per_million(Decimal("3.60"), Decimal(100)) == 10  # 3.60 an hour for 360,000 requests
-    assert per_million(None, Decimal(100)) is None
-    assert per_million(Decimal(1), None) is None
+def test_a_million_requests_cost_what_the_replicas_for_the_load_cost_meanwhile() -> None:
+    assert per_million(load("80", "3.60"), Decimal(100)) == Decimal("12.5")  # one replica, 288,000 requests an hour
+    assert per_million(load("160", "3.60"), Decimal(100)) == Decimal("12.5")  # two, for twice as many
+    assert per_million(load("80", "3.60", least=2), Decimal(100)) == 25
+    assert per_million(load("80", "3.60"), None) == Decimal("12.5")  # what was not measured runs on the floor
+    assert per_million(load("80", None), Decimal(100)) is None
+    assert per_million(load(None, "1"), Decimal(100)) is None
 
 
 def test_at_low_load_the_floor_of_replicas_decides_and_the_reason_says_so() -> None:
@@ -93,17 +97,37 @@ def test_the_baseline_may_win() -> None:
 
 def test_bounds_exclude_with_the_field_and_the_number() -> None:
     assert chosen(ROWS, {"where": {"quality": {"metric": "accuracy", "min": "0.975"}}}).variant.name == "baseline"
-    none = select(ROWS, Select.model_validate({"where": {"minAccuracy": "0.99", "maxSizeBytes": 1500}}), load())
+    where = {"quality": {"metric": "accuracy", "min": "0.99"}, "maxSizeBytes": 1500}
+    none = select(ROWS, Select.model_validate({"where": where}), load())
     assert isinstance(none, NoChoice)
-    assert "baseline: accuracy 0.98 is below minAccuracy 0.99" in none.message
-    assert "half: accuracy 0.96 is below minAccuracy 0.99" in none.message
+    assert "baseline: accuracy 0.98 is below where.quality.min 0.99" in none.message
+    assert "half: accuracy 0.96 is below where.quality.min 0.99" in none.message
+
+
+def test_what_can_not_be_served_is_named_beside_the_chosen_one() -> None:
+    choice = chosen([*ROWS, row("bad", verdict="Regression")], {"where": {"maxSizeBytes": 2500}})
+    assert dict(choice.rejected) == {
+        "baseline": "its size 4000 bytes is above maxSizeBytes 2500",
+        "bad": "Regression (It keeps all goals.)",
+    }
+
+
+def test_a_bound_may_be_an_upper_one_and_of_a_metric_that_was_measured() -> None:
+    errors = [row("a", quality={"metric": "mae", "value": "0.5"}), row("b", quality={"metric": "mae", "value": "0.7"})]
+    wanted = {"where": {"quality": {"metric": "mae", "max": "0.6"}}}
+    assert dict(chosen(errors, wanted).rejected) == {"b": "mae 0.7 is above where.quality.max 0.6"}
+    none = select(ROWS, Select.model_validate(wanted), load())
+    assert isinstance(none, NoChoice)
+    assert "half: mae was not measured, and where.quality bounds it; accuracy was" in none.message
 
 
 def test_a_bound_is_kept_by_its_very_value() -> None:
-    assert (
-        chosen([ROWS[0]], {"where": {"minAccuracy": "0.98", "maxLatencyP95Ms": "9", "maxSizeBytes": 4000}}).variant.name
-        == "baseline"
-    )
+    where = {
+        "quality": {"metric": "accuracy", "min": "0.98"},
+        "maxLatency": {"percentile": 95, "milliseconds": "9"},
+        "maxSizeBytes": 4000,
+    }
+    assert chosen([ROWS[0]], {"where": where}).variant.name == "baseline"
 
 
 def test_what_was_not_accepted_or_not_measured_is_out() -> None:
@@ -131,7 +155,7 @@ def test_a_service_stays_for_less_than_ten_percent_and_moves_for_ten() -> None:
 
 
 def test_a_present_variant_that_no_longer_keeps_the_bounds_goes() -> None:
-    rows = [row("present", throughputPerSecond="100", accuracy="0.5"), row("other", throughputPerSecond="10")]
+    rows = [row("present", "0.5", throughputPerSecond="100"), row("other", throughputPerSecond="10")]
     assert (
         chosen(rows, {"where": {"quality": {"metric": "accuracy", "min": "0.9"}}}, present="present").variant.name
         == "other"

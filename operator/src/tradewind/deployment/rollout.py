@@ -82,7 +82,9 @@ def roll_out(
         found.append(_next(wanted, standings.get(wanted.name, NOTHING), floor))
     present = {row.name for row in found}
     others = (row for row in before if row.name not in present and standings.get(row.name, NOTHING).there)
-    draining = [drained for row in others if (drained := _draining(row, now)) is not None]
+    draining = [
+        drained for row in others if (drained := _draining(row, standings.get(row.name, NOTHING), now)) is not None
+    ]
     found += sorted(draining, key=lambda row: row.draining_since or "", reverse=True)[: ROWS - len(found)]
     # The autoscaler has seen idle replicas until requests moved, and would take them away at once.
     settled = wanted is not None and wanted.name == serving and not any(row.draining_since for row in found)
@@ -97,7 +99,7 @@ def _route(holder: Revision | None, wanted: Wanted | None, standings: Mapping[st
     if wanted is None or holder is None or holder.name == wanted.name:
         return wanted.name if wanted is not None else holder.name if holder is not None else None
     serving, following = standings.get(holder.name, NOTHING), standings.get(wanted.name, NOTHING)
-    never_answered = holder.state == RevisionState.STARTING
+    never_answered = not _has_answered(holder, serving)
     gone = not serving.there and not serving.ready
     if never_answered or gone or _answers(following, floor):
         return wanted.name
@@ -120,27 +122,31 @@ def _floor(
     least, most = wanted.scaling.min_replicas, wanted.scaling.max_replicas
     row = rows.get(wanted.name)
     before = row.replicas.desired if row is not None and row.replicas is not None else 0
-    if holder is None or holder.state == RevisionState.STARTING:
+    if holder is None or not _has_answered(holder, serving := standings.get(holder.name, NOTHING)):
         return least
-    serving = standings.get(holder.name, NOTHING).ready if holder.name != wanted.name else 0
-    return min(most, max(least, before, serving))
+    return min(most, max(least, before, serving.ready if holder.name != wanted.name else 0))
+
+
+def _has_answered(holder: Revision, standing: Standing) -> bool:
+    """Whether what has the weight has answered, so that requests may depend on it.
+
+    The first time two facts come almost together, KServe's word and a ready pod: they make one write. Afterwards a
+    ready replica answers, whatever KServe says of the others.
+    """
+    return holder.state == RevisionState.SERVING or _answers(standing, 1)
 
 
 def _serving(name: str, rows: Mapping[str, Revision], wanted: Wanted | None, standing: Standing) -> Revision:
     old = rows.get(name)
-    answered = old is not None and old.weight == 100 and old.state == RevisionState.SERVING
-    # The first time two facts come almost together, KServe's word and a ready pod: they make one write. Afterwards a
-    # ready replica answers, whatever KServe says of the others.
-    begins = standing.there and standing.up and standing.ready > 0
-    ready = standing.ready if answered or begins else 0
+    answers = _answers(standing, 1) or (old is not None and old.weight > 0 and _has_answered(old, standing))
     told = wanted if wanted is not None and wanted.name == name else None
     return Revision(
         name=name,
         variant=told.variant if told is not None else old.variant if old is not None else "",
         digest=told.digest if told is not None else old.digest if old is not None else None,
         weight=100,
-        state=RevisionState.SERVING if answered or begins else RevisionState.STARTING,
-        replicas=Replicas(desired=standing.desired, ready=min(ready, standing.desired)),
+        state=RevisionState.SERVING if answers else RevisionState.STARTING,
+        replicas=Replicas(desired=standing.desired, ready=min(standing.ready, standing.desired) if answers else 0),
     )
 
 
@@ -156,10 +162,10 @@ def _next(wanted: Wanted, standing: Standing, floor: int) -> Revision:
     )
 
 
-def _draining(row: Revision, now: datetime) -> Revision | None:
+def _draining(row: Revision, standing: Standing, now: datetime) -> Revision | None:
     """The row of a revision that gets no new requests; None where nobody needs it any more."""
-    if row.state == RevisionState.STARTING:
-        return None  # it never answered
+    if row.state == RevisionState.STARTING and not (row.weight and _has_answered(row, standing)):
+        return None  # no request went to it
     since = moment(row.draining_since)
     if since is None:
         return row.model_copy(

@@ -110,7 +110,7 @@ def select(variants: Sequence[Variant], wanted: Select, load: Load, present: str
     others = [candidate for candidate in candidates if candidate is not chosen]
     reason = _staying(chosen, best) if staying else _reason(chosen, others, wanted)
     numbers = _numbers(chosen.variant)
-    return Choice(chosen.variant, f"{reason}{numbers}.", _runner_up(chosen, others), tuple(excluded))
+    return Choice(chosen.variant, f"{reason}{numbers}.", _runner_up(chosen, others), tuple(sorted(excluded)))
 
 
 def _excluded(variant: Variant, wanted: Select) -> str | None:
