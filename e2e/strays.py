@@ -10,6 +10,7 @@ NAME = "unplanned"
 SPECS: dict[str, tuple[str, dict[str, Any]]] = {
     "RayJob": ("ray.io/v1", {"rayClusterSpec": {"headGroupSpec": {"template": {"spec": {"containers": []}}}}}),
     "NetworkPolicy": ("networking.k8s.io/v1", {"podSelector": {}}),
+    "Service": ("v1", {"ports": [{"port": 80}]}),
     "InferenceService": ("serving.kserve.io/v1beta1", {"predictor": {}}),
     "PrometheusRule": ("monitoring.coreos.com/v1", {"groups": []}),
 }

@@ -44,7 +44,7 @@ ETCD = packages.CONTROL_PLANE
 # A new folder of tests needs an API server until a step of its own says otherwise.
 ELSEWHERE = ("unit", "golden", "property", "server", "workload", "packaging")
 # Leases run out, refusals are tried again later, answers do not come.
-WAITING = tuple(f"apiserver/test_{name}.py" for name in ("leader", "lost_answers", "kinds"))
+WAITING = tuple(f"apiserver/test_{name}.py" for name in ("leader", "lost_answers", "kinds", "revisions"))
 # On a Ray cluster, which they share; the longest step.
 JOBS = tuple(f"tests/workload/test_{name}.py" for name in ("end_to_end", "program", "data"))
 REST = " ".join(f"--ignore=tests/{path}" for path in (*ELSEWHERE, *WAITING))

@@ -36,6 +36,8 @@ KINDS = {
     "Event": "events.k8s.io/v1",
     "Pod": "v1",
     "Namespace": "v1",
+    "Deployment": "apps/v1",
+    "Service": "v1",
     "ServiceAccount": "v1",
     "Lease": "coordination.k8s.io/v1",
 }

@@ -49,7 +49,8 @@ def _planned(cluster: Cluster, namespace: str) -> list[Child]:
         given = controller.model.read_object(manifest)
         plan = controller.plan(given, Observed(reference=reference), Surroundings(_config(cluster), "CA"), NOW)
         found += plan.children
-    assert {child.resource.kind for child in found} == {"RayJob", "NetworkPolicy", "InferenceService", "PrometheusRule"}
+    kinds = {"RayJob", "NetworkPolicy", "Service", "InferenceService", "PrometheusRule"}
+    assert {child.resource.kind for child in found} == kinds
     return found
 
 
@@ -75,6 +76,9 @@ EDITS: list[tuple[str, dict[str, Any]]] = [
     ("RayJob", {"spec": {"rayClusterSpec": {"headGroupSpec": {"rayStartParams": {"num-cpus": "7"}}}}}),
     ("NetworkPolicy", {"spec": {"podSelector": {"matchLabels": {"app": "other"}}}}),
     ("NetworkPolicy", {"spec": {"ingress": None}}),
+    ("Service", {"spec": {"selector": {"tradewind.dev/revision": "other"}}}),
+    ("Service", {"spec": {"selector": {"app": "other"}}}),
+    ("Service", {"spec": {"type": "NodePort"}}),
     ("InferenceService", {"spec": {"predictor": {"minReplicas": 9}}}),
     ("PrometheusRule", {"spec": {"groups": []}}),
     ("PrometheusRule", {"metadata": {"labels": {"app.kubernetes.io/managed-by": "other"}}}),

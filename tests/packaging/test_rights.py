@@ -63,7 +63,11 @@ def test_the_rights_are_those_that_are_used(server: ApiServer, operator: Operato
         server.kubectl("apply", "-n", USER, "-f", "-", stdin=manifest)
         until(partial(_phase, server, plural), f"{plural} get no status")
         owner = yaml.safe_load(server.kubectl("get", plural, "digits", "-n", USER, "-o", "yaml"))
-        kinds = ("RayJob", "NetworkPolicy") if plural == "trainingjobs" else ("InferenceService", "PrometheusRule")
+        kinds = (
+            ("RayJob", "NetworkPolicy")
+            if plural == "trainingjobs"
+            else ("Service", "InferenceService", "PrometheusRule")
+        )
         for kind in kinds:
             server.kubectl("create", "-n", USER, "-f", "-", stdin=yaml.safe_dump(stray(kind, owner)))
             until(partial(_gone, server, kind), f"the {kind} that nobody planned is still there")

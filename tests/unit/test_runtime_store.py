@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.objects import compression_job, training_job
+from tests.objects import compression_job, model_deployment, training_job
 from tradewind.core.labels import labels
 from tradewind.core.plan import PODS, Resource
 from tradewind.runtime.controllers import CONTROLLERS
@@ -12,6 +12,8 @@ from tradewind.runtime.store import Key, Store
 
 TRAINING = next(c.resource for c in CONTROLLERS if c.resource.kind == "TrainingJob")
 COMPRESSION = next(c.resource for c in CONTROLLERS if c.resource.kind == "CompressionJob")
+DEPLOYMENT = next(c.resource for c in CONTROLLERS if c.resource.kind == "ModelDeployment")
+DEPLOYMENTS = Resource("apps", "v1", "Deployment", "deployments")
 POLICY = Resource("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies")
 KEY = Key("TrainingJob", "digits", "digits")
 
@@ -154,3 +156,29 @@ def test_children_of_equal_plans_share_their_set_of_fields() -> None:
         store.observe(POLICY, body)
     first, second = (store.named(POLICY, "digits", f"policy-{number}") for number in range(2))
     assert first is not None and second is not None and first.fields is second.fields
+
+
+def _deployment(version: int, replicas: int, uid: str = "deployment") -> dict[str, Any]:
+    service = {"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", "uid": "x", "controller": True}
+    given = {"name": "digits-1-predictor", "namespace": "digits", "uid": uid, "ownerReferences": [service]}
+    given["labels"] = labels("ModelDeployment", "digits")
+    return _versioned({"metadata": given, "spec": {"replicas": replicas}}, version)
+
+
+def test_what_others_made_of_a_child_is_seen_and_is_no_child() -> None:
+    store = Store(CONTROLLERS)
+    key = Key("ModelDeployment", "digits", "digits")
+    store.observe(DEPLOYMENT, _versioned(model_deployment(), 10))
+    held = store.get(key)
+    assert held is not None
+    assert store.observe(DEPLOYMENTS, _deployment(11, 1)) == {key}
+    assert store.observe(DEPLOYMENTS, _deployment(12, 1)) == frozenset(), "nothing that counts changed"
+    assert store.observe(DEPLOYMENTS, _deployment(13, 3)) == {key}
+    assert store.children(held) == {}
+    [witness] = store.witnesses(held).values()
+    assert witness.record.seen.desired == 3
+    assert store.observe(DEPLOYMENTS, _deployment(14, 3), deleted=True) == {key}
+    assert store.witnesses(held) == {}
+    store.observe(DEPLOYMENTS, _deployment(15, 2, uid="second"))
+    assert store.listed(DEPLOYMENTS, frozenset(), 20) == {key}
+    assert store.witnesses(held) == {}
