@@ -33,7 +33,7 @@ class Absent:
 ABSENT = Absent()
 
 # Texts that mean something to the planners, where a pattern takes them.
-_TEXTS = ["local", "edge", "accuracy", "digits", "0", "0.5", "0.25", "1", "2x4", "4x4", "pvc://a/b", "pvc://c/d"]
+_TEXTS = ["local", "accuracy", "edge", "digits", "0", "0.5", "0.25", "1", "2x4", "4x4", "pvc://a/b", "pvc://c/d"]
 _MATCHES = re.compile(r"self\.matches\(r'(.*)'\)$")
 _EITHER = re.compile(r"has\(self\.(\w+)\) != has\(self\.(\w+)\)$")
 _GIVEN = re.compile(r"has\(self\.(\w+)\)")
@@ -118,11 +118,11 @@ def values(schema: Schema) -> list[Value]:
             least = max(1, schema.get("minItems", 1))
             return [[item] * least for item in items[:2]]
         case "object" if "additionalProperties" in schema:
-            return [{"team": "a"}, {"team": "b"}]
+            return [{}, {"team": "vision"}, {"team": "speech"}]  # a name that the configuration lets objects set
         case "object":
             return [{}]
         case "string":
-            known = [text for text in _TEXTS if fits(schema, text)][:4]
+            known = [text for text in _TEXTS if fits(schema, text)][:5]
             form = pattern(schema)
             texts = st.text(max_size=9) if form is None else st.from_regex(form, fullmatch=True)
             while len(known) < 2:

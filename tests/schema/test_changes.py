@@ -16,7 +16,7 @@ from tests.schema.worlds import accepted, any_attempt, change, children, rest, s
 from tradewind.core.covers import applied_digest, canonical
 from tradewind.core.labels import KIND, NAME
 
-CHILDREN = ("RayJob", "NetworkPolicy", "InferenceService", "PrometheusRule")
+CHILDREN = ("RayJob", "NetworkPolicy", "Service", "InferenceService", "PrometheusRule")
 LEAVES = [leaf for kind in SPECS for leaf in leaves(kind) if kind == "ModelDeployment" or leaf.path[0] == "runPolicy"]
 
 

@@ -26,7 +26,7 @@ _SPECS = {kind.kind: parts(kind)[0] for kind in KINDS}
 
 
 def _variant(name: str, accuracy: str, latency: str, size: int, throughput: str) -> dict[str, Any]:
-    measured = {"quality": objects.quality(accuracy), "latencies": objects.latencies(latency, latency)}
+    measured = {"quality": objects.quality(accuracy), "latencies": objects.latencies(latency, str(2 * float(latency)))}
     return objects.variant(name, sizeBytes=size, throughputPerSecond=throughput, **measured)
 
 
@@ -39,7 +39,7 @@ _OBJECTS = {
         objects.model_deployment(select={"minimize": "Size"}),
         objects.model_deployment(resources=_SLICE),
         objects.model_deployment(select={"where": {"quality": {"metric": "accuracy", "min": "0.1"}}}),
-        objects.model_deployment(select={"where": {"maxLatency": {"percentile": 50, "milliseconds": "4"}}}),
+        objects.model_deployment(select={"where": {"maxLatency": {"milliseconds": "4"}}}),
         objects.model_deployment(alerts=[{"name": "slow", "latency": {"milliseconds": "50"}}]),
     ],
 }
@@ -161,10 +161,14 @@ def _ended(this: World) -> None:
 
 
 def _answers(this: World) -> None:
+    """KServe brings up what was made, a replica of each revision."""
     rest(this)
-    this.add_pod("a", cpu="200m", memory="512Mi", ready=True)
     ready = {"type": "Ready", "status": "True", "lastTransitionTime": stamp(this.now)}
-    this.see("InferenceService", {"conditions": [ready]})
+    for kind, name in list(this.bodies):
+        if kind == "InferenceService":
+            marks = this.bodies[kind, name]["spec"]["predictor"]["labels"]
+            this.add_pod(f"{name}-0", cpu="200m", memory="512Mi", ready=True, labels=marks)
+            this.see(kind, {"conditions": [ready]}, name)
     rest(this)
 
 
