@@ -398,6 +398,19 @@ def test_a_service_stays_on_its_pool_when_the_rows_of_the_price_table_move() -> 
     assert world.status["pool"]["name"] == "local"
 
 
+def test_a_pool_that_was_named_binds_nobody_once_the_spec_names_none() -> None:
+    world = deployed(resources={"cpu": "200m", "memory": "512Mi"})
+    first = serve(world)
+    for pool in ("edge", None):
+        named = {} if pool is None else {"pool": pool}
+        world.manifest["spec"]["resources"] = {"cpu": "200m", "memory": "512Mi"} | named
+        if pool is not None:
+            serve(world)
+        world.settle()
+    assert world.condition("Progressing")["reason"] == "RolledOut"
+    assert (selected(world), world.status["pool"]["name"]) == (first, "local"), "it goes back to what still drains"
+
+
 def test_a_revision_that_was_deleted_by_hand_is_made_again() -> None:
     world = deployed()
     first = serve(world)

@@ -32,6 +32,7 @@ from tradewind.economics.cost import told
 from tradewind.economics.pools import choose, misfit, misshapen
 from tradewind.economics.prices import UNKNOWN
 
+_POOL = "spec.resources.pool"
 _FIELDS = {
     "cpu": "spec.resources.cpu",
     "memory": "spec.resources.memory",
@@ -154,11 +155,13 @@ def _decide(item: ModelDeployment, observed: Observed, surroundings: Surrounding
         )
         return _refused(Refusal(Reason.DEPENDENCY_MISSING, words))
     asked, present = item.spec.resources, item.status.pool
-    chosen = choose(surroundings.config, asked.pool, "spec.resources.pool", present.name if present else None)
+    # What the price table chose stays when its rows move; what the spec named binds nobody once the spec names none.
+    stays = present.name if present is not None and present.reason != f"named by {_POOL}" else None
+    chosen = choose(surroundings.config, asked.pool, _POOL, stays)
     if isinstance(chosen, Refusal):
         return _refused(chosen)
     pool = chosen.pool
-    reason = present.reason if present is not None and present.name == pool.name else chosen.reason
+    reason = present.reason if present is not None and asked.pool is None and stays is not None else chosen.reason
     refusal = (
         misfit(pool, asked.cpu, asked.memory, asked.accelerators, _FIELDS)
         or misshapen(pool, asked.topology, "spec.resources.topology")
