@@ -74,6 +74,7 @@ class Bench:
 
 
 async def test_children_are_made_after_those_that_they_come_after() -> None:
+    assert in_order((SECOND, OTHER, FIRST)) == [OTHER, FIRST, SECOND]
     assert await Bench().execute(SECOND, OTHER, FIRST) == ["PrometheusRule", "Service", "InferenceService"]
 
 
