@@ -82,7 +82,7 @@ def digits_spec(output: str) -> dict[str, Any]:
                 {"augment": {"shiftPixels": 1}},
             ],
         },
-        "resources": {"workers": 2},
+        "workers": 2,
         "output": {"storageUri": output},
     }
 

@@ -50,6 +50,7 @@ def training_job(
         "name": "job",
         "uid": uid,
         "attempt": attempt,
+        "run": f"attempt-{attempt}",
         "reportUrl": url,
         "spec": spec,
     }

@@ -86,13 +86,13 @@ def test_network_is_rebuilt_from_safetensors_alone(tmp_path: object) -> None:
     save_file(model.state_dict(), path)
     recipe = Recipe(task="image-classification", model=CNN)
     tensor = Tensor(name="inputs", datatype="FP32", shape=(-1, 8, 8))
-    manifest = Manifest(task=recipe.task, inputs=(tensor,), outputs=(), labels=tuple("abcde"), recipe=recipe, files={})
+    manifest = Manifest(task=recipe.task, inputs=(tensor,), outputs=(), labels=tuple("abcde"), files={})
     inputs, _ = rows(10, 8, 8)
-    np.testing.assert_array_equal(logits(load(path, manifest, (8, 8, 1)), inputs), logits(model, inputs))
+    np.testing.assert_array_equal(logits(load(path, manifest, recipe, (8, 8, 1)), inputs), logits(model, inputs))
 
-    other = manifest.model_copy(update={"recipe": Recipe(task="image-classification", model=MLP)})
+    other = Recipe(task="image-classification", model=MLP)
     with pytest.raises(Fault, match=r"does not fit the recipe in model.json"):
-        load(path, other, (8, 8, 1))
+        load(path, manifest, other, (8, 8, 1))
 
 
 class Bomb:
@@ -112,9 +112,9 @@ def test_pickled_weights_are_refused(tmp_path: object) -> None:
     path.write_bytes(pickle.dumps(Bomb(str(target))))
     recipe = Recipe(task="image-classification", model=CNN)
     tensor = Tensor(name="inputs", datatype="FP32", shape=(-1, 8, 8))
-    manifest = Manifest(task=recipe.task, inputs=(tensor,), outputs=(), labels=tuple("abcde"), recipe=recipe, files={})
+    manifest = Manifest(task=recipe.task, inputs=(tensor,), outputs=(), labels=tuple("abcde"), files={})
     with pytest.raises(Fault, match="can't be read as safetensors"):
-        load(path, manifest, (8, 8, 1))
+        load(path, manifest, recipe, (8, 8, 1))
     assert not target.exists()
 
 

@@ -22,6 +22,8 @@ from tradewind_workload.store import open_model
 if TYPE_CHECKING:
     from conftest import Trained
 
+SECOND = {"attempt": 2, "run": "attempt-2"}
+
 
 def test_trained_model_is_whole_and_reported(trained: Trained) -> None:
     folder = trained.volumes / "claim" / "model"
@@ -68,7 +70,7 @@ def test_progress_on_the_way(trained: Trained) -> None:
 
 def test_an_attempt_after_the_files_are_whole_does_not_train_again(trained: Trained) -> None:
     """The report of the first one was lost."""
-    code, output = finish(start(trained.document | {"attempt": 2, "reportUrl": ""}, trained.volumes))
+    code, output = finish(start(trained.document | SECOND | {"reportUrl": ""}, trained.volumes))
     assert code == 0, output
     assert "epoch" not in output
 
@@ -114,7 +116,8 @@ def compression(trained: Trained, output: str, url: str = "", **fields: Any) -> 
                 ],
             },
         ],
-        "goals": {"maxAccuracyLossPercent": "5"},
+        "goals": {"maxQualityLoss": {"value": "0.05"}},
+        "measure": {"resources": {"pool": "cpu", "cpu": "2"}},
         "output": {"storageUri": output},
     }
     return {
@@ -123,6 +126,7 @@ def compression(trained: Trained, output: str, url: str = "", **fields: Any) -> 
         "name": "smaller",
         "uid": "33333333-3333-3333-3333-333333333333",
         "attempt": 1,
+        "run": "attempt-1",
         "reportUrl": url,
         "pricePerHour": "0.036",
         "source": {"storageUri": "pvc://claim/model", "digest": digest},
@@ -158,18 +162,26 @@ def test_rows_say_what_the_files_are(
         assert variant.size_bytes == (folder / "model.onnx").stat().st_size
         session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
         label, probabilities = session.run(None, {"inputs": images})
-        assert float(variant.accuracy or 0) == pytest.approx((label == classes).mean(), abs=1e-6)
+        assert variant.quality is not None
+        assert variant.quality.metric == "accuracy"
+        assert float(variant.quality.value) == pytest.approx((label == classes).mean(), abs=1e-6)
+        assert [latency.percentile for latency in variant.latencies] == [50, 95, 99]
+        milliseconds = [float(latency.milliseconds) for latency in variant.latencies]
+        assert 0 < milliseconds[0] <= milliseconds[1] <= milliseconds[2]
+        assert variant.measured_on is not None
+        assert (variant.measured_on.pool, variant.measured_on.cpu, variant.measured_on.memory) == ("cpu", "2", "2Gi")
         assert probabilities.shape == (len(images), 10)
         assert variant.speedup is not None
         assert float(variant.speedup.low) <= float(variant.speedup.value) <= float(variant.speedup.high)
         price = 0.036 / 3600 / float(variant.throughput_per_second or 0) * 1e6
         assert float(variant.cost_per_million or 0) == pytest.approx(price, rel=0.01, abs=1e-8)
         if variant.verdict == "Accepted" and variant.name != "baseline":
-            assert float(variant.accuracy_delta or 0) >= -5
+            assert float(variant.quality.loss or 0) <= 0.05
             assert float(variant.speedup.high) >= 1
         if "pruned" in variant.name or "stacked" in variant.name:
-            assert manifest.recipe is not None
-            assert manifest.recipe.model.channels == (8, 16)
+            recipe = manifest.made_by()
+            assert recipe is not None
+            assert recipe.model.channels == (8, 16)
     sizes = {variant.name: variant.size_bytes or 0 for variant in result.variants}
     assert sizes["static"] < 0.4 * sizes["baseline"]
     assert sizes["stacked"] < sizes["pruned"] < 0.5 * sizes["baseline"]
@@ -199,7 +211,7 @@ def test_second_attempt_takes_over_what_is_finished(
     folder = trained.volumes / "claim" / "variants"
     (folder / "static" / "model.json").unlink()  # as if it had been killed while that one was written
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*/model.onnx")}
-    code, output = finish(start(compression(trained, "pvc://claim/variants") | {"attempt": 2}, trained.volumes))
+    code, output = finish(start(compression(trained, "pvc://claim/variants") | SECOND, trained.volumes))
     assert code == 0, output
     assert output.count("finished by an earlier attempt") == 3
     after = {path: path.stat().st_mtime_ns for path in folder.glob("*/model.onnx")}

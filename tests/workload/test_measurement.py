@@ -12,7 +12,8 @@ from tradewind.api.compressionjob import Goals, Measure
 from tradewind.api.trainingjob import Architecture
 from tradewind_workload.compression.job import cost_per_million
 from tradewind_workload.compression.measurement import Figures, measure, speedup
-from tradewind_workload.compression.verdict import Measured, frontier, judge, judge_baseline
+from tradewind_workload.compression.verdict import Measured, frontier, judge, judge_baseline, measured_metric
+from tradewind_workload.fault import Fault
 from tradewind_workload.network import Classifier, build_network
 from tradewind_workload.onnx_export import to_onnx
 
@@ -24,7 +25,15 @@ def figures(
     speed: float = 1.0, low: float | None = None, high: float | None = None, p50: float = 1.0, p95: float = 2.0
 ) -> Figures:
     return Figures(
-        p50, p95, 1000.0, 1, 10**7, speed, speed * 0.98 if low is None else low, speed * 1.02 if high is None else high
+        p50,
+        p95,
+        p99_ms=3.0,
+        throughput=1000.0,
+        best_batch=1,
+        peak_memory=10**7,
+        speedup=speed,
+        low=speed * 0.98 if low is None else low,
+        high=speed * 1.02 if high is None else high,
     )
 
 
@@ -55,15 +64,36 @@ def test_verdicts(variant: Measured, verdict: str) -> None:
 
 
 def test_goals_of_latency_and_size() -> None:
-    goals = Goals.model_validate({"maxLatencyMs": {"percentile": 95, "value": "1.5"}, "maxSizeBytes": 900})
+    goals = Goals.read({"maxLatency": {"milliseconds": "1.5"}, "maxSizeBytes": 900})
     assert judge(measured(size=500, found=figures(2.0)), BASELINE, goals) == (
         "Infeasible",
-        "p95 latency is 2.000 ms; goals.maxLatencyMs is 1.5",
+        "p95 latency is 2.000 ms; goals.maxLatency is 1.5 ms",
     )
     assert judge(measured(size=950, found=figures(2.0, p95=1.0)), BASELINE, goals)[0] == "Infeasible"
     assert judge(measured(size=500, found=figures(2.0, p95=1.0)), BASELINE, goals)[0] == "Accepted"
     assert judge_baseline(BASELINE, goals)[0] == "Infeasible"
     assert judge_baseline(BASELINE, Goals())[0] == "Accepted"
+    goals = Goals.read({"maxLatency": {"percentile": 99, "milliseconds": "2.5"}})
+    assert judge_baseline(BASELINE, goals) == ("Infeasible", "p99 latency is 3.000 ms; goals.maxLatency is 2.5 ms")
+
+
+def test_sentences_speak_in_the_scale_of_the_metric() -> None:
+    assert judge(measured(0.8875, 500, figures(2.0)), BASELINE, Goals()) == (
+        "Regression",
+        "loses 0.0125 of accuracy (0.8875 after 0.9000); goals.maxQualityLoss is 0.01",
+    )
+    assert judge(measured(0.8899, 500, figures(2.0)), BASELINE, Goals.read({"maxQualityLoss": {"value": "0.02"}})) == (
+        "Accepted",
+        "2.00x the baseline's speed (1.96 to 2.04), 0.50x its size, accuracy 0.8899 after 0.9000",
+    )
+
+
+def test_goal_on_a_metric_that_is_not_measured_is_refused() -> None:
+    assert measured_metric(Goals()) == "accuracy"
+    assert measured_metric(Goals.read({"maxQualityLoss": {"metric": "accuracy", "value": "0.1"}})) == "accuracy"
+    with pytest.raises(Fault, match=r"goals.maxQualityLoss.metric is 'f1', .* choose one of accuracy, or") as caught:
+        measured_metric(Goals.read({"maxQualityLoss": {"metric": "f1"}}))
+    assert caught.value.reason == "NotSupported"
 
 
 def test_frontier() -> None:
@@ -113,7 +143,7 @@ def test_measured_beside_the_baseline(tmp_path: Path) -> None:
     assert faster.low > 2
     # On a machine that others use the interval is wide; it must not lie beside the truth.
     assert same.low < 1.25 and same.high > 0.8
-    assert faster.p50_ms < baseline.p50_ms <= baseline.p95_ms
+    assert faster.p50_ms < baseline.p50_ms <= baseline.p95_ms <= baseline.p99_ms
     assert faster.throughput > baseline.throughput
     weights = large.stat().st_size - small.stat().st_size
     assert baseline.peak_memory - faster.peak_memory > 0.8 * weights

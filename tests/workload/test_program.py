@@ -67,7 +67,7 @@ pathlib.Path(os.environ["TRADEWIND_OUTPUT"], "told.json").write_text(json.dumps(
 """
     hostile = "$(touch pwned); `id` && *"
     data = {"train": {"storageUri": "pvc://claim/d/t.csv", "format": "csv"}, "validationFraction": "0.5"}
-    code = run(operator, volumes, source, (sys.executable, "main.py", hostile), data=data, resources={"workers": 3})
+    code = run(operator, volumes, source, (sys.executable, "main.py", hostile), data=data, workers=3)
     assert code == 0
     arguments, where, told = json.loads((volumes / "claim/own/told.json").read_text())
     assert arguments == [hostile]

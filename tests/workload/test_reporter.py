@@ -36,7 +36,7 @@ def test_last_report_is_tried_again_with_the_token_of_the_moment(operator: Endpo
     assert operator.tokens[0] == "Bearer first-token"
     assert operator.tokens[1:] == ["Bearer second-token"] * 2
     assert operator.reports[-1] == {
-        "attempt": 3,
+        "run": "attempt-3",
         "failure": {"reason": "InvalidData", "message": "a column is missing"},
     }
 

@@ -15,11 +15,12 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="tradewind_server",
         description="Serves an ONNX model over KServe's protocols v1 and v2.",
-        epilog="Environment: TRADEWIND_MODEL_DIGEST is the digest that the model must have (sha256:...); "
+        epilog="Environment: TRADEWIND_MODEL_NAME is the name in paths in place of --model_name; "
+        "TRADEWIND_MODEL_DIGEST is the digest that the model must have (sha256:...); "
         "TRADEWIND_THREADS overrides the number of threads, which is taken from the control group.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--model_name", required=True, help="name of the model in paths")
+    parser.add_argument("--model_name", help="name of the model in paths, where TRADEWIND_MODEL_NAME is not set")
     parser.add_argument(
         "--model_dir", type=Path, default=Path("/mnt/models"), help="an ONNX file, or a folder with one"
     )
@@ -31,8 +32,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--grace_seconds", type=_positive, default=20, help="how long what runs may take after that")
     parser.add_argument("--log_format", choices=("json", "text"), default="json", help="form of the log's lines")
     args = parser.parse_args()
+    # KServe passes the name of the InferenceService, which has the revision in it; clients ask for the deployment's.
+    told = os.environ.get("TRADEWIND_MODEL_NAME")
+    args.model_name = told or args.model_name
+    if not args.model_name:
+        parser.error("the following arguments are required: --model_name (or set TRADEWIND_MODEL_NAME)")
     if "/" in args.model_name or not args.model_name.isprintable():
-        parser.error("--model_name is a part of a path: letters, digits, - and _")
+        which = "TRADEWIND_MODEL_NAME" if told else "--model_name"
+        parser.error(f"{which} is a part of a path: letters, digits, - and _")
     return args
 
 

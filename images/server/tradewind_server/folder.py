@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from tradewind.api.artefact import MANIFEST, Manifest
 
@@ -85,7 +86,18 @@ def _bytes(path: Path) -> bytes:
 
 def _manifest(content: bytes, path: Path) -> Manifest:
     try:
-        return Manifest.model_validate_json(content)
+        document = from_json(content)
+    except ValueError as error:
+        raise Unservable(f"{path} is not a manifest: {error}") from error
+    # Fields that this version does not know are passed over, but a version of the format says that they matter.
+    version = document.get("formatVersion", 1) if isinstance(document, dict) else 1
+    if version != 1:
+        raise Unservable(
+            f"{path} has formatVersion {str(version)[:20]}, and this server reads 1: use a server of the version that "
+            "wrote the model, or make the model again"
+        )
+    try:
+        return Manifest.read(document)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(map(str, first["loc"])) or "the document"

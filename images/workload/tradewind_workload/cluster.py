@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tradewind.api.trainingjob import Resources
+    from tradewind.api.placement import Resources
 
 _PLACES = ("TRADEWIND_JOB_FILE", "TRADEWIND_MOUNT", "TRADEWIND_PVC_ROOT")
 _SUFFIXES = {"m": Decimal("0.001"), "": Decimal(1), "k": Decimal(1000)}
@@ -41,26 +41,26 @@ def cpus(quantity: str) -> Decimal:
     return Decimal(quantity.removesuffix(suffix) if suffix else quantity) * _SUFFIXES[suffix]
 
 
-def processes(resources: Resources) -> int:
+def processes(workers: int, resources: Resources) -> int:
     """Training processes: one a worker, or one an accelerator."""
-    return resources.workers * max(1, resources.accelerators_per_worker)
+    return workers * max(1, resources.accelerators)
 
 
 def threads(resources: Resources) -> int:
     """CPU threads of a training process: the whole CPUs of its share, at least one."""
-    return max(1, math.floor(cpus(resources.cpus_per_worker)) // max(1, resources.accelerators_per_worker))
+    return max(1, math.floor(cpus(resources.cpu)) // max(1, resources.accelerators))
 
 
-def scaling(resources: Resources) -> Any:
+def scaling(workers: int, resources: Resources) -> Any:
     """Ray Train's ScalingConfig: a process a worker pod, or a process an accelerator."""
     from ray.train import ScalingConfig
 
-    accelerators = resources.accelerators_per_worker
+    accelerators = resources.accelerators
     each = {"CPU": float(threads(resources)) if accelerators <= 1 else 1.0 / accelerators}
     if accelerators:
         each["GPU"] = 1.0
     return ScalingConfig(
-        num_workers=processes(resources),
+        num_workers=processes(workers, resources),
         use_gpu=bool(accelerators),
         resources_per_worker=each,
         placement_strategy="SPREAD" if not accelerators else "PACK",

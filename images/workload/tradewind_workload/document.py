@@ -4,25 +4,49 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import from_json
 
 from tradewind.api.compressionjob import CompressionJobSpec
 from tradewind.api.report import JOB_FILE, PVC_ROOT, JobDocument
 from tradewind.api.trainingjob import TrainingJobSpec
+from tradewind_workload.fault import Fault
+
+_Spec = TypeVar("_Spec", TrainingJobSpec, CompressionJobSpec)
 
 
 def read_document() -> JobDocument:
     """The document of the job; $TRADEWIND_JOB_FILE is used in place of the mounted one where there is no pod."""
-    return JobDocument.model_validate_json(Path(os.environ.get("TRADEWIND_JOB_FILE", JOB_FILE)).read_bytes())
+    return JobDocument.read(from_json(Path(os.environ.get("TRADEWIND_JOB_FILE", JOB_FILE)).read_bytes()))
 
 
 def training_spec(job: JobDocument) -> TrainingJobSpec:
-    """The spec of a TrainingJob."""
-    return TrainingJobSpec.model_validate(job.spec)
+    """The spec of a TrainingJob. Raises Fault(NotSupported) where this version can't read it."""
+    return _spec(TrainingJobSpec, job)
 
 
 def compression_spec(job: JobDocument) -> CompressionJobSpec:
-    """The spec of a CompressionJob."""
-    return CompressionJobSpec.model_validate(job.spec)
+    """The spec of a CompressionJob. Raises Fault(NotSupported) where this version can't read it."""
+    return _spec(CompressionJobSpec, job)
+
+
+def _spec(kind: type[_Spec], job: JobDocument) -> _Spec:
+    try:
+        return kind.read(job.spec)
+    except ValidationError as error:
+        raise Fault(
+            "NotSupported",
+            f"this image can't read spec.{first_mistake(error)}; the operator is of another version: use the image "
+            "that belongs to it.",
+        ) from None
+
+
+def first_mistake(error: ValidationError) -> str:
+    """The first field that can't be read, and why."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc']) or 'it'}: {first['msg']}"
 
 
 def local_path(storage_uri: str) -> Path:

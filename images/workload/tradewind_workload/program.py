@@ -78,7 +78,7 @@ def environment(job: JobDocument, spec: TrainingJobSpec, where: Path) -> dict[st
         "PATH": f"{Path(sys.executable).parent}:{values.get('PATH', os.defpath)}",  # python is the one that has Ray
         "TRADEWIND_OUTPUT": str(folder),
         "TRADEWIND_STORAGE_PATH": str(folder / ".train"),
-        "TRADEWIND_WORKERS": str(spec.resources.workers),
+        "TRADEWIND_WORKERS": str(spec.workers),
         "TRADEWIND_ATTEMPT": str(job.attempt),
     }
     if spec.data is not None:
@@ -170,14 +170,14 @@ def _publish(job: JobDocument, spec: TrainingJobSpec, folder: Path) -> ModelResu
     metrics: tuple[KeyValue, ...] = ()
     reported = folder / ".train" / "metrics.json"
     if reported.is_file():
-        metrics = tuple(KeyValue.model_validate(entry) for entry in json.loads(reported.read_bytes()))
+        metrics = tuple(KeyValue.read(entry) for entry in json.loads(reported.read_bytes()))
     files = adopt(folder, (ONNX, WEIGHTS))
     manifest = Manifest(
         task="custom",
         inputs=inputs,
         outputs=outputs,
         metrics=metrics,
-        data=spec.data,
+        data=None if spec.data is None else spec.data.written(),
         lineage=Lineage(kind=job.kind, namespace=job.namespace, name=job.name, uid=job.uid),
         files=files,
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tradewind.api.artefact import Lineage, Manifest
-from tradewind.api.base import KeyValue
+from tradewind.api.base import KeyValue, Model
 from tradewind.api.job import CheckpointRecord, TrainerStatus
 from tradewind.api.report import JobDocument, Report
 from tradewind.api.trainingjob import ModelResult, Recipe, TrainingJobSpec
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from tradewind_workload.preparation import Prepared
 
+PRIMARY_METRIC = "accuracy"  # the one that counts of those that are measured
 TOLERANCE = 1e-4  # largest difference of a probability between torch and the exported model
 
 
@@ -44,7 +45,7 @@ def run(job: JobDocument, reporter: Reporter) -> None:
         # Ray Data, 2.5 s of processor time: a mistake is told, and a finished attempt ends, without it.
         from tradewind_workload.preparation import prepare
 
-        cluster.connect(spec.resources.workers)
+        cluster.connect(spec.workers)
         print(f"preparing {spec.data.train.storage_uri}", flush=True)
         prepared = prepare(spec.data, spec.recipe.task, spec.recipe.seed)
         for note in prepared.notes:
@@ -71,12 +72,16 @@ def _finished(folder: Path, job: JobDocument) -> bool:
 def _result(folder: Path, uri: str) -> ModelResult:
     manifest, digest = open_model(folder)
     return ModelResult(
-        storage_uri=uri, digest=digest, metrics=manifest.metrics, size_bytes=manifest.files[ONNX].size_bytes
+        storage_uri=uri,
+        digest=digest,
+        metrics=manifest.metrics,
+        primary_metric=PRIMARY_METRIC,
+        size_bytes=manifest.files[ONNX].size_bytes,
     )
 
 
 def _require_supported(spec: TrainingJobSpec, recipe: Recipe) -> None:
-    processes = cluster.processes(spec.resources)
+    processes = cluster.processes(spec.workers, spec.resources)
     if spec.resources.topology is not None:
         raise Fault(
             "NotSupported", "a recipe trains on CPUs and GPUs: use a pool without TPUs, or an entrypoint with JAX."
@@ -107,11 +112,11 @@ def _train(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, folder: 
     trainer = Trainer(
         work,
         train_loop_config={
-            "job": job.model_dump_json(by_alias=True),
+            "job": job.dump(),
             "prepared": prepared,
             "threads": cluster.threads(spec.resources),
         },
-        scaling_config=cluster.scaling(spec.resources),
+        scaling_config=cluster.scaling(spec.workers, spec.resources),
         # What a further attempt goes on from is in our own checkpoints (see checkpoint.py); this is Ray Train's own
         # record.
         run_config=RunConfig(name="ray", storage_path=str(runs)),
@@ -132,8 +137,8 @@ def fingerprint(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, wor
     content = json.dumps(
         [
             job.uid,
-            spec.recipe.dump(),
-            spec.data.dump(),
+            _settings(spec.recipe),
+            _settings(spec.data),
             world,
             len(prepared.train),
             len(prepared.validation),
@@ -142,6 +147,11 @@ def fingerprint(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, wor
         sort_keys=True,
     )
     return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _settings(part: Model) -> dict[str, Any]:
+    """What differs from the defaults: a field that a newer version adds leaves the checkpoints of this one good."""
+    return part.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
 
 
 def work(config: dict[str, Any]) -> None:
@@ -155,7 +165,7 @@ def work(config: dict[str, Any]) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(config["threads"])
-    job = JobDocument.model_validate_json(config["job"])
+    job = JobDocument.read(config["job"])
     spec = training_spec(job)
     recipe, prepared = spec.recipe, config["prepared"]
     assert recipe is not None
@@ -216,18 +226,18 @@ def export(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, model: A
     import onnx
 
     inputs, outputs = tensors(onnx.load_from_string(content))
-    assert spec.recipe is not None
+    assert spec.recipe is not None and spec.data is not None
     manifest = Manifest(
         task=spec.recipe.task,
         inputs=inputs,
         outputs=outputs,
         labels=prepared.labels,
         metrics=(
-            KeyValue(name="accuracy", value=decimal(served.accuracy(prepared.validation.classes))),
+            KeyValue(name=PRIMARY_METRIC, value=decimal(served.accuracy(prepared.validation.classes))),
             KeyValue(name="loss", value=decimal(cross_entropy(served.probabilities, prepared.validation.classes))),
         ),
-        recipe=spec.recipe,
-        data=spec.data,
+        recipe=spec.recipe.written(),
+        data=spec.data.written(),
         lineage=Lineage(kind=job.kind, namespace=job.namespace, name=job.name, uid=job.uid),
         files=files,
     )
@@ -253,7 +263,8 @@ def cross_entropy(probabilities: np.ndarray, classes: np.ndarray) -> float:
 def decimal(value: float, digits: int = 6) -> str:
     """A measurement as the decimal string that the API has it as."""
     text = f"{value:.{digits}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    short = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if short == "-0" else short
 
 
 class _Voice:
@@ -272,7 +283,7 @@ class _Voice:
 
     def measured(self, epoch: int, loss: float, accuracy: float) -> None:
         self._metrics = (
-            KeyValue(name="accuracy", value=decimal(accuracy)),
+            KeyValue(name=PRIMARY_METRIC, value=decimal(accuracy)),
             KeyValue(name="loss", value=decimal(loss)),
             KeyValue(name="epoch", value=str(epoch)),
         )

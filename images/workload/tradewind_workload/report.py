@@ -20,7 +20,7 @@ from typing import Any
 from ray.train import UserCallback
 from ray.train.v2._internal.callbacks.user_callback import UserCallbackHandler
 
-from tradewind.api.base import KeyValue
+from tradewind.api.base import LARGEST_INTEGER, KeyValue
 from tradewind.api.job import CheckpointRecord, TrainerStatus
 from tradewind.api.report import JobDocument
 from tradewind_workload.document import local_path, read_document, training_spec
@@ -30,13 +30,14 @@ from tradewind_workload.snapshots import keep
 from tradewind_workload.store import write_atomically
 
 METRICS = ".train/metrics.json"
+LEAST_SHARE = 1e-6  # of the work; the time that is left is not worked out from less
 
 
 class TradewindCallback(UserCallback):  # type: ignore[misc]
     """Made in the program's driver and sent to Ray Train's controller, which calls it."""
 
     def __init__(self) -> None:
-        self._job = read_document().model_dump_json(by_alias=True)
+        self._job = read_document().dump()
         self._mount = os.environ.get("TRADEWIND_MOUNT")
         self._root = os.environ.get("TRADEWIND_PVC_ROOT")
         self._started = time.time()
@@ -51,13 +52,14 @@ class TradewindCallback(UserCallback):  # type: ignore[misc]
             for name, value in (("TRADEWIND_MOUNT", self._mount), ("TRADEWIND_PVC_ROOT", self._root)):
                 if value is not None:
                     os.environ.setdefault(name, value)
-            self._reporter = Reporter(JobDocument.model_validate_json(self._job))
+            self._reporter = Reporter(JobDocument.read(self._job))
         self._reports += 1
         told = metrics[0] if metrics else {}
         values = key_values(told)
         if checkpoint is not None:
             step = next((int(told[name]) for name in ("step", "epoch") if _is_number(told.get(name))), self._reports)
-            self._checkpoint = CheckpointRecord(step=max(0, step), time=rfc3339(datetime.now(UTC)))
+            step = min(max(0, step), LARGEST_INTEGER)
+            self._checkpoint = CheckpointRecord(step=step, time=rfc3339(datetime.now(UTC)))
             keep(Path(str(checkpoint.path)).parent)
         self._metrics = values
         self._reporter.progress(self._status(told, values), self._checkpoint)
@@ -68,10 +70,10 @@ class TradewindCallback(UserCallback):  # type: ignore[misc]
             return
         self._reporter.close()
         self._reporter = None
-        job = JobDocument.model_validate_json(self._job)
+        job = JobDocument.read(self._job)
         folder = local_path(training_spec(job).output.storage_uri)
         try:
-            write_atomically(folder / METRICS, json.dumps([value.dump() for value in self._metrics]).encode())
+            write_atomically(folder / METRICS, json.dumps([value.written() for value in self._metrics]).encode())
         except Fault as fault:  # what the program does must not fail by what is said of it
             print(f"metrics not written: {fault}", flush=True)
 
@@ -80,7 +82,7 @@ class TradewindCallback(UserCallback):  # type: ignore[misc]
         if not _is_number(progress):
             return TrainerStatus(metrics=values, last_updated_time=rfc3339())
         share = min(1.0, max(0.0, float(progress)))  # type: ignore[arg-type]
-        left = round((time.time() - self._started) / share * (1 - share)) if share > 0 else None
+        left = round((time.time() - self._started) / share * (1 - share)) if share > LEAST_SHARE else None
         return TrainerStatus(
             progress_percentage=math.floor(100 * share),
             estimated_remaining_seconds=left,

@@ -71,7 +71,7 @@ class Reporter:
         with self._changed:
             if self._closed:
                 return
-            self._slot = Report(attempt=self._job.attempt, trainer_status=status, last_checkpoint=checkpoint)
+            self._slot = Report(run=self._job.run, trainer_status=status, last_checkpoint=checkpoint)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="tradewind-report", daemon=True)
                 self._thread.start()
@@ -89,9 +89,9 @@ class Reporter:
             self._changed.notify()
         if self._thread is not None:
             self._thread.join(timeout=15)  # what is on its way must not arrive after the last report
-        report = report.model_copy(update={"attempt": self._job.attempt})
+        report = report.model_copy(update={"run": self._job.run})
         if not self._job.report_url:
-            print(f"no report URL; the result is {json.dumps(report.dump())}", flush=True)
+            print(f"no report URL; the result is {json.dumps(report.written())}", flush=True)
             return None
         end = time.monotonic() + self._patience
         pause = 1.0
@@ -144,7 +144,7 @@ class Reporter:
             raise _Unanswered(f"token or ca.crt can't be read: {error}") from None
         request = urllib.request.Request(  # noqa: S310 -- the opener below knows https only by our authority
             self._job.report_url,
-            data=json.dumps(report.dump()).encode(),
+            data=json.dumps(report.written()).encode(),
             headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
             method="POST",
         )

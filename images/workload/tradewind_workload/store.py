@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from tradewind.api.artefact import MANIFEST, File, Manifest
+from tradewind_workload.document import first_mistake
 from tradewind_workload.fault import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from tradewind.api.data import Data
+    from tradewind.api.trainingjob import Recipe
+
+_Part = TypeVar("_Part")
 ONNX = "model.onnx"
 WEIGHTS = "model.safetensors"
 
@@ -89,9 +96,31 @@ def adopt(folder: Path, names: tuple[str, ...]) -> dict[str, File]:
 
 def finish(folder: Path, manifest: Manifest) -> str:
     """Write the manifest, which makes the folder a model. Returns its digest, `sha256:<hex>`."""
-    content = manifest.model_dump_json(by_alias=True, exclude_none=True, indent=1).encode()
+    document = {"formatVersion": manifest.format_version, **manifest.written()}
+    content = json.dumps(document, indent=1, ensure_ascii=False).encode()
     write_atomically(folder / MANIFEST, content)
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def recipe_of(manifest: Manifest, folder: Path) -> Recipe | None:
+    """The recipe of the model in the folder. Raises Fault(NotSupported) where this version can't read it."""
+    return _understood(manifest.made_by, folder, "recipe", "train the model with this version, or leave out prune")
+
+
+def data_of(manifest: Manifest, folder: Path) -> Data | None:
+    """The data of the model in the folder. Raises Fault(NotSupported) where this version can't read it."""
+    return _understood(manifest.made_with, folder, "data", "set spec.data")
+
+
+def _understood(read: Callable[[], _Part | None], folder: Path, field: str, remedy: str) -> _Part | None:
+    try:
+        return read()
+    except ValidationError as error:
+        raise Fault(
+            "NotSupported",
+            f"{folder / MANIFEST}: {field} was written by another version, and this one can't read "
+            f"{first_mistake(error)}; {remedy}.",
+        ) from None
 
 
 def open_model(folder: Path, digest: str | None = None) -> tuple[Manifest, str]:
@@ -114,11 +143,11 @@ def open_model(folder: Path, digest: str | None = None) -> tuple[Manifest, str]:
             "another one.",
         )
     try:
-        manifest = Manifest.model_validate_json(content)
+        manifest = Manifest.read(from_json(content))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "it"
-        raise Fault("InvalidModel", f"{path} is not the manifest of a model: {where}: {first['msg']}.") from None
+        raise Fault("InvalidModel", f"{path} is not the manifest of a model: {first_mistake(error)}.") from None
+    except ValueError as error:
+        raise Fault("InvalidModel", f"{path} is not the manifest of a model: {error}.") from None
     for name, file in manifest.files.items():
         if "/" in name or name.startswith("."):
             raise Fault("InvalidModel", f"{path} names the file {name!r}, which is outside of the model's folder.")

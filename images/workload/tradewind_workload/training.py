@@ -76,7 +76,7 @@ class Training:
                 f"spec.recipe.batchSize {recipe.batch_size} over {len(share.sizes)} workers and {sum(share.sizes)} "
                 "rows leaves less than "
                 "2 rows a step and worker, and a cnn normalises over them: raise batchSize or lower "
-                "spec.resources.workers.",
+                "spec.workers.",
             )
 
     def epoch(self, number: int, on_step: Callable[[], None] = lambda: None) -> float:

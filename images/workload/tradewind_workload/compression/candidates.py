@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tradewind.api.artefact import MANIFEST
 from tradewind_workload.compression.quantisation import dynamic_int8, static_int8
 from tradewind_workload.fault import Fault
-from tradewind_workload.store import ONNX, WEIGHTS
+from tradewind_workload.store import ONNX, WEIGHTS, recipe_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,8 +29,14 @@ class Made:
 
     onnx: bytes
     weights: bytes | None  # safetensors; None where the network can't be built again from the recipe alone
-    recipe: Recipe | None
+    recipe: dict[str, Any] | None  # as it stands in the manifest
     network: Any | None = None  # Classifier
+
+
+def seed_of(manifest: Manifest) -> int:
+    """The seed of the model's recipe, also of a recipe that this version can't read; 0 without one."""
+    seed = (manifest.recipe or {}).get("seed", 0)
+    return seed if isinstance(seed, int) and seed >= 0 else 0
 
 
 def told(methods: tuple[Method, ...], processor: Processor) -> tuple[str, ...]:
@@ -99,8 +106,7 @@ class Workshop:
     def _calibration(self, count: int) -> np.ndarray:
         """Training rows by the recipe's seed, none of which stands in the validation data too."""
         seen = {row.tobytes() for row in self.prepared.validation.load()}
-        seed = self.manifest.recipe.seed if self.manifest.recipe is not None else 0
-        order = np.random.default_rng([seed, 3]).permutation(len(self.rows))
+        order = np.random.default_rng([seed_of(self.manifest), 3]).permutation(len(self.rows))
         chosen = [number for number in order if self.rows[number].tobytes() not in seen][:count]
         if not chosen:
             raise Fault(
@@ -111,12 +117,12 @@ class Workshop:
     def _prune(self, made: Made, sparsity: float, epochs: int) -> Made:
         from safetensors.torch import save
 
-        from tradewind_workload.compression.pruning import load, prune
+        from tradewind_workload.compression.pruning import prune
         from tradewind_workload.onnx_export import to_onnx
         from tradewind_workload.recipe import require_same
         from tradewind_workload.training import Share, Training, logits
 
-        recipe = made.recipe
+        recipe = recipe_of(self.manifest.model_copy(update={"recipe": made.recipe}), self.folder)
         if recipe is None:
             raise Fault(
                 "NotSupported",
@@ -126,7 +132,7 @@ class Workshop:
             raise Fault("NotSupported", "a linear model has no hidden units to prune: use quantize.")
         _settle(self.threads)
         shape = self.manifest.inputs[0].shape[1:]
-        network = made.network or load(self.folder / WEIGHTS, self.manifest, self.prepared.image)
+        network = made.network or self._network(recipe)
         smaller, architecture = prune(network, recipe.model, int(np.prod(shape)), self.rows, self.classes, sparsity)
         pruned = recipe.model_copy(update={"model": architecture})
         if epochs:
@@ -141,7 +147,28 @@ class Workshop:
 
         some = self.rows[:256]
         require_same(logits(smaller, some), predict(open_session(content), some).probabilities, "the pruned model")
-        return Made(content, save({k: v.contiguous() for k, v in smaller.state_dict().items()}), pruned, smaller)
+        weights = save({k: v.contiguous() for k, v in smaller.state_dict().items()})
+        return Made(content, weights, pruned.written(), smaller)
+
+    def _network(self, recipe: Recipe) -> Any:
+        """The source's network. Raises Fault(NotSupported) where what is built of the recipe is another one."""
+        from tradewind_workload.compression.pruning import load
+        from tradewind_workload.inference import open_session, predict
+        from tradewind_workload.recipe import require_same
+        from tradewind_workload.training import logits
+
+        network = load(self.folder / WEIGHTS, self.manifest, recipe, self.prepared.image)
+        some = self.rows[:256]
+        try:
+            served = predict(open_session(self.folder / ONNX), some)
+            require_same(logits(network, some), served.probabilities, str(self.folder / WEIGHTS))
+        except RuntimeError:
+            raise Fault(
+                "NotSupported",
+                f"the network that this version builds of the recipe in {self.folder / MANIFEST} is not that of "
+                f"{ONNX}: train the model with this version, or leave out prune.",
+            ) from None
+        return network
 
 
 def _settle(threads: int) -> None:

@@ -13,29 +13,38 @@ import onnx
 
 from tradewind.api.artefact import File, Lineage, Manifest
 from tradewind.api.base import KeyValue
-from tradewind.api.compressionjob import Candidate, CompressionJobSpec, CompressionResult, SpeedUp, Variant
+from tradewind.api.bounds import MeasuredLatency, MeasuredQuality
+from tradewind.api.compressionjob import (
+    Candidate,
+    CompressionJobSpec,
+    CompressionResult,
+    MeasuredOn,
+    SpeedUp,
+    Variant,
+)
 from tradewind.api.job import CheckpointRecord, TrainerStatus
 from tradewind.api.report import JobDocument, Report
 from tradewind_workload import cluster
-from tradewind_workload.compression.candidates import Made, Workshop, told
+from tradewind_workload.compression.candidates import Made, Workshop, seed_of, told
 from tradewind_workload.compression.measurement import Figures, measure
 from tradewind_workload.compression.page import write_report
 from tradewind_workload.compression.processor import processor
-from tradewind_workload.compression.verdict import Measured, frontier, judge, judge_baseline
+from tradewind_workload.compression.verdict import Measured, frontier, judge, judge_baseline, lost, measured_metric
 from tradewind_workload.document import compression_spec, local_path
 from tradewind_workload.fault import Fault
 from tradewind_workload.headers import Task, read_headers
 from tradewind_workload.inference import Predictions, open_session, predict
 from tradewind_workload.onnx_export import tensors
 from tradewind_workload.preparation import Prepared, prepare
-from tradewind_workload.recipe import cross_entropy, decimal
+from tradewind_workload.recipe import PRIMARY_METRIC, cross_entropy, decimal
 from tradewind_workload.reporter import Reporter, rfc3339
-from tradewind_workload.store import ONNX, WEIGHTS, begin, finish, open_model
+from tradewind_workload.store import ONNX, WEIGHTS, begin, data_of, finish, open_model
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 BASELINE = "baseline"
+PERCENTILES = (50, 95, 99)  # of the latency
 
 
 @dataclass(frozen=True)
@@ -56,10 +65,11 @@ def run(job: JobDocument, reporter: Reporter) -> None:
     spec = compression_spec(job)
     if job.source is None:
         raise Fault("InvalidModel", "the job names no model: set spec.model.")
+    measured_metric(spec.goals)  # before hours of work: what it asks for must be measured at all
     source = local_path(job.source.storage_uri)
     manifest, digest = open_model(source, job.source.digest)
     _require_classifier(manifest, source)
-    data = spec.data or manifest.data
+    data = spec.data or data_of(manifest, source)
     if data is None:
         raise Fault("InvalidData", "the model does not say what data it was trained on: set spec.data.")
     task: Task = "image-classification" if manifest.task == "image-classification" else "tabular-classification"
@@ -67,7 +77,7 @@ def run(job: JobDocument, reporter: Reporter) -> None:
     cpu = processor()
     print(f"measuring on {cpu}", flush=True)
     cluster.connect(1)
-    prepared = prepare(data, task, manifest.recipe.seed if manifest.recipe is not None else 0)
+    prepared = prepare(data, task, seed_of(manifest))
     train_classes, classes = _same_labels(manifest, prepared)
     rows = prepared.validation.load()
     progress = _Progress(reporter, 2 * len(spec.candidates) + 2)
@@ -93,7 +103,7 @@ def run(job: JobDocument, reporter: Reporter) -> None:
     variants = judge_all(stored, measured, spec, job.price_per_hour)
     for variant in variants:
         print(f"{variant.name}: {variant.verdict}: {variant.reason}", flush=True)
-    result = CompressionResult(variants=variants, report_uri=spec.output.storage_uri, cpu=str(cpu))
+    result = CompressionResult(variants=variants, report_uri=spec.output.storage_uri, processor=str(cpu)[:256])
     write_report(local_path(spec.output.storage_uri), job, spec, result, digest, len(rows))
     reporter.final(Report(compression=result))
 
@@ -205,7 +215,7 @@ def _manifest(
         outputs=outputs,
         labels=source.labels,
         metrics=(
-            KeyValue(name="accuracy", value=decimal(accuracy)),
+            KeyValue(name=PRIMARY_METRIC, value=decimal(accuracy)),
             KeyValue(name="loss", value=decimal(cross_entropy(predictions.probabilities, classes))),
         ),
         methods=(*source.methods, *words),
@@ -222,7 +232,7 @@ def judge_all(
     stored: list[Stored], measured: dict[str, Measured], spec: CompressionJobSpec, price_per_hour: str | None
 ) -> tuple[Variant, ...]:
     """The rows of the report, the baseline first."""
-    baseline = measured[BASELINE]
+    baseline, where, metric = measured[BASELINE], spec.measure.resources, measured_metric(spec.goals)
     names = [variant.name for variant in stored if variant.name in measured]
     best = dict(zip(names, frontier([measured[name] for name in names]), strict=True))
     rows = []
@@ -246,10 +256,15 @@ def judge_all(
                 methods=_cut(variant.methods),
                 verdict=verdict,
                 reason=reason,
-                accuracy=decimal(found.accuracy),
-                accuracy_delta=decimal((found.accuracy - baseline.accuracy) * 100, 4),
-                latency_p50_ms=decimal(found.figures.p50_ms, 4),
-                latency_p95_ms=decimal(found.figures.p95_ms, 4),
+                quality=MeasuredQuality(
+                    metric=metric,
+                    value=decimal(found.accuracy),
+                    loss=decimal(float(lost(found, baseline))),
+                ),
+                latencies=tuple(
+                    MeasuredLatency(percentile=percentile, milliseconds=decimal(found.figures.latency(percentile), 4))
+                    for percentile in PERCENTILES
+                ),
                 throughput_per_second=decimal(found.figures.throughput, 1),
                 size_bytes=found.size,
                 peak_memory_bytes=found.figures.peak_memory,
@@ -262,6 +277,9 @@ def judge_all(
                 pareto=best[variant.name],
                 storage_uri=variant.uri,
                 digest=variant.digest,
+                measured_on=MeasuredOn(
+                    pool=where.pool, cpu=where.cpu, memory=where.memory, accelerators=where.accelerators
+                ),
             )
         )
     return tuple(rows)

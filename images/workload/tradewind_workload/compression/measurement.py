@@ -28,12 +28,17 @@ class Figures:
 
     p50_ms: float
     p95_ms: float
+    p99_ms: float
     throughput: float  # rows a second at the best batch size
     best_batch: int
     peak_memory: int  # bytes
     speedup: float
     low: float
     high: float
+
+    def latency(self, percentile: int) -> float:
+        """A percentile of the latency in milliseconds: 50, 95 or 99."""
+        return {50: self.p50_ms, 95: self.p95_ms, 99: self.p99_ms}[percentile]
 
 
 def measure(
@@ -123,6 +128,7 @@ def _figures(times: dict[int, list[np.ndarray]], number: int, peak: int, first: 
     return Figures(
         p50_ms=float(np.median(mine)) * 1e-6,
         p95_ms=float(np.percentile(mine, 95)) * 1e-6,
+        p99_ms=float(np.percentile(mine, 99)) * 1e-6,
         throughput=throughputs[best],
         best_batch=best,
         peak_memory=peak,

@@ -36,6 +36,7 @@ def write_report(
             "name": job.name,
             "uid": job.uid,
             "attempt": job.attempt,
+            "run": job.run,
         },
         "source": {"storageUri": job.source.storage_uri if job.source else None, "digest": source_digest},
         "validationRows": rows,
@@ -43,7 +44,7 @@ def write_report(
         "measure": spec.measure.dump(),
         "pricePerHour": job.price_per_hour or "Unknown",
         "writtenAt": rfc3339(),
-        **result.dump(),
+        **result.written(),
     }
     write_atomically(folder / "report.json", json.dumps(content, indent=1).encode())
     write_atomically(folder / "report.html", page(job, spec, result, rows).encode())
@@ -61,7 +62,7 @@ def page(job: JobDocument, spec: CompressionJobSpec, result: CompressionResult, 
         f"{fastest.speedup.value} times the baseline's speed (95 % interval {fastest.speedup.low} to "
         f"{fastest.speedup.high}), "
         f"{(fastest.size_bytes or 0) / (result.variants[0].size_bytes or 1):.0%} of its size, "
-        f"{float(fastest.accuracy_delta or 0):+.2f} percentage points of accuracy."
+        f"{_quality(fastest)} after {_quality(result.variants[0])}."
     )
     measure = spec.measure
     batches = ", ".join(map(str, measure.batch_sizes))
@@ -79,7 +80,7 @@ th:first-child, td:first-child, td.words {{ text-align: left; }} td.words {{ whi
 b.verdict {{ font-weight: 600; }}
 </style></head><body>
 <h1>Compression {html.escape(job.name)}</h1>
-<p class="of">{html.escape(job.namespace)} · {html.escape(result.cpu or "")} ·
+<p class="of">{html.escape(job.namespace)} · {html.escape(result.processor or "")} ·
 {_count(measure.threads, "thread")}</p>
 <p>{lead}</p>
 <h2>The frontier</h2>
@@ -88,21 +89,30 @@ b.verdict {{ font-weight: 600; }}
 latency. ★ in the table: no other variant is at least as good in accuracy, latency and size.</p>
 <h2>All variants</h2>
 <div class="wide"><table>
-<tr><th>variant</th><th>verdict</th><th>accuracy</th><th>change</th><th>p50 ms</th><th>p95 ms</th>
+<tr><th>variant</th><th>verdict</th><th>accuracy</th><th>loss</th><th>p50 ms</th><th>p95 ms</th><th>p99 ms</th>
 <th>speed</th><th>rows/s</th>
 <th>size kB</th><th>memory MB</th><th>per million</th><th>methods and reason</th></tr>
 {"".join(_row(variant) for variant in result.variants)}
 </table></div>
 <h2>How it was measured</h2>
 <p>Accuracy is the share of right labels on all {rows} validation rows, through ONNX Runtime, which serves the model
-too; the change is in percentage points. Latency is of one request with {_count(measure.batch_sizes[0], "row")}. All
-variants were measured in the same minutes, in turns, forwards and backwards, {measure.repeats} requests each after
-{measure.warmup} to warm up; speed is the baseline's median divided by the variant's, with its 95 % bootstrap interval.
+too; the loss is what a variant has less of it than the baseline. Latency is of one request with
+{_count(measure.batch_sizes[0], "row")}. All variants were measured in the same minutes, in turns, forwards and
+backwards, {measure.repeats} requests each after {measure.warmup} to warm up; speed is the baseline's median divided by
+the variant's, with its 95 % bootstrap interval.
 Rows per second are at the best of the batch sizes {batches}. Memory is the peak of a process that serves nothing else.
-An accepted variant lost at most {spec.goals.max_accuracy_loss_percent} percentage points, is not slower than the
-baseline, misses no goal, and its file gave the same outputs after it was loaded back from the store.</p>
+An accepted variant lost at most {spec.goals.max_quality_loss.value:f} of accuracy, is not slower than the baseline,
+misses no goal, and its file gave the same outputs after it was loaded back from the store.</p>
 </body></html>
 """
+
+
+def _quality(variant: Variant) -> str:
+    return f"{variant.quality.metric} {variant.quality.value}" if variant.quality else ""
+
+
+def _latency(variant: Variant, percentile: int = 50) -> str | None:
+    return next((found.milliseconds for found in variant.latencies if found.percentile == percentile), None)
 
 
 def _count(number: int, noun: str) -> str:
@@ -115,15 +125,22 @@ def _row(variant: Variant) -> str:
 
     speed = f"{variant.speedup.value} ({variant.speedup.low} to {variant.speedup.high})" if variant.speedup else None
     cost = variant.cost_per_million
+    quality = variant.quality
+    latencies = "".join(cell(_latency(variant, percentile)) for percentile in (50, 95, 99))
     return (
         f"<tr>{cell(variant.name + (' ★' if variant.pareto else ''))}"
         f'<td><b class="verdict" style="color:{COLOURS[variant.verdict]}">{variant.verdict}</b></td>'
-        f"{cell(variant.accuracy)}{cell(variant.accuracy_delta)}{cell(variant.latency_p50_ms)}{cell(variant.latency_p95_ms)}{cell(speed)}"
+        f"{cell(quality and quality.value)}{cell(quality and quality.loss)}{latencies}{cell(speed)}"
         f"{cell(variant.throughput_per_second)}"
         f"{cell(None if variant.size_bytes is None else f'{variant.size_bytes / 1000:.1f}')}"
         f"{cell(None if variant.peak_memory_bytes is None else f'{variant.peak_memory_bytes / 1e6:.0f}')}{cell(cost)}"
         f'<td class="words">{html.escape(variant.methods)}<br>{html.escape(variant.reason)}</td></tr>\n'
     )
+
+
+def _point(variant: Variant) -> tuple[float, float]:
+    """Median latency in milliseconds, and accuracy from 0 to 1."""
+    return float(_latency(variant) or 0), float(variant.quality.value) if variant.quality else 0.0
 
 
 def plot(variants: tuple[Variant, ...]) -> str:
@@ -135,17 +152,17 @@ def plot(variants: tuple[Variant, ...]) -> str:
     matplotlib.rcParams["svg.hashsalt"] = "tradewind"  # the same numbers give the same picture
     from matplotlib import pyplot
 
-    shown = [variant for variant in variants if variant.latency_p50_ms and variant.accuracy and variant.size_bytes]
+    shown = [variant for variant in variants if _latency(variant) and variant.quality and variant.size_bytes]
     figure, axes = pyplot.subplots(figsize=(9, 4.6))
     largest = max((variant.size_bytes or 1 for variant in shown), default=1)
     best = 0.0
     edge: list[tuple[float, float]] = []  # what can be had for a latency: the upper left edge of the points
-    for latency, accuracy in sorted((float(v.latency_p50_ms or 0), 100 * float(v.accuracy or 0)) for v in shown):
+    for latency, accuracy in sorted(map(_point, shown)):
         if accuracy > best:
             best = accuracy
             edge.append((latency, accuracy))
     if edge:
-        last = max(float(variant.latency_p50_ms or 0) for variant in shown)
+        last = max(latency for latency, _ in map(_point, shown))
         axes.step(
             [x for x, _ in edge] + [last],
             [y for _, y in edge] + [best],
@@ -154,8 +171,8 @@ def plot(variants: tuple[Variant, ...]) -> str:
             linewidth=1.5,
             zorder=1,
         )
-    for number, variant in enumerate(sorted(shown, key=lambda one: float(one.latency_p50_ms or 0))):
-        x, y = float(variant.latency_p50_ms or 0), 100 * float(variant.accuracy or 0)
+    for number, variant in enumerate(sorted(shown, key=_point)):
+        x, y = _point(variant)
         axes.scatter(
             x,
             y,
@@ -179,7 +196,7 @@ def plot(variants: tuple[Variant, ...]) -> str:
         axes.scatter([], [], color=COLOURS[verdict], label=verdict, s=50)
     axes.margins(0.14, 0.35)
     axes.set_xlabel("median latency of a request, ms")
-    axes.set_ylabel("accuracy, %")
+    axes.set_ylabel("accuracy")
     axes.grid(color="#eceff2")
     axes.set_axisbelow(True)
     for side in ("top", "right"):

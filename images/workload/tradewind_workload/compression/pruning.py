@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tradewind.api.artefact import Manifest
+    from tradewind.api.trainingjob import Recipe
 
 CHUNK = 256
 
 
-def load(weights: Path, manifest: Manifest, image: tuple[int, int, int] | None) -> Classifier:
+def load(weights: Path, manifest: Manifest, recipe: Recipe, image: tuple[int, int, int] | None) -> Classifier:
     """The network of a model's folder, from its safetensors. Raises Fault(InvalidModel) where they don't fit."""
-    assert manifest.recipe is not None
     try:
         tensors = load_file(weights)
     except (SafetensorError, OSError, ValueError) as error:
@@ -39,7 +39,7 @@ def load(weights: Path, manifest: Manifest, image: tuple[int, int, int] | None) 
         else:
             raise Fault("InvalidModel", f"{weights} has no known preparation at {mark!r}.")
     features = int(np.prod(manifest.inputs[0].shape[1:]))
-    network = build_network(manifest.recipe.model, features, image, len(manifest.labels))
+    network = build_network(recipe.model, features, image, len(manifest.labels))
     model = Classifier(nn.Sequential(*stages), network, image)
     try:
         model.load_state_dict(tensors)

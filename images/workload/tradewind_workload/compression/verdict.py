@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
+from tradewind_workload.fault import Fault
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from tradewind_workload.compression.measurement import Figures
 
 Verdict = Literal["Accepted", "Regression", "NotFaster", "Infeasible", "Failed"]
+METRICS = ("accuracy",)  # that are measured of a variant, the primary one first
 NOISE = 0.95  # a median below that share of the baseline's speed is slower, whatever the interval says
 
 
@@ -25,30 +28,45 @@ class Measured:
     figures: Figures
 
 
+def measured_metric(goals: Goals) -> str:
+    """The metric that goals.maxQualityLoss bounds. Raises Fault(NotSupported) where it is not measured."""
+    metric = goals.max_quality_loss.metric or METRICS[0]
+    if metric not in METRICS:
+        raise Fault(
+            "NotSupported",
+            f"goals.maxQualityLoss.metric is {metric!r}, which is not measured for this model; choose one of "
+            f"{', '.join(METRICS)}, or leave it out.",
+        )
+    return metric
+
+
+def lost(variant: Measured, baseline: Measured) -> Decimal:
+    """What the variant loses of the accuracy, in its own scale, 0 to 1; below 0 where it is better."""
+    return Decimal(repr(round(baseline.accuracy - variant.accuracy, 9)))
+
+
 def judge(variant: Measured, baseline: Measured, goals: Goals) -> tuple[Verdict, str]:
     """The verdict and its sentence. Accepted is never slower than the baseline, and misses no goal."""
     figures = variant.figures
-    loss = Decimal(repr(round((baseline.accuracy - variant.accuracy) * 100, 9)))
-    if loss > goals.max_accuracy_loss_percent:
+    loss, most = lost(variant, baseline), goals.max_quality_loss.value
+    if loss > most:
         return "Regression", (
-            f"loses {loss:.2f} percentage points of accuracy ({variant.accuracy:.4f} after {baseline.accuracy:.4f}); "
-            f"goals.maxAccuracyLossPercent is {goals.max_accuracy_loss_percent}"
+            f"loses {loss:.4f} of {METRICS[0]} ({variant.accuracy:.4f} after {baseline.accuracy:.4f}); "
+            f"goals.maxQualityLoss is {most:f}"
         )
     if (missed := _infeasible(variant, goals)) is not None:
         return "Infeasible", missed
     share = variant.size / baseline.size
     speed = f"{figures.speedup:.2f}x the baseline's speed ({figures.low:.2f} to {figures.high:.2f})"
     size = f"{share:.2f}x its size"
+    quality = f"{METRICS[0]} {variant.accuracy:.4f} after {baseline.accuracy:.4f}"
     if figures.high < 1 or figures.speedup < NOISE:
         return "NotFaster", f"slower: {speed}, {size}"
     if figures.low <= 1 and variant.size >= baseline.size:
         return "NotFaster", f"neither measurably faster nor smaller: {speed}, {size}"
     if figures.low <= 1:
-        return (
-            "Accepted",
-            f"smaller, as fast within what can be measured: {speed}, {size}, {-loss:+.2f} points of accuracy",
-        )
-    return "Accepted", f"{speed}, {size}, {-loss:+.2f} points of accuracy"
+        return "Accepted", f"smaller, as fast within what can be measured: {speed}, {size}, {quality}"
+    return "Accepted", f"{speed}, {size}, {quality}"
 
 
 def judge_baseline(baseline: Measured, goals: Goals) -> tuple[Verdict, str]:
@@ -59,11 +77,10 @@ def judge_baseline(baseline: Measured, goals: Goals) -> tuple[Verdict, str]:
 
 
 def _infeasible(variant: Measured, goals: Goals) -> str | None:
-    if goals.max_latency_ms is not None:
-        percentile, bound = goals.max_latency_ms.percentile, goals.max_latency_ms.value
-        latency = variant.figures.p50_ms if percentile == 50 else variant.figures.p95_ms
-        if Decimal(repr(latency)) > bound:
-            return f"p{percentile} latency is {latency:.3f} ms; goals.maxLatencyMs is {bound}"
+    if (goal := goals.max_latency) is not None:
+        latency = variant.figures.latency(goal.percentile)
+        if Decimal(repr(latency)) > goal.milliseconds:
+            return f"p{goal.percentile} latency is {latency:.3f} ms; goals.maxLatency is {goal.milliseconds:f} ms"
     if goals.max_size_bytes is not None and variant.size > goals.max_size_bytes:
         return f"model.onnx has {variant.size} bytes; goals.maxSizeBytes is {goals.max_size_bytes}"
     return None
