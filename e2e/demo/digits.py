@@ -88,15 +88,15 @@ def missing(objects: dict[str, dict[str, Any]], answers: dict[str, Any]) -> list
 def describe(objects: dict[str, dict[str, Any]], answers: dict[str, Any]) -> str:
     """The result, for people."""
     compression, deployment = objects["CompressionJob"]["status"], objects["ModelDeployment"]["status"]
-    lines = [
-        "",
-        f"The frontier (measured on {compression.get('cpu', 'an unknown processor')}; * no other is better in all)",
-    ]
+    processor = compression.get("processor", "an unknown processor")
+    lines = ["", f"The frontier (measured on {processor}; * no other is better in all)"]
     lines.append(ROW.format("", "VARIANT", "VERDICT", "ACCURACY", "P50 MS", "P95 MS", "BYTES", "SPEED-UP", "COST/1M"))
     for variant in compression.get("variants", []):
         speedup = variant.get("speedup")
         ratio = f"{speedup['value']} [{speedup['low']}, {speedup['high']}]" if speedup else ""
-        measured = [variant.get(name, "-") for name in ("accuracy", "latencyP50Ms", "latencyP95Ms", "sizeBytes")]
+        latencies = {found["percentile"]: found["milliseconds"] for found in variant.get("latencies", [])}
+        accuracy = variant.get("quality", {}).get("value", "-")
+        measured = [accuracy, latencies.get(50, "-"), latencies.get(95, "-"), variant.get("sizeBytes", "-")]
         star = "*" if variant.get("pareto") else ""
         lines.append(
             ROW.format(star, variant["name"], variant["verdict"], *measured, ratio, variant.get("costPerMillion", "-"))
@@ -109,11 +109,11 @@ def describe(objects: dict[str, dict[str, Any]], answers: dict[str, Any]) -> str
         f"  next: {chosen.get('runnerUp', 'none')}",
     ]
     asked = f"Asked over HTTP at {deployment.get('url')}: {answers.get('right')} of {answers.get('requests')}"
-    latencies = ", ".join(f"{name} {answers.get(f'{name}Ms', 0):.2f}" for name in ("p50", "p95", "p99"))
+    asked_in = ", ".join(f"{name} {answers.get(f'{name}Ms', 0):.2f}" for name in ("p50", "p95", "p99"))
     lines += [
         "",
         f"{asked} held-out digits right, accuracy {answers.get('accuracy', 0):.4f}",
-        f"  latency of a request in ms: {latencies}",
+        f"  latency of a request in ms: {asked_in}",
         "",
         "Cost so far (an estimate of allocation)",
     ]

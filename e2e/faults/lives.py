@@ -57,9 +57,9 @@ class Attempt:
 async def create_training(stage: Stage) -> None:
     """A user's TrainingJob."""
     recipe = {"task": "image-classification", "model": {"architecture": "cnn"}}
-    resources = {"pool": "local", "workers": 2, "cpu": "300m", "memory": "1500Mi"}
+    resources = {"pool": "local", "cpu": "300m", "memory": "1500Mi"}
     output = {"storageUri": "pvc://models/digits"}
-    spec = {"recipe": recipe, "data": DATA, "resources": resources, "output": output}
+    spec = {"recipe": recipe, "data": DATA, "workers": 2, "resources": resources, "output": output}
     await stage.create("trainingjobs", "TrainingJob", spec)
 
 
@@ -69,15 +69,17 @@ async def create_compression(stage: Stage) -> None:
         "model": {"storageUri": "pvc://models/digits"},
         "data": DATA,
         "candidates": [{"name": "int8", "methods": [{"quantize": {"scheme": "dynamic-int8"}}]}],
-        "measure": {"pool": "local", "cpu": "500m", "memory": "2Gi"},
+        "measure": {"resources": {"pool": "local", "cpu": "500m", "memory": "2Gi"}},
         "output": {"storageUri": "pvc://models/variants"},
     }
     await stage.create("compressionjobs", "CompressionJob", spec)
 
 
 def _variant(name: str) -> Manifest:
-    row = {"name": name, "methods": name, "verdict": "Accepted", "reason": "It keeps all goals.", "accuracy": "0.97"}
-    row |= {"latencyP50Ms": "0.10", "latencyP95Ms": "0.20", "throughputPerSecond": "1000"}
+    row: Manifest = {"name": name, "methods": name, "verdict": "Accepted", "reason": "It keeps all goals."}
+    row |= {"quality": {"metric": "accuracy", "value": "0.97", "loss": "0"}, "throughputPerSecond": "1000"}
+    row |= {"latencies": [{"percentile": 50, "milliseconds": "0.10"}, {"percentile": 95, "milliseconds": "0.20"}]}
+    row |= {"measuredOn": {"pool": "local", "cpu": "500m", "memory": "2Gi"}}
     return row | {"sizeBytes": 1000, "storageUri": f"pvc://models/variants/{name}", "digest": DIGEST}
 
 
@@ -98,14 +100,14 @@ async def running(stage: Stage, number: int, rayjob: Manifest) -> Attempt:
     status: dict[str, Any] = {"jobDeploymentStatus": "Running", "jobStatus": "RUNNING", "startTime": now()}
     status |= {"dashboardURL": f"{name}-head-svc:8265", "rayJobInfo": {"startTime": now()}}
     await stage.status("rayjobs", name, status)
-    await stage.report(token, {"attempt": number, **PROGRESS})
+    await stage.report(token, {"run": f"attempt-{number}", **PROGRESS})
     await stage.phase("Running", number)
     return Attempt(number, name, f"{name}-head", token)
 
 
 async def completed(stage: Stage, attempt: Attempt, result: Manifest) -> None:
     """The program's result, its end, and that of its pod."""
-    await stage.report(attempt.token, {"attempt": attempt.number, **result})
+    await stage.report(attempt.token, {"run": f"attempt-{attempt.number}", **result})
     await stage.phase("Complete", attempt.number)
     ended = {"jobDeploymentStatus": "Complete", "jobStatus": "SUCCEEDED", "endTime": now()}
     await stage.status("rayjobs", attempt.rayjob, ended)

@@ -17,6 +17,12 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _LOST_HEAD = re.compile(r"The pod \S+-head was lost")
 _OWN_DIGEST = "tradewind.dev/digest"  # over the namespace and the uid, too
 _RAY_JOB = "rayjobs"
+# Parts of a status with fields that depend on when something happened.
+_MOVING = {
+    "cost": ("accrued", "asOf", "priced", "unpriced", "lost"),
+    "columns": ("cost",),
+    "attempt": ("activeSeconds", "earlierActiveSeconds"),
+}
 
 
 class Ending(dict[str, Any]):
@@ -80,8 +86,10 @@ def _normal(body: Manifest, namespace: str, uid: str) -> Manifest:
     text = _TIME.sub("TIME", text.replace(namespace, "NAMESPACE").replace(uid, "UID"))
     text = _LOST_HEAD.sub("The head pod was lost", text)
     normal: Manifest = json.loads(text)
-    for moving in ("accrued", "asOf", "earlier", "lost"):
-        ((normal.get("status") or {}).get("cost") or {}).pop(moving, None)
+    status = normal.get("status") or {}
+    for part, moving in _MOVING.items():
+        for field in moving:
+            (status.get(part) or {}).pop(field, None)
     return normal
 
 
@@ -130,9 +138,10 @@ def _goes_back(own: list[Version], life: Life) -> Iterator[str]:
             at = life.phases.index(phase, at)
         else:
             yield f"after {life.phases[at]} the phase is {phase}"
-        if status.get("attempt", 0) < attempt:
+        number = (status.get("attempt") or {}).get("number", 0)
+        if number < attempt:
             yield "the attempt goes back"
-        attempt = max(attempt, status.get("attempt", 0))
+        attempt = max(attempt, number)
 
 
 def _strays(own: list[Version], children: list[Version], life: Life) -> Iterator[str]:

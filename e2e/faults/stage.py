@@ -66,7 +66,7 @@ class Stage:
 
         def there() -> bool:
             status = self.admin.objects[self.namespace].get((self.plural, NAME), {}).get("status") or {}
-            return status.get("phase") == phase and status.get("attempt") == attempt
+            return status.get("phase") == phase and (status.get("attempt") or {}).get("number") == attempt
 
         await self.admin.until(self.namespace, there, f"the object is not {phase}", self.patience)
 

@@ -29,7 +29,7 @@ def training(namespace: str, name: str, epochs: int = 2) -> Item:
     """A TrainingJob of a small network on one worker: seconds, not minutes."""
     item = digits_training(namespace, name, epochs)
     item["spec"]["recipe"]["model"] = {"architecture": "mlp", "hiddenUnits": [32]}
-    item["spec"]["resources"]["workers"] = 1
+    item["spec"]["workers"] = 1
     return item
 
 

@@ -32,7 +32,7 @@ REFUSALS: dict[str, tuple[Change, list[str]]] = {
     "no validation data": (lambda spec: spec["data"].pop("validation"), ["validation", "validationFraction"]),
     "a learning rate of zero": (lambda spec: spec["recipe"].update(optimizer={"lr": "0"}), ["lr", "0.001"]),
     "an unknown field": (lambda spec: spec["recipe"].update(epoch=3), ["epoch"]),
-    "no workers": (lambda spec: spec["resources"].update(workers=0), ["workers"]),
+    "no workers": (lambda spec: spec.update(workers=0), ["workers"]),
 }
 
 

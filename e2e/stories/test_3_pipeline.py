@@ -75,8 +75,8 @@ def test_a_pipeline_waits_then_proceeds_through_kills(kubernetes: Kubernetes, da
     kill_operator(kubernetes)
     served = until_condition(kubernetes, "modeldeployment", data, "later", "Ready", timeout=180)
 
-    assert trained["status"]["attempt"] == 1
-    assert compressed["status"]["attempt"] == 1
+    assert trained["status"]["attempt"]["number"] == 1
+    assert compressed["status"]["attempt"]["number"] == 1
     assert compressed["status"]["sourceDigest"] == trained["status"]["model"]["digest"]
     assert served["status"]["variant"]["name"] in {variant["name"] for variant in compressed["status"]["variants"]}
     names = sorted(job["metadata"]["name"] for job in kubernetes.get("rayjobs", "-n", data)["items"])

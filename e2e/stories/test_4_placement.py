@@ -85,8 +85,9 @@ def nodes(local: Kubernetes) -> Iterator[Kubernetes]:
     local.run("delete", "node", *NODES)
 
 
-def job(name: str, **resources: Any) -> Item:
+def job(name: str, count: int = 1, **resources: Any) -> Item:
     item = training(NAMESPACE, name)
+    item["spec"]["workers"] = count
     item["spec"]["resources"] = {"cpu": "1", "memory": "2Gi", **resources}
     return item
 
@@ -116,10 +117,10 @@ def workers(kubernetes: Kubernetes, name: str, count: int) -> list[Item]:
 def test_a_pool_decides_where_the_workers_run(
     nodes: Kubernetes, pool: str, per_worker: int, count: int, resource: str, expected: set[str]
 ) -> None:
-    resources: dict[str, Any] = {"pool": pool, "workers": count, "accelerators": per_worker}
+    resources: dict[str, Any] = {"pool": pool, "accelerators": per_worker}
     if resource == "google.com/tpu":
         resources["topology"] = "2x4"
-    nodes.apply(yaml.safe_dump(job(pool, **resources)))
+    nodes.apply(yaml.safe_dump(job(pool, count, **resources)))
     pods = workers(nodes, pool, count)
     assert {pod["spec"]["nodeName"] for pod in pods} == expected
     for pod in pods:

@@ -59,7 +59,7 @@ def job(namespace: str, name: str, mode: str) -> str:
                         "workingDir": {"configMap": "program"},
                         "env": [{"name": "GREETING", "value": HOSTILE}],
                     },
-                    "resources": {"pool": "local", "workers": 1, "cpu": "300m", "memory": "1500Mi"},
+                    "resources": {"pool": "local", "cpu": "300m", "memory": "1500Mi"},
                     "output": {"storageUri": f"pvc://digits/{name}"},
                 },
             },
@@ -70,7 +70,7 @@ def job(namespace: str, name: str, mode: str) -> str:
 def test_a_program_from_a_config_map_runs_to_its_end(kubernetes: Kubernetes, data: str) -> None:
     kubernetes.apply(job(data, "own-program", "train"))
     done = until_condition(kubernetes, "trainingjob", data, "own-program", "Complete", timeout=300)
-    assert done["status"]["attempt"] == 1
+    assert done["status"]["attempt"]["number"] == 1
     told = done["status"]["trainerStatus"]
     metrics = {metric["name"]: float(metric["value"]) for metric in told["metrics"]}
     assert metrics["loss"] < 0.1, "what it told Ray Train is in the status"

@@ -37,11 +37,11 @@ def test_a_lost_head_costs_no_finished_epoch_and_changes_no_byte(kubernetes: Kub
     def resumed() -> Item | None:
         item: Item = kubernetes.get("trainingjob", "killed", "-n", data)
         assert percent(item) >= percent(before), "it began anew"
-        return item if item["status"]["attempt"] == 2 and percent(item) > percent(before) else None
+        return item if item["status"]["attempt"]["number"] == 2 and percent(item) > percent(before) else None
 
     until("the second attempt's progress", resumed, 240, every=0.2)
     done = until_condition(kubernetes, "trainingjob", data, "killed", "Complete", timeout=240)
-    assert (done["status"]["attempt"], done["status"]["interruptions"]) == (2, 1)
+    assert (done["status"]["attempt"]["number"], done["status"]["interruptions"]) == (2, 1)
     assert done["status"]["lastCheckpoint"]["step"] > before["status"]["lastCheckpoint"]["step"]
 
     kubernetes.apply(yaml.safe_dump(digits_training(data, "whole", epochs=100)))

@@ -226,7 +226,10 @@ FILE = {"sha256": "0" * 64, "sizeBytes": 1}
 MANIFESTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "model changed": (change_model, "it was changed or cut off"),
     "not JSON": (lambda folder: (folder / "model.json").write_text("{"), "is not a manifest"),
-    "another version": (rewrite(formatVersion=2), "is not a manifest of version 1: formatVersion"),
+    "another version": (
+        rewrite(formatVersion=2),
+        "has formatVersion 2, and this server reads 1: use a server of the version that wrote the model",
+    ),
     "no files": (rewrite(files={}), "does not list model.onnx"),
     "a file is missing": (
         lambda folder: graphs.manifest(

@@ -16,8 +16,18 @@ OBJECTS: dict[str, Any] = {
         "status": {
             "cost": {**COST},
             "variants": [
-                {"name": "baseline", "verdict": "Accepted", "pareto": True, "accuracy": "0.98"},
-                {"name": "half", "verdict": "NotFaster", "pareto": False, "accuracy": "0.97"},
+                {
+                    "name": "baseline",
+                    "verdict": "Accepted",
+                    "pareto": True,
+                    "quality": {"metric": "accuracy", "value": "0.98"},
+                    "latencies": [
+                        {"percentile": 50, "milliseconds": "0.018"},
+                        {"percentile": 95, "milliseconds": "0.031"},
+                    ],
+                    "sizeBytes": 213572,
+                },
+                {"name": "half", "verdict": "Failed"},
             ],
         }
     },
@@ -30,7 +40,10 @@ ANSWERS = {"accuracy": 0.96, "requests": 100, "right": 96, "p50Ms": 1.0, "p95Ms"
 
 def test_nothing_is_missing_of_a_whole_run() -> None:
     assert digits.missing(OBJECTS, ANSWERS) == []
-    assert "96 of 100 held-out digits right" in digits.describe(OBJECTS, ANSWERS)
+    told = digits.describe(OBJECTS, ANSWERS)
+    assert "96 of 100 held-out digits right" in told
+    (baseline,) = [line for line in told.splitlines() if line.startswith("* baseline")]
+    assert baseline.split()[2:] == ["Accepted", "0.98", "0.018", "0.031", "213572", "-"]
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ class Crowd:
         url = f"https://localhost:{self.operator.report_port}" + TRAINING_JOB.path(self.namespace, name, "status")
         headers = {"Authorization": f"Bearer {token}"}
         for _ in range(30):
-            async with session.post(url, json={"attempt": 1, **report}, headers=headers) as answer:
+            async with session.post(url, json={"run": "attempt-1", **report}, headers=headers) as answer:
                 if answer.status == 200:
                     return
                 said = f"{answer.status}: {await answer.text()}"

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[3]
 HEIR = "tradewind-heir"  # the account of a second replica of ours: the audit log tells the two apart
 NODES = 20
 RUNTIME = "torch-distributed"
-_RESOURCES: Manifest = {"pool": "local", "workers": 2, "cpu": "300m", "memory": "1500Mi"}
+_RESOURCES: Manifest = {"pool": "local", "cpu": "300m", "memory": "1500Mi"}
 _STAGES = ("node/fast", "node/heartbeat-with-lease", "pod/fast")
 
 
@@ -71,7 +71,8 @@ def training_job(name: str) -> Manifest:
     """A TrainingJob with two workers."""
     recipe = {"task": "image-classification", "model": {"architecture": "cnn"}}
     output = {"storageUri": "pvc://models/digits"}
-    return TRAINING_JOB.manifest(name, spec={"recipe": recipe, "data": DATA, "resources": _RESOURCES, "output": output})
+    spec = {"recipe": recipe, "data": DATA, "workers": 2, "resources": _RESOURCES, "output": output}
+    return TRAINING_JOB.manifest(name, spec=spec)
 
 
 def install(server: ApiServer, folder: Path) -> Installed:
