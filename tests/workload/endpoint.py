@@ -33,6 +33,7 @@ class Endpoint:
     times: list[float] = field(default_factory=list)  # of their arrival, on the monotonic clock
     before_answer: Callable[[], object] = lambda: None  # called in the thread that answers
     tokens: list[str] = field(default_factory=list)
+    body: bytes = b"said by the operator"
 
 
 def _certificate(folder: Path) -> None:
@@ -77,7 +78,7 @@ def endpoint(folder: Path) -> Iterator[Endpoint]:
             for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(b"said by the operator")
+            self.wfile.write(found.body)
 
         def log_message(self, *_: object) -> None:
             pass

@@ -12,7 +12,8 @@ from tradewind.api.trainingjob import Architecture
 from tradewind_workload.fitting import Stage
 from tradewind_workload.inference import open_session, predict
 from tradewind_workload.network import Classifier, build_network, build_preparation
-from tradewind_workload.onnx_export import tensors, to_onnx
+from tradewind_workload.onnx_export import to_onnx
+from tradewind_workload.signature import signature
 from tradewind_workload.training import logits
 
 CNN = {"architecture": "cnn", "channels": [5, 7, 9], "hiddenUnits": [11], "dropout": "0.5"}
@@ -69,8 +70,8 @@ def test_equals_torch(case: str) -> None:
     np.testing.assert_array_equal(served.label, expected.argmax(1))
     assert served.label.dtype == np.int64
 
-    inputs, outputs = tensors(onnx.load_from_string(content))
-    assert [(tensor.name, tensor.datatype, tensor.shape) for tensor in (*inputs, *outputs)] == [
+    inputs, outputs = signature(onnx.load_from_string(content))
+    assert [(tensor["name"], tensor["datatype"], tuple(tensor["shape"])) for tensor in (*inputs, *outputs)] == [
         ("inputs", "FP32", (-1, *shape)),
         ("label", "INT64", (-1,)),
         ("probabilities", "FP32", (-1, 4)),

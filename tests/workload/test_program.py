@@ -12,9 +12,11 @@ import pytest
 from jobs import training_job
 from onnx import TensorProto, helper
 
-from tradewind.api.report import JobDocument
+from tradewind.api.artefact import Manifest
+from tradewind.api.report import Report
 from tradewind_workload import program
 from tradewind_workload.fault import Fault
+from tradewind_workload.places import Assignment
 from tradewind_workload.report import key_values
 from tradewind_workload.reporter import Reporter
 from tradewind_workload.snapshots import LAST_GOOD, SNAPSHOT, repair
@@ -35,7 +37,7 @@ def run(
     (mounted / "main.py").unlink(missing_ok=True)
     (mounted / "main.py").symlink_to("..2026_11_24/main.py")
     settings = {"entrypoint": {"argv": list(argv)}, "output": {"storageUri": "pvc://claim/own"}} | spec
-    job = JobDocument.model_validate(training_job(settings, url=operator.url))
+    job = Assignment.of(training_job(settings, url=operator.url))
     return program.run(job, Reporter(job, mount=operator.mount))
 
 
@@ -97,13 +99,20 @@ def test_exit_code_is_passed_on_and_nothing_is_reported(
 def test_model_that_it_leaves_becomes_the_result(operator: Endpoint, volumes: Path) -> None:
     identity(volumes / "made.onnx")
     source = COPY.format(str(volumes / "made.onnx"))
-    assert run(operator, volumes, source) == 0
+    data = {"train": {"storageUri": "pvc://claim/d/t.csv", "format": "csv"}, "validationFraction": "0.5"}
+    assert run(operator, volumes, source, data=data) == 0
     manifest, digest = open_model(volumes / "claim/own")
     assert manifest.task == "custom"
     assert [(tensor.name, tensor.datatype, tensor.shape) for tensor in manifest.inputs] == [("x", "FP32", (-1, 3))]
-    (report,) = operator.reports
-    assert report["model"]["digest"] == digest
-    assert report["model"]["sizeBytes"] == (volumes / "made.onnx").stat().st_size
+    (told,) = operator.reports
+    report = Report.model_validate(told)
+    assert report.model is not None
+    assert report.model.digest == digest
+    assert report.model.size_bytes == (volumes / "made.onnx").stat().st_size
+    # What it writes without the classes of the contract is what these would write.
+    document = json.loads((volumes / "claim/own/model.json").read_text())
+    assert {"formatVersion": 1, **Manifest.model_validate(document).written()} == document
+    assert not (manifest.model_extra or manifest.files["model.onnx"].model_extra)
 
 
 def test_model_of_an_earlier_run_is_not_its_result(operator: Endpoint, volumes: Path) -> None:
@@ -157,4 +166,8 @@ def test_metrics_as_decimals() -> None:
             "progress": 0.5,
         }
     )
-    assert [(entry.name, entry.value) for entry in found] == [("loss", "0.25"), ("epoch", "3"), ("array", "0.5")]
+    assert found == [
+        {"name": "loss", "value": "0.25"},
+        {"name": "epoch", "value": "3"},
+        {"name": "array", "value": "0.5"},
+    ]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from endpoint import Endpoint, endpoint
 from jobs import training_job
 
-from tradewind.api.job import TrainerStatus
-from tradewind.api.report import Failure, JobDocument, Report
+from tradewind.api.report import JobDocument, Report
 from tradewind_workload.fault import Superseded
 from tradewind_workload.reporter import Refused, Reporter
 
@@ -20,7 +19,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PATIENCE = 60.0  # seconds; machines that run tests can be slow
-LAST = Report(failure=Failure(reason="InvalidData", message="a column is missing"))
+LAST = {"failure": {"reason": "InvalidData", "message": "a column is missing"}}
+
+
+def percent(done: int) -> dict[str, Any]:
+    return {"trainerStatus": {"progressPercentage": done}}
 
 
 def reporter(operator: Endpoint, **settings: object) -> Reporter:
@@ -35,10 +38,8 @@ def test_last_report_is_tried_again_with_the_token_of_the_moment(operator: Endpo
     assert len(operator.reports) == 3
     assert operator.tokens[0] == "Bearer first-token"
     assert operator.tokens[1:] == ["Bearer second-token"] * 2
-    assert operator.reports[-1] == {
-        "run": "attempt-3",
-        "failure": {"reason": "InvalidData", "message": "a column is missing"},
-    }
+    assert operator.reports[-1] == {"run": "attempt-3", **LAST}
+    assert Report.model_validate(operator.reports[-1]).final
 
 
 @pytest.mark.parametrize("code", [404, 409])
@@ -48,7 +49,7 @@ def test_an_operator_that_has_moved_on_ends_it(operator: Endpoint, code: int) ->
         reporter(operator).final(LAST)
     gone = threading.Event()
     speaking = reporter(operator, on_superseded=gone.set)
-    speaking.progress(TrainerStatus(progress_percentage=1))
+    speaking.progress(percent(1))
     assert gone.wait(PATIENCE)
 
 
@@ -85,12 +86,12 @@ def test_a_redirect_is_not_followed(tmp_path: Path, operator: Endpoint) -> None:
 def test_progress_is_throttled_and_the_newest_wins(operator: Endpoint) -> None:
     speaking = reporter(operator, interval=0.5)
     began = time.monotonic()
-    speaking.progress(TrainerStatus(progress_percentage=0))
+    speaking.progress(percent(0))
     while not operator.reports:
         assert time.monotonic() < began + PATIENCE, "the first report does not arrive"
         time.sleep(0.01)
-    for percent in range(1, 100):
-        speaking.progress(TrainerStatus(progress_percentage=percent))
+    for done in range(1, 100):
+        speaking.progress(percent(done))
         time.sleep(0.01)
     speaking.close()
     took = time.monotonic() - began
@@ -107,8 +108,8 @@ def test_progress_never_waits_for_an_operator_that_does_not_answer(operator: End
     operator.before_answer = lambda: go.wait(PATIENCE)
     speaking = reporter(operator)
     try:
-        for percent in range(100):
-            speaking.progress(TrainerStatus(progress_percentage=percent))
+        for done in range(100):
+            speaking.progress(percent(done))
             # The first is on its way without an answer; were it waited for, there would be a second.
             assert len(operator.reports) <= 1
     finally:
@@ -119,6 +120,6 @@ def test_progress_never_waits_for_an_operator_that_does_not_answer(operator: End
 def test_progress_never_fails_for_an_operator_that_is_gone(tmp_path: Path) -> None:
     with endpoint(tmp_path / "mount") as operator:
         speaking = reporter(operator)
-    for percent in range(100):
-        speaking.progress(TrainerStatus(progress_percentage=percent))
+    for done in range(100):
+        speaking.progress(percent(done))
     speaking.close()

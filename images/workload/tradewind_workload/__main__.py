@@ -20,18 +20,19 @@ os.environ.setdefault(
 )  # Kubernetes tells pods, not Ray; saves a process of 110 MB
 os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # it prints every line twice
 
-from tradewind.api.report import Failure, JobDocument, Report
-from tradewind_workload.document import read_document, training_spec
+from typing import Any
+
 from tradewind_workload.fault import Fault, Superseded
+from tradewind_workload.places import Assignment, read_document
 from tradewind_workload.reporter import Refused, Reporter
 
 
 def main() -> int:
     """Run the job. Returns the exit code."""
-    job = read_document()
-    reporter = Reporter(job, on_superseded=_leave)
+    document = read_document()
+    reporter = Reporter(Assignment.of(document), on_superseded=_leave)
     try:
-        return _dispatch(job, reporter)
+        return _dispatch(document, reporter)
     except Superseded as error:
         print(f"nothing more to do: {error}", flush=True)
         return 0
@@ -46,25 +47,29 @@ def main() -> int:
         return 1
 
 
-def _dispatch(job: JobDocument, reporter: Reporter) -> int:
+def _dispatch(document: dict[str, Any], reporter: Reporter) -> int:
+    # A program of the user's own may be in an image that has nothing of ours but what agent.py brings along.
+    if document["spec"].get("entrypoint") is not None:
+        from tradewind_workload import program
+
+        return program.run(Assignment.of(document), reporter)
+    from tradewind.api.report import JobDocument
+
+    job = JobDocument.read(document)
     if job.kind == "CompressionJob":
         from tradewind_workload.compression import job as compression
 
         compression.run(job, reporter)
-    elif training_spec(job).recipe is not None:
+    else:
         from tradewind_workload import recipe
 
         recipe.run(job, reporter)
-    else:
-        from tradewind_workload import program
-
-        return program.run(job, reporter)
     return 0
 
 
 def _give_up(reporter: Reporter, fault: Fault) -> int:
     try:
-        reporter.final(Report(failure=Failure(reason=fault.reason, message=fault.message[:4096])))
+        reporter.final({"failure": {"reason": fault.reason, "message": fault.message[:4096]}})
     except Superseded:
         return 0
     except (Refused, TimeoutError) as error:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from tradewind_workload.store import write_atomically
+from tradewind_workload.files import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,25 +1,17 @@
-"""What the operator gave this program: the document of the job, and where the volumes are."""
+"""The specs in the document of a job, read past what another version has beside them."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import from_json
 
 from tradewind.api.compressionjob import CompressionJobSpec
-from tradewind.api.report import JOB_FILE, PVC_ROOT, JobDocument
+from tradewind.api.report import JobDocument
 from tradewind.api.trainingjob import TrainingJobSpec
 from tradewind_workload.fault import Fault
 
 _Spec = TypeVar("_Spec", TrainingJobSpec, CompressionJobSpec)
-
-
-def read_document() -> JobDocument:
-    """The document of the job; $TRADEWIND_JOB_FILE is used in place of the mounted one where there is no pod."""
-    return JobDocument.read(from_json(Path(os.environ.get("TRADEWIND_JOB_FILE", JOB_FILE)).read_bytes()))
 
 
 def training_spec(job: JobDocument) -> TrainingJobSpec:
@@ -47,8 +39,3 @@ def first_mistake(error: ValidationError) -> str:
     """The first field that can't be read, and why."""
     first = error.errors(include_url=False, include_input=False)[0]
     return f"{'.'.join(str(part) for part in first['loc']) or 'it'}: {first['msg']}"
-
-
-def local_path(storage_uri: str) -> Path:
-    """Where pvc://<claim>/<path> lies in the pods of the job."""
-    return Path(os.environ.get("TRADEWIND_PVC_ROOT", PVC_ROOT), storage_uri.removeprefix("pvc://"))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from tradewind_workload.document import local_path
 from tradewind_workload.fault import Fault
+from tradewind_workload.places import local_path
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,6 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from tradewind.api.artefact import Tensor
 from tradewind_workload.network import Classifier, Impute, Standardize
 
 INPUT, LABEL, PROBABILITIES = "inputs", "label", "probabilities"
@@ -134,32 +133,3 @@ def _network(graph: _Graph, network: nn.Sequential, rows: str) -> str:
         ):  # the one is inside the convolution, the other only trains
             raise TypeError(f"no ONNX for {type(module).__name__}")
     return rows
-
-
-_TYPES = {
-    TensorProto.BOOL: "BOOL",
-    TensorProto.UINT8: "UINT8",
-    TensorProto.INT8: "INT8",
-    TensorProto.INT32: "INT32",
-    TensorProto.INT64: "INT64",
-    TensorProto.FLOAT16: "FP16",
-    TensorProto.FLOAT: "FP32",
-    TensorProto.DOUBLE: "FP64",
-}
-
-
-def tensors(model: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Inputs and outputs of an ONNX model (a ModelProto). Raises ValueError for a type that can't be served."""
-    constants = {constant.name for constant in model.graph.initializer}
-
-    def described(value: Any) -> Tensor:
-        kind = value.type.tensor_type
-        if kind.elem_type not in _TYPES:
-            raise ValueError(f"{value.name!r} has a type that can't be served over the Open Inference Protocol")
-        shape = tuple(axis.dim_value if axis.HasField("dim_value") else -1 for axis in kind.shape.dim)
-        return Tensor(name=value.name, datatype=_TYPES[kind.elem_type], shape=shape)  # type: ignore[arg-type]
-
-    return (
-        tuple(described(value) for value in model.graph.input if value.name not in constants),
-        tuple(described(value) for value in model.graph.output),
-    )

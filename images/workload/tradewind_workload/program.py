@@ -18,16 +18,12 @@ import tempfile
 import time
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tradewind.api.artefact import Lineage, Manifest
-from tradewind.api.base import KeyValue
-from tradewind.api.report import JobDocument, Report
-from tradewind.api.trainingjob import ModelResult, TrainingJobSpec
-from tradewind_workload.document import local_path, training_spec
 from tradewind_workload.fault import Fault
+from tradewind_workload.files import ONNX, WEIGHTS, adopt, write_manifest
+from tradewind_workload.places import Assignment, local_path
 from tradewind_workload.snapshots import repair
-from tradewind_workload.store import ONNX, WEIGHTS, adopt, finish
 
 if TYPE_CHECKING:
     from tradewind_workload.reporter import Reporter
@@ -36,17 +32,16 @@ WORKING_DIR = "/mnt/workingdir"
 TAIL = 20  # lines of the program's output that are told again when it fails
 
 
-def run(job: JobDocument, reporter: Reporter) -> int:
+def run(job: Assignment, reporter: Reporter) -> int:
     """Run the program. Returns its exit code; the operator decides about another attempt."""
-    spec = training_spec(job)
-    assert spec.entrypoint is not None
-    folder = local_path(spec.output.storage_uri)
+    argv = [str(argument) for argument in job.spec["entrypoint"]["argv"]]
+    folder = local_path(job.output)
     try:
         (folder / ".train").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Fault(
             "StorageFailed",
-            f"{spec.output.storage_uri} can't be written ({error.strerror}): let group 10001 write there, or choose "
+            f"{job.output} can't be written ({error.strerror}): let group 10001 write there, or choose "
             "another "
             "spec.output.storageUri.",
         ) from None
@@ -56,35 +51,35 @@ def run(job: JobDocument, reporter: Reporter) -> int:
     started = time.time()
     with tempfile.TemporaryDirectory(prefix="program-") as scratch:
         where = _copy(Path(os.environ.get("TRADEWIND_WORKING_DIR", WORKING_DIR)), Path(scratch))
-        code, tail = _stream(list(spec.entrypoint.argv), where, environment(job, spec, where))
+        code, tail = _stream(argv, where, environment(job, where))
     if code != 0:
         print(
-            f"{spec.entrypoint.argv[0]} ended with exit code {code}; its last lines:\n{tail}",
+            f"{argv[0]} ended with exit code {code}; its last lines:\n{tail}",
             file=sys.stderr,
             flush=True,
         )
         return code if 0 < code < 256 else 1
     model = folder / ONNX
     if model.is_file() and model.stat().st_mtime >= started - 1:
-        reporter.final(Report(model=_publish(job, spec, folder)))
+        reporter.final({"model": _publish(job, folder)})
     return 0
 
 
-def environment(job: JobDocument, spec: TrainingJobSpec, where: Path) -> dict[str, str]:
+def environment(job: Assignment, where: Path) -> dict[str, str]:
     """The environment of the program, whose files are in `where`."""
-    folder = local_path(spec.output.storage_uri)
+    folder = local_path(job.output)
     values = dict(os.environ)
     values |= {
         "PATH": f"{Path(sys.executable).parent}:{values.get('PATH', os.defpath)}",  # python is the one that has Ray
         "TRADEWIND_OUTPUT": str(folder),
         "TRADEWIND_STORAGE_PATH": str(folder / ".train"),
-        "TRADEWIND_WORKERS": str(spec.workers),
+        "TRADEWIND_WORKERS": str(job.spec.get("workers", 1)),
         "TRADEWIND_ATTEMPT": str(job.attempt),
     }
-    if spec.data is not None:
-        values["TRADEWIND_DATA_TRAIN"] = str(local_path(spec.data.train.storage_uri))
-        if spec.data.validation is not None:
-            values["TRADEWIND_DATA_VALIDATION"] = str(local_path(spec.data.validation.storage_uri))
+    data = job.spec.get("data") or {}
+    for part in ("train", "validation"):
+        if (dataset := data.get(part)) is not None:
+            values[f"TRADEWIND_DATA_{part.upper()}"] = str(local_path(dataset["storageUri"]))
     if "TRADEWIND_JOB_FILE" in values:
         values["TRADEWIND_JOB_FILE"] = str(Path(values["TRADEWIND_JOB_FILE"]).absolute())  # the program runs elsewhere
     callbacks = [entry for entry in values.get("RAY_TRAIN_CALLBACKS", "").split(",") if entry]
@@ -94,6 +89,8 @@ def environment(job: JobDocument, spec: TrainingJobSpec, where: Path) -> dict[st
     runtime = dict(config.get("runtime_env") or {})
     runtime.setdefault("working_dir", str(where))
     values["RAY_JOB_CONFIG_JSON_ENV_VAR"] = json.dumps({**config, "runtime_env": runtime})
+    # What the program itself says in ray.init(runtime_env=...) counts; Ray would refuse it beside ours otherwise.
+    values.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")
     return values
 
 
@@ -146,14 +143,25 @@ def _stream(argv: list[str], where: Path, values: dict[str, str]) -> tuple[int, 
             process.terminate()
 
 
-def _publish(job: JobDocument, spec: TrainingJobSpec, folder: Path) -> ModelResult:
-    """Make a model of the model.onnx that the program left. Raises Fault(InvalidModel) where it can't be served."""
-    import onnx
+def _publish(job: Assignment, folder: Path) -> dict[str, Any]:
+    """Make a model of the model.onnx that the program left: api.trainingjob.ModelResult.
 
-    from tradewind_workload.inference import open_session
-    from tradewind_workload.onnx_export import tensors
-
+    Raises Fault where it can't be served, or can't be looked at in this image.
+    """
     path = folder / ONNX
+    try:
+        import onnx
+
+        from tradewind_workload.inference import open_session
+    except ImportError as error:
+        raise Fault(
+            "NotSupported",
+            f"the program left {path}, and this image lacks {error.name}, by which it would be checked. Add onnx, "
+            "onnxruntime and numpy to spec.entrypoint.image to have it as the job's model. The file stays, and a "
+            f"ModelDeployment can serve it from {job.output}/{ONNX} (spec.model.storageUri).",
+        ) from None
+    from tradewind_workload.signature import signature
+
     try:
         proto = onnx.load(path, load_external_data=False)
     except Exception as error:  # noqa: BLE001 -- protobuf's error is of no public class
@@ -163,25 +171,29 @@ def _publish(job: JobDocument, spec: TrainingJobSpec, folder: Path) -> ModelResu
             "InvalidModel", f"{path} keeps its weights in other files: save it as one file (external_data=False)."
         )
     try:
-        inputs, outputs = tensors(proto)
+        inputs, outputs = signature(proto)
     except ValueError as error:
         raise Fault("InvalidModel", f"{path}: {error}; export it with tensors of numbers.") from None
     open_session(path)
-    metrics: tuple[KeyValue, ...] = ()
+    metrics: list[dict[str, str]] = []
     reported = folder / ".train" / "metrics.json"
     if reported.is_file():
-        metrics = tuple(KeyValue.read(entry) for entry in json.loads(reported.read_bytes()))
+        metrics = json.loads(reported.read_bytes())
     files = adopt(folder, (ONNX, WEIGHTS))
-    manifest = Manifest(
-        task="custom",
-        inputs=inputs,
-        outputs=outputs,
-        metrics=metrics,
-        data=None if spec.data is None else spec.data.written(),
-        lineage=Lineage(kind=job.kind, namespace=job.namespace, name=job.name, uid=job.uid),
-        files=files,
-    )
-    digest = finish(folder, manifest)
-    return ModelResult(
-        storage_uri=spec.output.storage_uri, digest=digest, metrics=metrics, size_bytes=files[ONNX].size_bytes
-    )
+    manifest = {
+        "formatVersion": 1,
+        "task": "custom",
+        "inputs": inputs,
+        "outputs": outputs,
+        "metrics": metrics,
+        "lineage": {"kind": job.kind, "namespace": job.namespace, "name": job.name, "uid": job.uid},
+        "files": files,
+    }
+    if (data := job.spec.get("data")) is not None:
+        manifest["data"] = data
+    return {
+        "storageUri": job.output,
+        "digest": write_manifest(folder, manifest),
+        "metrics": metrics,
+        "sizeBytes": files[ONNX]["sizeBytes"],
+    }

@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tradewind.api.artefact import Lineage, Manifest
+from tradewind.api.artefact import Lineage, Manifest, Tensor
 from tradewind.api.base import KeyValue, Model
 from tradewind.api.job import CheckpointRecord, TrainerStatus
 from tradewind.api.report import JobDocument, Report
 from tradewind.api.trainingjob import ModelResult, Recipe, TrainingJobSpec
 from tradewind_workload import cluster
-from tradewind_workload.document import local_path, training_spec
+from tradewind_workload.document import training_spec
 from tradewind_workload.fault import Fault, Superseded, causes, fault_in
+from tradewind_workload.files import ONNX, WEIGHTS
 from tradewind_workload.headers import read_headers
+from tradewind_workload.places import local_path
 from tradewind_workload.reporter import Reporter, rfc3339
-from tradewind_workload.store import ONNX, WEIGHTS, begin, finish, open_model
+from tradewind_workload.store import begin, finish, open_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +59,7 @@ def run(job: JobDocument, reporter: Reporter) -> None:
             flush=True,
         )
         _train(job, spec, prepared, folder)
-    reporter.final(Report(model=_result(folder, spec.output.storage_uri)))
+    reporter.final(Report(model=_result(folder, spec.output.storage_uri)).written())
 
 
 def _finished(folder: Path, job: JobDocument) -> bool:
@@ -213,7 +215,8 @@ def export(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, model: A
     from safetensors.torch import save
 
     from tradewind_workload.inference import open_session, predict
-    from tradewind_workload.onnx_export import tensors, to_onnx
+    from tradewind_workload.onnx_export import to_onnx
+    from tradewind_workload.signature import signature
     from tradewind_workload.training import logits
 
     model.eval()
@@ -225,12 +228,12 @@ def export(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, model: A
     require_same(logits(model, rows), served.probabilities, str(folder / ONNX))
     import onnx
 
-    inputs, outputs = tensors(onnx.load_from_string(content))
+    inputs, outputs = (map(Tensor.read, of) for of in signature(onnx.load_from_string(content)))
     assert spec.recipe is not None and spec.data is not None
     manifest = Manifest(
         task=spec.recipe.task,
-        inputs=inputs,
-        outputs=outputs,
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
         labels=prepared.labels,
         metrics=(
             KeyValue(name=PRIMARY_METRIC, value=decimal(served.accuracy(prepared.validation.classes))),
@@ -310,7 +313,7 @@ class _Voice:
             metrics=self._metrics,
             last_updated_time=rfc3339(),
         )
-        self._reporter.progress(status, self._checkpoint)
+        self._reporter.progress(Report(trainer_status=status, last_checkpoint=self._checkpoint).written())
 
     def close(self) -> None:
         self._reporter.close()

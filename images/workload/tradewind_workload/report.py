@@ -13,23 +13,25 @@ import json
 import math
 import os
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ray.cloudpickle import register_pickle_by_value
 from ray.train import UserCallback
 from ray.train.v2._internal.callbacks.user_callback import UserCallbackHandler
 
-from tradewind.api.base import LARGEST_INTEGER, KeyValue
-from tradewind.api.job import CheckpointRecord, TrainerStatus
-from tradewind.api.report import JobDocument
-from tradewind_workload.document import local_path, read_document, training_spec
+import tradewind_workload
 from tradewind_workload.fault import Fault
+from tradewind_workload.files import write_atomically
+from tradewind_workload.places import Assignment, local_path, read_document
 from tradewind_workload.reporter import Reporter, rfc3339
 from tradewind_workload.snapshots import keep
-from tradewind_workload.store import write_atomically
+
+# Ray Train's controller gets the callback with its code: in an image of the user's own only this process can import it.
+register_pickle_by_value(tradewind_workload)
 
 METRICS = ".train/metrics.json"
+LARGEST_INTEGER = 2**53 - 1  # as api.base has it
 LEAST_SHARE = 1e-6  # of the work; the time that is left is not worked out from less
 
 
@@ -37,14 +39,14 @@ class TradewindCallback(UserCallback):  # type: ignore[misc]
     """Made in the program's driver and sent to Ray Train's controller, which calls it."""
 
     def __init__(self) -> None:
-        self._job = read_document().dump()
+        self._job = Assignment.of(read_document())
         self._mount = os.environ.get("TRADEWIND_MOUNT")
         self._root = os.environ.get("TRADEWIND_PVC_ROOT")
         self._started = time.time()
         self._reports = 0
         self._reporter: Reporter | None = None
-        self._checkpoint: CheckpointRecord | None = None
-        self._metrics: tuple[KeyValue, ...] = ()
+        self._checkpoint: dict[str, Any] | None = None
+        self._metrics: list[dict[str, str]] = []
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any | None) -> None:
         """Called when all workers have reported; the first worker's metrics are the ones shown."""
@@ -52,17 +54,18 @@ class TradewindCallback(UserCallback):  # type: ignore[misc]
             for name, value in (("TRADEWIND_MOUNT", self._mount), ("TRADEWIND_PVC_ROOT", self._root)):
                 if value is not None:
                     os.environ.setdefault(name, value)
-            self._reporter = Reporter(JobDocument.read(self._job))
+            self._reporter = Reporter(self._job)
         self._reports += 1
         told = metrics[0] if metrics else {}
         values = key_values(told)
         if checkpoint is not None:
             step = next((int(told[name]) for name in ("step", "epoch") if _is_number(told.get(name))), self._reports)
             step = min(max(0, step), LARGEST_INTEGER)
-            self._checkpoint = CheckpointRecord(step=step, time=rfc3339(datetime.now(UTC)))
+            self._checkpoint = {"step": step, "time": rfc3339()}
             keep(Path(str(checkpoint.path)).parent)
         self._metrics = values
-        self._reporter.progress(self._status(told, values), self._checkpoint)
+        checkpoint_told = {"lastCheckpoint": self._checkpoint} if self._checkpoint is not None else {}
+        self._reporter.progress({"trainerStatus": self._status(told, values), **checkpoint_told})
 
     def flush(self) -> None:
         """Send what is left, and leave the last metrics for the model's manifest."""
@@ -70,25 +73,20 @@ class TradewindCallback(UserCallback):  # type: ignore[misc]
             return
         self._reporter.close()
         self._reporter = None
-        job = JobDocument.read(self._job)
-        folder = local_path(training_spec(job).output.storage_uri)
         try:
-            write_atomically(folder / METRICS, json.dumps([value.written() for value in self._metrics]).encode())
+            write_atomically(local_path(self._job.output) / METRICS, json.dumps(self._metrics).encode())
         except Fault as fault:  # what the program does must not fail by what is said of it
             print(f"metrics not written: {fault}", flush=True)
 
-    def _status(self, told: dict[str, Any], values: tuple[KeyValue, ...]) -> TrainerStatus:
+    def _status(self, told: dict[str, Any], values: list[dict[str, str]]) -> dict[str, Any]:
+        status: dict[str, Any] = {"metrics": values, "lastUpdatedTime": rfc3339()}
         progress = told.get("progress")
         if not _is_number(progress):
-            return TrainerStatus(metrics=values, last_updated_time=rfc3339())
+            return status
         share = min(1.0, max(0.0, float(progress)))  # type: ignore[arg-type]
         left = round((time.time() - self._started) / share * (1 - share)) if share > LEAST_SHARE else None
-        return TrainerStatus(
-            progress_percentage=math.floor(100 * share),
-            estimated_remaining_seconds=left,
-            metrics=values,
-            last_updated_time=rfc3339(),
-        )
+        remaining = {"estimatedRemainingSeconds": left} if left is not None else {}
+        return {**status, "progressPercentage": math.floor(100 * share), **remaining}
 
 
 class Automatic(UserCallbackHandler):  # type: ignore[misc]
@@ -103,7 +101,7 @@ class Automatic(UserCallbackHandler):  # type: ignore[misc]
         self._callback.flush()
 
 
-def key_values(metrics: dict[str, Any]) -> tuple[KeyValue, ...]:
+def key_values(metrics: dict[str, Any]) -> list[dict[str, str]]:
     """The numbers among the metrics, as decimal strings; at most 64 with names of at most 63 characters."""
     found = []
     for name, value in metrics.items():
@@ -111,8 +109,8 @@ def key_values(metrics: dict[str, Any]) -> tuple[KeyValue, ...]:
             continue
         text = str(int(value)) if float(value).is_integer() else f"{float(value):.9f}".rstrip("0")
         if len(text) <= 63:
-            found.append(KeyValue(name=str(name), value=text if not text.endswith(".") else text + "0"))
-    return tuple(found[:64])
+            found.append({"name": str(name), "value": text if not text.endswith(".") else text + "0"})
+    return found[:64]
 
 
 def _is_number(value: Any) -> bool:

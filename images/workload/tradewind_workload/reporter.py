@@ -11,18 +11,17 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
-from tradewind.api.report import MOUNT, JobDocument, Report
 from tradewind_workload.fault import Superseded
+from tradewind_workload.places import MOUNT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tradewind.api.job import CheckpointRecord, TrainerStatus
-
+UTC = timezone.utc  # noqa: UP017 -- Python 3.10 has no datetime.UTC
 INTERVAL = 3.0  # seconds between two progress reports
 PATIENCE = 600.0  # seconds that a last report is tried for
 
@@ -42,12 +41,27 @@ class _Unanswered(Exception):
         self.retry_after = retry_after
 
 
+class Addressed(Protocol):
+    """A document of a job, as far as its reports need it."""
+
+    @property
+    def run(self) -> str:
+        """Name of the run."""
+
+    @property
+    def report_url(self) -> str:
+        """URL to post reports to; empty for none."""
+
+
 class Reporter:
-    """Sends reports of one job. `on_superseded` is called from the sending thread when the operator has moved on."""
+    """Sends reports of one job: api.report.Report in its JSON form.
+
+    `on_superseded` is called from the sending thread when the operator has moved on.
+    """
 
     def __init__(
         self,
-        job: JobDocument,
+        job: Addressed,
         *,
         mount: Path | None = None,
         interval: float = INTERVAL,
@@ -59,25 +73,27 @@ class Reporter:
         self._interval = interval
         self._patience = patience
         self._on_superseded = on_superseded or (lambda: None)
-        self._slot: Report | None = None  # the latest report that was not sent; an older one is of no use to anyone
+        self._slot: dict[str, Any] | None = (
+            None  # the latest report that was not sent; an older one is of no use to anyone
+        )
         self._changed = threading.Condition()
         self._closed = False
         self._thread: threading.Thread | None = None
 
-    def progress(self, status: TrainerStatus, checkpoint: CheckpointRecord | None = None) -> None:
+    def progress(self, report: dict[str, Any]) -> None:
         """Leave a report for the background thread. Never blocks, never fails."""
         if not self._job.report_url:
             return
         with self._changed:
             if self._closed:
                 return
-            self._slot = Report(run=self._job.run, trainer_status=status, last_checkpoint=checkpoint)
+            self._slot = {"run": self._job.run, **report}
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="tradewind-report", daemon=True)
                 self._thread.start()
             self._changed.notify()
 
-    def final(self, report: Report) -> None:
+    def final(self, report: dict[str, Any]) -> None:
         """Send the last report, and return when the operator has it in the object's status.
 
         Raises Superseded where the operator has moved on, Refused where it will not take the report, and TimeoutError
@@ -89,9 +105,9 @@ class Reporter:
             self._changed.notify()
         if self._thread is not None:
             self._thread.join(timeout=15)  # what is on its way must not arrive after the last report
-        report = report.model_copy(update={"run": self._job.run})
+        report = {"run": self._job.run, **report}
         if not self._job.report_url:
-            print(f"no report URL; the result is {json.dumps(report.written())}", flush=True)
+            print(f"no report URL; the result is {json.dumps(report)}", flush=True)
             return None
         end = time.monotonic() + self._patience
         pause = 1.0
@@ -135,7 +151,7 @@ class Reporter:
                 if not self._closed:
                     self._changed.wait_for(lambda: self._closed, timeout=self._interval)
 
-    def _post(self, report: Report) -> None:
+    def _post(self, report: dict[str, Any]) -> None:
         try:
             # Both are read at each try: the kubelet renews the token, an installation may renew the certificates.
             token = (self._mount / "token").read_text().strip()
@@ -144,7 +160,7 @@ class Reporter:
             raise _Unanswered(f"token or ca.crt can't be read: {error}") from None
         request = urllib.request.Request(  # noqa: S310 -- the opener below knows https only by our authority
             self._job.report_url,
-            data=json.dumps(report.written()).encode(),
+            data=json.dumps(report).encode(),
             headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
             method="POST",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from tradewind_workload.store import write_atomically
+from tradewind_workload.files import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path

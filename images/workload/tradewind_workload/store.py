@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
-import os
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
@@ -14,6 +11,7 @@ from pydantic_core import from_json
 from tradewind.api.artefact import MANIFEST, File, Manifest
 from tradewind_workload.document import first_mistake
 from tradewind_workload.fault import Fault
+from tradewind_workload.files import ONNX, WEIGHTS, sha256, storage_message, write_atomically, write_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,49 +21,6 @@ if TYPE_CHECKING:
     from tradewind.api.trainingjob import Recipe
 
 _Part = TypeVar("_Part")
-ONNX = "model.onnx"
-WEIGHTS = "model.safetensors"
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """A reader sees the old file or the whole new one, also after a crash: written beside, synced, renamed."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        _sync(path.parent)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
-        raise Fault("StorageFailed", _storage_message(path, error)) from error
-
-
-def _storage_message(path: Path, error: OSError) -> str:
-    remedy = {
-        28: "make the PersistentVolumeClaim larger or free space on it",
-        122: "raise the quota of the volume",
-        13: "let group 10001 write there (fsGroup), or choose another spec.output.storageUri",
-        30: "the volume is read-only: choose another spec.output.storageUri",
-    }.get(error.errno or 0, "check the volume of spec.output.storageUri")
-    return f"{path} could not be written ({error.strerror}): {remedy}."
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def begin(folder: Path, files: Mapping[str, bytes]) -> dict[str, File]:
@@ -76,7 +31,7 @@ def begin(folder: Path, files: Mapping[str, bytes]) -> dict[str, File]:
         for stale in {ONNX, WEIGHTS} - files.keys():
             (folder / stale).unlink(missing_ok=True)
     except OSError as error:
-        raise Fault("StorageFailed", _storage_message(folder / MANIFEST, error)) from error
+        raise Fault("StorageFailed", storage_message(folder / MANIFEST, error)) from error
     for name, content in files.items():
         write_atomically(folder / name, content)
     return {
@@ -85,21 +40,9 @@ def begin(folder: Path, files: Mapping[str, bytes]) -> dict[str, File]:
     }
 
 
-def adopt(folder: Path, names: tuple[str, ...]) -> dict[str, File]:
-    """Files that another program wrote into the folder, as far as they are there."""
-    return {
-        name: File(sha256=sha256(folder / name), size_bytes=(folder / name).stat().st_size)
-        for name in names
-        if (folder / name).is_file()
-    }
-
-
 def finish(folder: Path, manifest: Manifest) -> str:
     """Write the manifest, which makes the folder a model. Returns its digest, `sha256:<hex>`."""
-    document = {"formatVersion": manifest.format_version, **manifest.written()}
-    content = json.dumps(document, indent=1, ensure_ascii=False).encode()
-    write_atomically(folder / MANIFEST, content)
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+    return write_manifest(folder, {"formatVersion": manifest.format_version, **manifest.written()})
 
 
 def recipe_of(manifest: Manifest, folder: Path) -> Recipe | None:

@@ -11,7 +11,8 @@ import numpy as np
 from tradewind.api.artefact import MANIFEST
 from tradewind_workload.compression.quantisation import dynamic_int8, static_int8
 from tradewind_workload.fault import Fault
-from tradewind_workload.store import ONNX, WEIGHTS, recipe_of
+from tradewind_workload.files import ONNX, WEIGHTS
+from tradewind_workload.store import recipe_of
 
 if TYPE_CHECKING:
     from pathlib import Path

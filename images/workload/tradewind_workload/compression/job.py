@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 
-from tradewind.api.artefact import File, Lineage, Manifest
+from tradewind.api.artefact import File, Lineage, Manifest, Tensor
 from tradewind.api.base import KeyValue
 from tradewind.api.bounds import MeasuredLatency, MeasuredQuality
 from tradewind.api.compressionjob import (
@@ -30,15 +30,17 @@ from tradewind_workload.compression.measurement import Figures, measure
 from tradewind_workload.compression.page import write_report
 from tradewind_workload.compression.processor import processor
 from tradewind_workload.compression.verdict import Measured, frontier, judge, judge_baseline, lost, measured_metric
-from tradewind_workload.document import compression_spec, local_path
+from tradewind_workload.document import compression_spec
 from tradewind_workload.fault import Fault
+from tradewind_workload.files import ONNX, WEIGHTS
 from tradewind_workload.headers import Task, read_headers
 from tradewind_workload.inference import Predictions, open_session, predict
-from tradewind_workload.onnx_export import tensors
+from tradewind_workload.places import local_path
 from tradewind_workload.preparation import Prepared, prepare
 from tradewind_workload.recipe import PRIMARY_METRIC, cross_entropy, decimal
 from tradewind_workload.reporter import Reporter, rfc3339
-from tradewind_workload.store import ONNX, WEIGHTS, begin, data_of, finish, open_model
+from tradewind_workload.signature import signature
+from tradewind_workload.store import begin, data_of, finish, open_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,7 +107,7 @@ def run(job: JobDocument, reporter: Reporter) -> None:
         print(f"{variant.name}: {variant.verdict}: {variant.reason}", flush=True)
     result = CompressionResult(variants=variants, report_uri=spec.output.storage_uri, processor=str(cpu)[:256])
     write_report(local_path(spec.output.storage_uri), job, spec, result, digest, len(rows))
-    reporter.final(Report(compression=result))
+    reporter.final(Report(compression=result).written())
 
 
 def _require_classifier(manifest: Manifest, source: Path) -> None:
@@ -208,11 +210,11 @@ def _manifest(
     classes: np.ndarray,
     files: dict[str, File],
 ) -> Manifest:
-    inputs, outputs = tensors(onnx.load_from_string(made.onnx))
+    inputs, outputs = (map(Tensor.read, of) for of in signature(onnx.load_from_string(made.onnx)))
     return Manifest(
         task=source.task,
-        inputs=inputs,
-        outputs=outputs,
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
         labels=source.labels,
         metrics=(
             KeyValue(name=PRIMARY_METRIC, value=decimal(accuracy)),
@@ -318,11 +320,9 @@ class _Progress:
         left = (
             round((time.monotonic() - self._started) / self._done * (self._steps - self._done)) if self._done else None
         )
-        self._reporter.progress(
-            TrainerStatus(
-                progress_percentage=min(99, 100 * self._done // self._steps),
-                estimated_remaining_seconds=left,
-                last_updated_time=rfc3339(),
-            ),
-            self._checkpoint,
+        status = TrainerStatus(
+            progress_percentage=min(99, 100 * self._done // self._steps),
+            estimated_remaining_seconds=left,
+            last_updated_time=rfc3339(),
         )
+        self._reporter.progress(Report(trainer_status=status, last_checkpoint=self._checkpoint).written())

@@ -7,8 +7,8 @@ import io
 import json
 from typing import TYPE_CHECKING
 
+from tradewind_workload.files import write_atomically
 from tradewind_workload.reporter import rfc3339
-from tradewind_workload.store import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,38 @@
+"""Puts beside Ray what runs a program in an image of the user's own: `python -m tradewind_workload.agent FOLDER`.
+
+Runs in an init container with our image. What it copies needs the standard library of Python 3.10, and Ray.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import tradewind_workload
+
+MODULES = (
+    "__init__",
+    "__main__",
+    "fault",
+    "files",
+    "inference",  # needs onnxruntime, and is imported only where the program leaves a model.onnx
+    "places",
+    "program",
+    "report",
+    "reporter",
+    "signature",
+    "snapshots",
+)
+
+
+def copy(folder: Path) -> None:
+    """Copy the package into the folder, where PYTHONPATH is to point."""
+    source, target = Path(tradewind_workload.__path__[0]), folder / tradewind_workload.__name__
+    target.mkdir(parents=True, exist_ok=True)
+    for name in MODULES:
+        shutil.copyfile(source / f"{name}.py", target / f"{name}.py")
+
+
+if __name__ == "__main__":
+    copy(Path(sys.argv[1]))
