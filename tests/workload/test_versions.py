@@ -14,6 +14,7 @@ from jobs import blobs, finish, start, training_job, write_csv
 from tests.versions import NEW, newer
 from tradewind.api.artefact import MANIFEST, Manifest
 from tradewind.api.report import JobDocument, Report
+from tradewind.api.trainingjob import Recipe
 from tradewind_workload.compression.candidates import Workshop, seed_of
 from tradewind_workload.compression.processor import processor
 from tradewind_workload.document import compression_spec, training_spec
@@ -199,15 +200,22 @@ class _Prepared:
     train = validation = labels = ()
 
 
+class _NewerRecipe(Recipe):
+    label_smoothing: int = 0
+
+
 def test_a_checkpoint_outlives_a_field_that_a_newer_version_adds() -> None:
     """An attempt after an upgrade restores what the one before it wrote: defaults are no part of its mark."""
+    job = JobDocument.read(training_job(TRAINING))
+    spec = training_spec(job)
 
-    def mark(**recipe: Any) -> str:
-        job = JobDocument.read(training_job(TRAINING | {"recipe": TRAINING["recipe"] | recipe}))
-        return fingerprint(job, training_spec(job), _Prepared(), 1)  # type: ignore[arg-type]
+    def mark(kind: type[Recipe], **fields: Any) -> str:
+        recipe = kind.read(TRAINING["recipe"] | fields)
+        return fingerprint(job, spec.model_copy(update={"recipe": recipe}), _Prepared(), 1)  # type: ignore[arg-type]
 
-    assert mark() == mark(seed=0, batchSize=64)
-    assert mark() != mark(seed=1)
+    assert mark(Recipe) == mark(Recipe, seed=0, batchSize=64) == mark(_NewerRecipe)
+    assert mark(Recipe) != mark(Recipe, seed=1)
+    assert mark(Recipe) != mark(_NewerRecipe, labelSmoothing=1)
 
 
 def test_reports_of_a_newer_workload_are_read() -> None:
