@@ -46,7 +46,7 @@ ELSEWHERE = ("unit", "golden", "property", "server", "workload", "packaging")
 # Leases run out, refusals are tried again later, answers do not come.
 WAITING = tuple(f"apiserver/test_{name}.py" for name in ("leader", "lost_answers", "kinds", "revisions"))
 # On a Ray cluster, which they share; the longest step.
-JOBS = tuple(f"tests/workload/test_{name}.py" for name in ("end_to_end", "program", "data", "versions"))
+JOBS = tuple(f"tests/workload/test_{name}.py" for name in ("end_to_end", "program", "data", "versions", "agent"))
 REST = " ".join(f"--ignore=tests/{path}" for path in (*ELSEWHERE, *WAITING))
 
 # What fails soonest first; then the longest before the shorter, so that both lanes end together.

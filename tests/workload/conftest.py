@@ -22,19 +22,30 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# Ray waits 30 s for its own processes, which a busy machine can take longer for.
+STARTS = 4
+
+
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
     """A Ray of this machine with room for two tasks, as the pods of a job are."""
     import ray
 
     os.environ["PYTHONPATH"] = SOURCES
-    ray.init(
-        num_cpus=2,
-        include_dashboard=False,
-        object_store_memory=100 * 1024**2,
-        log_to_driver=False,
-        logging_level="ERROR",
-    )
+    for turn in range(STARTS):
+        try:
+            ray.init(
+                num_cpus=2,
+                include_dashboard=False,
+                object_store_memory=100 * 1024**2,
+                log_to_driver=False,
+                logging_level="ERROR",
+            )
+            break
+        except Exception:
+            ray.shutdown()
+            if turn == STARTS - 1:
+                raise
     os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address  # of the processes that tests start
     yield
     ray.shutdown()
