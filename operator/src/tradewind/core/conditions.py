@@ -128,8 +128,6 @@ class Reason(StrEnum):
         "RevisionNotReady",
         "A new revision does not answer; the one before it continues to serve.",
     )
-    QUOTA_EXCEEDED = "QuotaExceeded", "A ResourceQuota of the namespace refuses a pod."
-    PODS_REFUSED = "PodsRefused", "A LimitRange, Pod Security or a webhook refuses a pod."
     # MeasuredElsewhere
     MEASURED_HERE = "MeasuredHere", "The numbers were measured on the pool and the resources of the service."
     MEASURED_ELSEWHERE = (
