@@ -11,6 +11,7 @@ from typing import Any
 from tradewind.core.plan import Child, Resource
 from tradewind.core.quantity import parse
 from tradewind.core.timestamps import moment
+from tradewind.ray import agent
 from tradewind.ray.groups import Group
 from tradewind.ray.pods import Program, template
 
@@ -91,7 +92,7 @@ def ray_job(name: str, program: Program, groups: Sequence[Group]) -> Child:
         # KubeRay makes a Secret with a token, gives it to the pods as RAY_AUTH_TOKEN and sends it with its requests.
         cluster |= {"rayVersion": RAY_VERSION, TOKENS: {"mode": "token"}}
     spec = {
-        "entrypoint": ENTRYPOINT,
+        "entrypoint": ENTRYPOINT if program.agent_image is None else agent.ENTRYPOINT,
         "submissionMode": "HTTPMode",
         "backoffLimit": 0,
         "shutdownAfterJobFinishes": True,

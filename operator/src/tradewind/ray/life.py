@@ -147,6 +147,8 @@ def _finished(this: View) -> Plan:
             kept = frozenset(key for key in kept if key[0] != RAY_JOB.kind)
         else:
             moments.append(ended + LINGER_GRACE)
+    # The answer to the write that ended the job can be lost: the report that brought the end still waits, and is written.
+    heard = frozenset({this.attempt.run_name}) if this.attempt is not None and _has_end(this) else frozenset()
     expires, expired = this.job.item.spec.run_policy.ttl_seconds_after_finished, False
     if expires is not None:
         moments.append(ended + timedelta(seconds=expires))
@@ -155,9 +157,22 @@ def _finished(this: View) -> Plan:
         status=status.dump(),
         keep=kept,
         requeue_after=min((left for instant in moments if (left := _seconds(instant - this.now))), default=None),
-        superseded=frozenset(this.observed.reports),
+        heard=heard,
+        superseded=frozenset(this.observed.reports) - heard,
         expired=expired,
     )
+
+
+def _has_end(this: View) -> bool:
+    """Whether the status of a job that has ended has what the report of its run says."""
+    report, status = this.report, this.status
+    if report is None or not report.final:
+        return False
+    if report.failure is not None:
+        failed = status.condition("Failed")
+        return failed is not None and failed.status == "True" and failed.message == report.failure.message
+    found = this.job.result(report)
+    return found is not None and status.model_copy(update=dict(found[0])).dump() == status.dump()
 
 
 def _reported_end(this: View) -> Plan | None:
@@ -243,12 +258,10 @@ def _between_attempts(this: View, program: Callable[[int], Program]) -> Plan:
             verdict = Verdict("Running", "False", Reason.SPEC_CHANGED, words)
         verdict = _idle(this, verdict)
         return settle(this, update, unfinished(this, verdict), children=(this.policy,), requeue=_seconds(patience))
-    checkpoint = this.status.last_checkpoint
-    since = f" from the checkpoint at step {checkpoint.step}" if checkpoint and number > 1 else ""
     children = (this.policy, planned)
     if (refused := _refused(this, name)) is not None:
         return settle(this, update, unfinished(this, refused), children=children)
-    verdict = Verdict("Running", "False", Reason.STARTING, f"Attempt {number} starts{since}.")
+    verdict = _starts(this, number)
     started = {**update, **_started(this.job, number, this.now)}
     return settle(this, started, unfinished(this, verdict), children=children)
 
@@ -327,7 +340,13 @@ def _running(this: View) -> Verdict:
         return Verdict("Running", "False", told.reason, told.message)
     if before is not None and before.reason == Reason.STARTING:
         return Verdict("Running", "False", Reason.STARTING, before.message)
-    return Verdict("Running", "False", Reason.STARTING, f"Attempt {number} starts.")
+    return _starts(this, number)
+
+
+def _starts(this: View, number: int) -> Verdict:
+    checkpoint = this.status.last_checkpoint
+    since = f" from the checkpoint at step {checkpoint.step}" if checkpoint is not None and number > 1 else ""
+    return Verdict("Running", "False", Reason.STARTING, f"Attempt {number} starts{since}.")
 
 
 def _refused(this: View, ray_job: str | None) -> Verdict | None:

@@ -9,6 +9,7 @@ from typing import Any
 from tradewind.api.report import AUDIENCE, CA_FILE, MOUNT, PVC_ROOT, TOKEN_FILE
 from tradewind.core.labels import POOL, ROLE
 from tradewind.core.security import CONTAINER_SECURITY, POD_SECURITY
+from tradewind.ray import agent
 from tradewind.ray.groups import Group
 
 CA_ANNOTATION = "tradewind.dev/ca"
@@ -41,6 +42,7 @@ class Program:
     env: tuple[dict[str, Any], ...] = ()  # the user's, in the form of a container
     pod_labels: Mapping[str, str] = field(default_factory=dict)  # the user's
     pod_annotations: Mapping[str, str] = field(default_factory=dict)  # the user's
+    agent_image: str | None = None  # where the image is the user's: the one that our agent comes from
 
 
 def claims(inputs: Iterable[str], outputs: Iterable[str]) -> tuple[Claim, ...]:
@@ -63,10 +65,17 @@ def template(program: Program, group: Group) -> dict[str, Any]:
             "enableServiceLinks": False,
             "securityContext": POD_SECURITY,
             **group.scheduling(),
+            **_agent(program, group),
             "containers": [_container(program, group)],
-            "volumes": _volumes(program),
+            "volumes": _volumes(program, group),
         },
     }
+
+
+def _agent(program: Program, group: Group) -> dict[str, Any]:
+    if program.agent_image is None or group.role != "head":
+        return {}
+    return {"initContainers": [agent.init_container(program.agent_image, group.resources())]}
 
 
 def _container(program: Program, group: Group) -> dict[str, Any]:
@@ -88,6 +97,8 @@ def _container(program: Program, group: Group) -> dict[str, Any]:
         # KubeRay writes the RayJob back without zero values, which takes them from us: none is said.
         access = {"readOnly": True} if claim.read_only else {}
         mounts.append({"name": f"pvc-{index}", "mountPath": f"{PVC_ROOT}/{claim.name}", **access})
+    if program.agent_image is not None and group.role == "head":
+        mounts.append(agent.MOUNT)
     if program.working_dir:
         mounts.append({"name": "workingdir", "mountPath": WORKING_DIR, "readOnly": True})
     return {
@@ -122,7 +133,7 @@ def _probes(role: str) -> dict[str, Any]:
     }
 
 
-def _volumes(program: Program) -> list[dict[str, Any]]:
+def _volumes(program: Program, group: Group) -> list[dict[str, Any]]:
     token = {"serviceAccountToken": {"audience": AUDIENCE, "expirationSeconds": 3600, "path": "token"}}
     files = [
         {"path": "ca.crt", "fieldRef": {"fieldPath": f"metadata.annotations['{CA_ANNOTATION}']"}},
@@ -135,6 +146,8 @@ def _volumes(program: Program) -> list[dict[str, Any]]:
     ]
     for index, claim in enumerate(program.claims):
         volumes.append({"name": f"pvc-{index}", "persistentVolumeClaim": {"claimName": claim.name}})
+    if program.agent_image is not None and group.role == "head":
+        volumes.append(agent.VOLUME)
     if program.working_dir:
         volumes.append({"name": "workingdir", "configMap": {"name": program.working_dir}})
     return volumes

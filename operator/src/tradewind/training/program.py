@@ -20,6 +20,7 @@ def program(item: TrainingJob, surroundings: Surroundings, attempt: int) -> Prog
         image=(entrypoint.image if entrypoint else None) or surroundings.config.images.workload,
         labels={**labels(item.kind, item.metadata.name), RUN: run_name(attempt)},
         document=document("TrainingJob", item.metadata, attempt, url, _told(spec)),
+        agent_image=surroundings.config.images.workload if entrypoint and entrypoint.image else None,
         ca=surroundings.ca,
         report_url=url,
         tokens=surroundings.tokens,
