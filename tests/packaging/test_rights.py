@@ -34,7 +34,7 @@ kind: ModelDeployment
 metadata: {name: digits}
 spec:
   model: {storageUri: pvc://claim/model.onnx}
-  alerts: [{name: missing, type: ReplicasMissing}]
+  alerts: [{name: missing, replicasMissing: {}}]
 """
 
 
