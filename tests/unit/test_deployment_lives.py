@@ -452,3 +452,10 @@ def test_numbers_of_other_resources_are_not_used_silently(measured: dict[str, st
     world.reference = None
     world.settle()
     assert world.condition("MeasuredElsewhere")["status"] == status, "the job is gone, and the numbers are the same"
+    if status == "True":
+        assert "Set spec.resources to what was measured" in world.condition("MeasuredElsewhere")["message"]
+        world.around = surroundings(CONFIG | {"pools": CONFIG["pools"][1:]})
+        world.settle()
+        assert world.condition("MeasuredElsewhere")["status"] == "True", (
+            "the pool is gone, and the numbers are the same"
+        )

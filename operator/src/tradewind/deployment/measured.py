@@ -12,6 +12,9 @@ KIND = "MeasuredElsewhere"
 
 def measured_elsewhere(item: ModelDeployment, pool: Pool | None, variant: ChosenVariant | None) -> Verdict:
     """The condition, about the variant that is to be served on the pool."""
+    before = item.status.condition(KIND)
+    if pool is None and before is not None and before.reason == Reason.MEASURED_ELSEWHERE:
+        return Verdict(KIND, "True", Reason.MEASURED_ELSEWHERE, before.message)  # what runs runs where it ran
     if variant is None or pool is None or variant.measured_on is None:
         return Verdict(KIND, "False", Reason.NOT_MEASURED, "It is not known on what the model was measured.")
     there, here = variant.measured_on, item.spec.resources
