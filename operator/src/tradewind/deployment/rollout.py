@@ -90,6 +90,9 @@ def roll_out(
     settled = wanted is not None and wanted.name == serving and not any(row.draining_since for row in found)
     if wanted is not None and settled:
         floor = wanted.scaling.min_replicas
+    elif wanted is not None and wanted.name == serving:
+        # Its replicas are wanted until the end of the draining, also those that are lost meanwhile.
+        found[0] = _at_least(found[0], floor)
     ends = [DRAIN - (now - since) for row in found if (since := moment(row.draining_since)) is not None]
     return Rollout(tuple(found), route, floor, min(ends).total_seconds() if ends else None)
 
@@ -148,6 +151,13 @@ def _serving(name: str, rows: Mapping[str, Revision], wanted: Wanted | None, sta
         state=RevisionState.SERVING if answers else RevisionState.STARTING,
         replicas=Replicas(desired=standing.desired, ready=min(standing.ready, standing.desired) if answers else 0),
     )
+
+
+def _at_least(row: Revision, floor: int) -> Revision:
+    counts = row.replicas
+    if counts is None or counts.desired >= floor:
+        return row
+    return row.model_copy(update={"replicas": counts.model_copy(update={"desired": floor})})
 
 
 def _next(wanted: Wanted, standing: Standing, floor: int) -> Revision:
