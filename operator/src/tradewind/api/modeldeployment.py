@@ -187,6 +187,9 @@ class Revision(Observed):
         "one, and it ends what it has begun."
     )
     replicas: Replicas | None = Field(default=None, description="Its replicas; left out while it drains.")
+    min_replicas: Count | None = Field(
+        default=None, description="Fewest replicas of it until the one before it has drained."
+    )
     draining_since: Timestamp | None = Field(default=None, description="Since when no new requests go to it.")
 
 

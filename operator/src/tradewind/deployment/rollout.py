@@ -91,8 +91,7 @@ def roll_out(
     if wanted is not None and settled:
         floor = wanted.scaling.min_replicas
     elif wanted is not None and wanted.name == serving:
-        # Its replicas are wanted until the end of the draining, also those that are lost meanwhile.
-        found[0] = _at_least(found[0], floor)
+        found[0] = found[0].model_copy(update={"min_replicas": floor})
     ends = [DRAIN - (now - since) for row in found if (since := moment(row.draining_since)) is not None]
     return Rollout(tuple(found), route, floor, min(ends).total_seconds() if ends else None)
 
@@ -124,7 +123,7 @@ def _floor(
         return 1
     least, most = wanted.scaling.min_replicas, wanted.scaling.max_replicas
     row = rows.get(wanted.name)
-    before = row.replicas.desired if row is not None and row.replicas is not None else 0
+    before = (row.min_replicas if row is not None else None) or 0
     if holder is None or not _has_answered(holder, serving := standings.get(holder.name, NOTHING)):
         return least
     return min(most, max(least, before, serving.ready if holder.name != wanted.name else 0))
@@ -153,13 +152,6 @@ def _serving(name: str, rows: Mapping[str, Revision], wanted: Wanted | None, sta
     )
 
 
-def _at_least(row: Revision, floor: int) -> Revision:
-    counts = row.replicas
-    if counts is None or counts.desired >= floor:
-        return row
-    return row.model_copy(update={"replicas": counts.model_copy(update={"desired": floor})})
-
-
 def _next(wanted: Wanted, standing: Standing, floor: int) -> Revision:
     return Revision(
         name=wanted.name,
@@ -169,6 +161,7 @@ def _next(wanted: Wanted, standing: Standing, floor: int) -> Revision:
         state=RevisionState.STARTING,
         # Told at once for all, not one by one: each would be a write.
         replicas=Replicas(desired=floor, ready=floor if _answers(standing, floor) else 0),
+        min_replicas=floor,
     )
 
 
@@ -179,6 +172,12 @@ def _draining(row: Revision, standing: Standing, now: datetime) -> Revision | No
     since = moment(row.draining_since)
     if since is None:
         return row.model_copy(
-            update={"weight": 0, "state": RevisionState.DRAINING, "replicas": None, "draining_since": stamp(now)}
+            update={
+                "weight": 0,
+                "state": RevisionState.DRAINING,
+                "replicas": None,
+                "min_replicas": None,
+                "draining_since": stamp(now),
+            }
         )
     return row if now - since < DRAIN else None

@@ -147,7 +147,7 @@ def _finished(this: View) -> Plan:
             kept = frozenset(key for key in kept if key[0] != RAY_JOB.kind)
         else:
             moments.append(ended + LINGER_GRACE)
-    # The answer to the write that ended the job can be lost: the report that brought the end still waits, and is written.
+    # Where the answer to the write that ended the job was lost, the report that brought the end still waits.
     heard = frozenset({this.attempt.run_name}) if this.attempt is not None and _has_end(this) else frozenset()
     expires, expired = this.job.item.spec.run_policy.ttl_seconds_after_finished, False
     if expires is not None:
@@ -236,7 +236,7 @@ def _between_attempts(this: View, program: Callable[[int], Program]) -> Plan:
     number = 1 if this.attempt is None else this.attempt.number + 1
     name = attempt_name(this.kind, this.name, number)
     update = progress(this.report)
-    planned = ray_job(name, program(number), this.job.groups)
+    planned = _ray_job(this, name, program(number))
     present = this.observed.children.get((RAY_JOB.kind, name))
     corrected = present is not None and not present.deleting and not _is_of(present, planned)
     others = [key for key in this.observed.children if key[0] == RAY_JOB.kind and key[1] != name]
@@ -264,6 +264,11 @@ def _between_attempts(this: View, program: Callable[[int], Program]) -> Plan:
     verdict = _starts(this, number)
     started = {**update, **_started(this.job, number, this.now)}
     return settle(this, started, unfinished(this, verdict), children=children)
+
+
+def _ray_job(this: View, name: str, program: Program) -> Child:
+    """The RayJob of an attempt: no pod runs without the NetworkPolicy."""
+    return replace(ray_job(name, program, this.job.groups), after=((NETWORK_POLICY.kind, this.policy.name),))
 
 
 def _idle(this: View, otherwise: Verdict) -> Verdict:
@@ -310,7 +315,7 @@ def _goes_on(this: View, program: Callable[[int], Program] | None) -> Plan:
         children, keep = (), this.kept
     # A RayJob that was deleted by hand is made again, but not beside pods of the deleted one that still end.
     elif record is not None or not any(pod.finished is None and not pod.interrupted for pod in this.pods):
-        children += (ray_job(this.status.ray_job_name or "", program(run.number), this.job.groups),)
+        children += (_ray_job(this, this.status.ray_job_name or "", program(run.number)),)
     update = progress(this.report)
     if runs and not this.ran:
         update["attempt"] = run.model_copy(update={"state": AttemptState.RUNNING})
