@@ -14,7 +14,7 @@ import pytest
 from e2e.audit import requests
 from tests.apiserver.cluster import Cluster
 from tests.apiserver.leases import LONGEST_GAP, looks
-from tests.apiserver.process import OperatorProcess, until
+from tests.apiserver.process import PATIENCE, OperatorProcess, until
 from tests.apiserver.program import Program, pod_with_token
 from tests.objects import model, training_job
 from tradewind.api.report import report_path
@@ -147,7 +147,7 @@ def test_reports_that_reach_a_standby_are_in_the_status_and_a_takeover_loses_non
     answers: list[int] = []  # other than 200
 
     def report(body: object) -> None:
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE
         while True:
             try:
                 code, message = program.post(body, port=next(ports))
@@ -155,9 +155,10 @@ def test_reports_that_reach_a_standby_are_in_the_status_and_a_takeover_loses_non
                 code, message = 0, "nobody listens"
             if code == 200:
                 return
-            assert code in (0, 503), (code, message)
+            assert code in (0, 429, 503), (code, message)  # a program comes again after each of these
             assert time.monotonic() < end, message
-            answers.append(code)
+            if code != 429:
+                answers.append(code)
             time.sleep(0.1)
 
     def work() -> None:

@@ -38,6 +38,27 @@ spec:
 """
 
 
+EXPIRING = """
+apiVersion: tradewind.dev/v1alpha1
+kind: TrainingJob
+metadata: {name: short}
+spec:
+  entrypoint: {argv: [python]}
+  output: {storageUri: pvc://claim/model}
+  runPolicy: {activeDeadlineSeconds: 1, ttlSecondsAfterFinished: 0}
+---
+apiVersion: tradewind.dev/v1alpha1
+kind: CompressionJob
+metadata: {name: short}
+spec:
+  model: {storageUri: pvc://claim/model}
+  data: {train: {storageUri: pvc://claim/data, format: npz}, validationFraction: "0.2"}
+  candidates: [{name: int8, methods: [{quantize: {scheme: dynamic-int8}}]}]
+  output: {storageUri: pvc://claim/variants}
+  runPolicy: {activeDeadlineSeconds: 1, ttlSecondsAfterFinished: 0}
+"""
+
+
 @pytest.fixture
 def operator(server: ApiServer, tmp_path: Path) -> Iterator[OperatorProcess]:
     """An operator with the rights and the configuration of manifests/base."""
@@ -75,6 +96,12 @@ def test_the_rights_are_those_that_are_used(server: ApiServer, operator: Operato
     (example,) = (text for text in compression if "kind: CompressionJob" in text)
     server.kubectl("apply", "-n", USER, "-f", "-", stdin=example.replace("namespace: digits", f"namespace: {USER}"))
     until(partial(_phase, server, "compressionjobs"), "the compression gets no status")
+    server.kubectl("apply", "-n", USER, "-f", "-", stdin=EXPIRING)
+    for plural in ("trainingjobs", "compressionjobs"):
+        until(
+            lambda plural=plural: not server.kubectl("get", plural, "short", "-n", USER, "--ignore-not-found"),  # type: ignore[misc]
+            f"{plural} that are to expire are still there",
+        )
     _report(operator.report_port, tmp_path / "tls" / "ca.crt")
     operator.stop()  # a watch is written down at its end
     until(lambda: ("trainingjobs", "watch") in _used(server.audit_log), "the audit log lacks the watches")
