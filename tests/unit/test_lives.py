@@ -192,7 +192,10 @@ def test_a_failure_that_the_program_explained_is_not_tried_again() -> None:
     train(world)
     report(world, failure={"reason": "InvalidData", "message": "no such column"})
     ray(world, "Failed", "FAILED", endTime=stamp(world.now))
-    assert world.condition("Failed")["message"] == "no such column"
+    assert world.condition("Failed")["message"] == (
+        "no such column. A job that failed is not run again: delete this TrainingJob and create it again once the "
+        "cause is corrected."
+    )
     assert world.status["attempt"]["number"] == 1
 
 

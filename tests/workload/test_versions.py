@@ -113,7 +113,8 @@ def test_a_choice_that_is_not_known_is_refused_by_its_name(operator: Endpoint, v
     assert caught.value.reason == "NotSupported"
     assert caught.value.message == (
         "this image can't read spec.candidates.0.methods.0: Value error, give exactly one of prune, quantize; the "
-        "operator is of another version: use the image that belongs to it."
+        "operator is of another version: set images.workload of the operator's configuration to the image of its "
+        "version."
     )
     document = compression_job(spec, reportUrl=operator.url)
     code, output = finish(start(document, volumes, TRADEWIND_MOUNT=str(operator.mount)))

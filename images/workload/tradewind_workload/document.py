@@ -30,8 +30,8 @@ def _spec(kind: type[_Spec], job: JobDocument) -> _Spec:
     except ValidationError as error:
         raise Fault(
             "NotSupported",
-            f"this image can't read spec.{first_mistake(error)}; the operator is of another version: use the image "
-            "that belongs to it.",
+            f"this image can't read spec.{first_mistake(error)}; the operator is of another version: set "
+            "images.workload of the operator's configuration to the image of its version.",
         ) from None
 
 

@@ -65,15 +65,18 @@ def _job(item: CompressionJob, observed: Observed, surroundings: Surroundings) -
     if isinstance(source, Source):
         size = len(program(item, source, group, surroundings, 1).document.encode())
         if size > LARGEST:
-            much = f"The spec has {size} bytes with the training job's data, and {LARGEST} can be handed to a pod."
-            return _refused(item, Refusal(Reason.SPEC_TOO_LARGE, f"{much} Shorten it."))
+            words = (
+                f"The spec has {size} bytes with its data, and {LARGEST} can be handed to a pod: set spec.data with "
+                "fewer names in inputs (all columns are taken where it is left out)."
+            )
+            return _refused(item, Refusal(Reason.SPEC_TOO_LARGE, words))
         further = partial(program, item, source, group, surroundings)
     # An attempt goes on with the model that it started from, also when that is gone or another one has taken its place.
     same = isinstance(source, Source) and (not started or item.status.source_digest == source.model.digest)
     return Job(
         item=item,
         accepted=Verdict("Accepted", "True", Reason.ACCEPTED, words),
-        afterwards=Verdict("Accepted", "False", source.reason, source.message) if isinstance(source, Refusal) else None,
+        afterwards=life.refused(item, source) if isinstance(source, Refusal) else None,
         groups=(group,),
         choice=PoolChoice(name=pool.name, reason=reason),
         program=further if same else None,
@@ -84,8 +87,8 @@ def _job(item: CompressionJob, observed: Observed, surroundings: Surroundings) -
 
 
 def _refused(item: CompressionJob, refusal: Refusal, groups: tuple[Group, ...] = ()) -> Job:
-    verdict = Verdict("Accepted", "False", refusal.reason, refusal.message)
-    return Job(item=item, accepted=verdict, groups=groups if item.status.attempt else (), result=_result)
+    accepted = life.refused(item, refusal)
+    return Job(item=item, accepted=accepted, groups=groups if item.status.attempt else (), result=_result)
 
 
 def _result(report: Report) -> tuple[Mapping[str, Any], str] | None:

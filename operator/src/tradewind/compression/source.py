@@ -49,8 +49,9 @@ def find(spec: CompressionJobSpec, training_job: TrainingJob | None) -> Source |
     if model is None:
         return Refusal(
             Reason.TRAINING_JOB_HAS_NO_MODEL,
-            f"TrainingJob {name} is Complete and has reported no model: a program of your own has to report one. "
-            f"Name its folder by spec.model.storageUri, or use a training job with a recipe.",
+            f"TrainingJob {name} is Complete and has reported no model: a program of your own has to leave one. Name "
+            "another job in spec.model.trainingJobRef, or replace trainingJobRef by spec.model.storageUri and set "
+            "spec.data.",
         )
     data = spec.data or training_job.spec.data
     if data is None:

@@ -17,11 +17,13 @@ def not_allowed(asked: PodMetadata, config: Config) -> Refusal | None:
     for field, names in (("labels", asked.labels), ("annotations", asked.annotations)):
         for name in sorted(names):
             if _taken(name) or not any(_covers(pattern, name) for pattern in allowed):
-                return Refusal(
-                    Reason.POD_METADATA_NOT_ALLOWED,
-                    f"spec.podMetadata.{field}: {name} may not be set on pods. Allowed are {', '.join(allowed)}: "
-                    "remove it, or add it to podMetadata.allow of the operator's configuration.",
-                )
+                words = f"spec.podMetadata.{field}: {name} may not be set on pods"
+                if _taken(name):
+                    words += ": names of Kubernetes, KubeRay, KServe and Tradewind belong to them. Remove it."
+                else:
+                    known = f"Allowed are {', '.join(allowed)}" if allowed else "None is allowed"
+                    words += f". {known}: remove it, or add it to podMetadata.allow of the operator's configuration."
+                return Refusal(Reason.POD_METADATA_NOT_ALLOWED, words)
     return None
 
 

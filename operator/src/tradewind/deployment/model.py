@@ -42,7 +42,10 @@ def _trained(name: str, job: TrainingJob | None) -> ChosenVariant | Refusal:
         return Refusal(Reason.TRAINING_JOB_NOT_COMPLETE, f"It waits until TrainingJob {name} is Complete.")
     model = job.status.model
     if model is None:
-        words = f"TrainingJob {name} is Complete and has reported no model: serve its file by spec.model.storageUri."
+        words = (
+            f"TrainingJob {name} is Complete and has reported no model: name another job in spec.model.trainingJobRef, "
+            "or replace trainingJobRef by spec.model.storageUri, the address of an ONNX file."
+        )
         return Refusal(Reason.TRAINING_JOB_HAS_NO_MODEL, words)
     measured = "".join(f"; {metric.name} {metric.value}" for metric in model.metrics[:3])
     return ChosenVariant(

@@ -83,14 +83,14 @@ def misfit(pool: Pool, cpu: str, memory: str, accelerators: int, fields: Mapping
         return Refusal(
             Reason.POOL_HAS_NO_ACCELERATOR,
             f"{fields['accelerators']} is {accelerators}, and the nodes of pool {pool.name} have no accelerator. "
-            f"Set it to 0, or name a pool that has one.",
+            "Set it to 0 and leave the topology out, or name a pool that has one.",
         )
     if accelerators and accelerator is not None:
         if accelerators > accelerator.count:
             return Refusal(
                 Reason.NOT_ENOUGH_ACCELERATORS,
                 f"{fields['accelerators']} is {accelerators}, and a node of pool {pool.name} has {accelerator.count} "
-                f"({accelerator.type}). Ask for {accelerator.count} at most, and for more workers.",
+                f"({accelerator.type}). Set it to {accelerator.count} at most, or name a pool whose nodes have more.",
             )
         if accelerator.resource == TPU and accelerators != accelerator.count:
             return Refusal(

@@ -8,7 +8,7 @@ from decimal import ROUND_CEILING, Decimal
 
 from tradewind.api.bounds import Latency, Quality
 from tradewind.api.compressionjob import Variant
-from tradewind.api.modeldeployment import Scaling, Select
+from tradewind.api.modeldeployment import Scaling, Select, Where
 from tradewind.economics.prices import money
 
 BASELINE = "baseline"
@@ -99,8 +99,10 @@ def select(variants: Sequence[Variant], wanted: Select, load: Load, present: str
             candidates.append(candidate)
     if not candidates:
         rows = "; ".join(f"{name}: {why}" for name, why in excluded) or "the compression job reported no variant"
+        loosen = "Loosen spec.select.where, or name" if wanted.where != Where() else "Name"
         return NoChoice(
-            f"No variant can be served: {rows}. Loosen spec.select.where, or add candidates to the compression job."
+            f"No variant can be served: {rows}. {loosen} a CompressionJob with other candidates or goals in "
+            "spec.model.compressionJobRef."
         )
     candidates.sort(key=lambda candidate: (candidate.value, *candidate.order))
     best = candidates[0]

@@ -112,5 +112,5 @@ def _tail(message: str) -> str:
     """The end of Ray's message: it has the last lines of the program's log, and the error is in the last ones."""
     message = _COLOUR.sub("", message)
     if _OUT_OF_MEMORY.search(message):
-        return "A pod had no memory left and Ray ended the program: ask for more (memoryPerWorker, or measure.memory)."
+        return "A pod had no memory left and Ray ended the program: it needs more memory in its resources."
     return message if len(message) <= 1500 else "... " + message[-1500:]

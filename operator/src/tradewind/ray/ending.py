@@ -21,7 +21,8 @@ def interrupted(this: View, message: str) -> Plan:
     allowed = this.job.item.spec.run_policy.retries.interruptions
     if count > allowed:
         words = f"{message} It was interrupted {count} times, and runPolicy.retries.interruptions is {allowed}."
-        return failed(this, Reason.TOO_MANY_INTERRUPTIONS, words, update=update, lost=True)
+        remedy = "with a larger number"
+        return failed(this, Reason.TOO_MANY_INTERRUPTIONS, words, update=update, remedy=remedy, lost=True)
     verdict = Verdict(
         "Running",
         "False",
@@ -38,8 +39,10 @@ def errored(this: View, message: str) -> Plan:
     update = {**progress(this.report), **attempt_ended(this, AttemptState.FAILED), "errors": count}
     allowed = this.job.item.spec.run_policy.retries.errors
     if count > allowed:
-        hint = "" if allowed else " (runPolicy.retries.errors is 0: it is not tried again)"
-        return failed(this, Reason.PROGRAM_FAILED, f"The program failed{hint}: {message}", update=update)
+        # The log comes last: what it says may be long.
+        why = f"The program failed and is not tried again (runPolicy.retries.errors is {allowed})"
+        words = f"{again(this, why)} {message}"
+        return failed(this, Reason.PROGRAM_FAILED, words, update=update, remedy=None)
     verdict = Verdict(
         "Running", "False", Reason.RETRYING, f"The next attempt follows (error {count} of {allowed} allowed): {message}"
     )
@@ -74,10 +77,16 @@ def failed(
     message: str,
     update: Mapping[str, Any] | None = None,
     *,
+    remedy: str | None = "once the cause is corrected",
     keep: bool = True,
     lost: bool = False,
 ) -> Plan:
-    """The job has ended badly. Without `keep` its RayJob is deleted, because the program still runs."""
+    """The job has ended badly. Without `keep` its RayJob is deleted, because the program still runs.
+
+    `remedy` says when or with what to create the job again; None where the message does.
+    """
+    if remedy is not None:
+        message = f"{message}{'' if message.endswith('.') else '.'} {again(this, remedy=remedy)}"
     verdicts = (
         _still_accepted(this),
         Verdict("Running", "False", Reason.FINISHED, "It has ended."),
@@ -89,6 +98,13 @@ def failed(
     kept = this.kept if keep else frozenset(key for key in this.kept if key[0] != RAY_JOB.kind)
     events = (Event("Warning", str(reason), message[:1024]),)
     return settle(this, ended, verdicts, keep=kept, events=events, lost=lost)
+
+
+def again(
+    this: View, why: str = "A job that failed is not run again", remedy: str = "once the cause is corrected"
+) -> str:
+    """What to do about a job that failed: no field of it makes it run again."""
+    return f"{why}: delete this {this.kind} and create it again {remedy}."
 
 
 def _still_accepted(this: View) -> Verdict:

@@ -34,9 +34,11 @@ START_GRACE = timedelta(seconds=90)
 _QUOTA = re.compile(r"(exceeded|failed) quota")
 _NUMBERS_AND_NAMES = re.compile(r'"[^"]*"|[0-9]+[a-zA-Z]*')
 _MESH = (
-    "A service mesh or a NetworkPolicy between the pods is a likely cause; a pod label such as "
-    'sidecar.istio.io/inject: "false" leaves them out of a mesh.'
+    "A service mesh or a NetworkPolicy between the pods is a likely cause. To leave the pods out of a mesh, delete the "
+    'job and create it again with a label such as sidecar.istio.io/inject: "false" in spec.podMetadata.labels.'
 )
+# The first attempt has started: its spec is fixed.
+_AGAIN = "Delete the job and create it again with"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ def _refused(start: Start, now: datetime) -> Hindrance | None:
     if not words or len(start.alive) >= start.expected:
         return None
     limit = "limits.cpu" in words.partition("must specify")[2]
-    hint = " Create the job anew with a cpuLimit in its resources." if limit else ""
+    hint = f" {_AGAIN} cpuLimit in its resources." if limit else ""
     reason = Reason.QUOTA_EXCEEDED if _QUOTA.search(words) else Reason.PODS_REFUSED
     return Hindrance(
         reason,
@@ -146,7 +148,7 @@ def _stuck(start: Start, now: datetime) -> Hindrance | None:
     if pod.scheduled is not None:
         return Hindrance(Reason.POD_NOT_STARTING, said)
     if "ReadWriteOncePod" in pod.message:
-        remedy = "Use a claim with access mode ReadWriteMany, or ReadWriteOnce where all pods fit on one node."
+        remedy = f"{_AGAIN} a claim of access mode ReadWriteMany, or of ReadWriteOnce where all pods fit on one node."
         return Hindrance(Reason.CLAIM_NOT_SHARED, f"{said.rstrip('.')}. {remedy}")
     if "volume node affinity conflict" in pod.message:
         claims = ", ".join(pod.claims)
@@ -166,8 +168,8 @@ def _unshared(start: Start, now: datetime) -> Hindrance | None:
                 return Hindrance(
                     Reason.CLAIM_NOT_SHARED,
                     f"Pod {pod.name} on node {pod.node} waits for its volumes, and pod {other.name} on node "
-                    f"{other.node} has {', '.join(shared)}. A ReadWriteOnce claim is attached to one node only: use a "
-                    "claim with access mode ReadWriteMany, or pods that fit on one node.",
+                    f"{other.node} has {', '.join(shared)}. A ReadWriteOnce claim is attached to one node only. "
+                    f"{_AGAIN} a claim of access mode ReadWriteMany, or with pods that fit on one node.",
                 )
     return None
 
@@ -238,7 +240,8 @@ def _unsubmitted(start: Start, now: datetime) -> Hindrance | None:
         "The pods are ready, and KubeRay can't reach Ray's dashboard to submit the program. The NetworkPolicy lets in "
         f"namespace {start.kuberay_namespace}: check that KubeRay runs there (networkPolicy.kuberayNamespace of the "
         f"operator's configuration), that no other NetworkPolicy closes port {DASHBOARD_PORT}, and that no service "
-        'mesh asks for mTLS (a pod label such as sidecar.istio.io/inject: "false" leaves the pods out of it).',
+        "mesh asks for mTLS. To leave the pods out of a mesh, delete the job and create it again with a label such as "
+        'sidecar.istio.io/inject: "false" in spec.podMetadata.labels.',
     )
 
 

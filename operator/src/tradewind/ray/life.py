@@ -7,7 +7,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from tradewind.api.compressionjob import CompressionJob
 from tradewind.api.job import Attempt, AttemptState
+from tradewind.api.trainingjob import TrainingJob
 from tradewind.core import covers
 from tradewind.core.conditions import Reason, Verdict, holds
 from tradewind.core.controller import Surroundings
@@ -83,6 +85,17 @@ def without_kuberay() -> Refusal:
         "The API server does not serve RayJob (ray.io/v1). Install KubeRay 1.5 or later; the job then starts by "
         "itself.",
     )
+
+
+def refused(item: TrainingJob | CompressionJob, refusal: Refusal) -> Verdict:
+    """The condition Accepted of a job whose spec can't be carried out, with a remedy that the API server takes."""
+    message = refusal.message
+    if item.status.attempt is not None and "spec." in message:
+        message += (
+            f" The spec is fixed since the first attempt started: to change it, delete this {item.kind} and create it "
+            "again."
+        )
+    return Verdict("Accepted", "False", refusal.reason, message)
 
 
 def _is_starting(plan: Plan) -> bool:
@@ -170,7 +183,7 @@ def _has_end(this: View) -> bool:
         return False
     if report.failure is not None:
         failed = status.condition("Failed")
-        return failed is not None and failed.status == "True" and failed.message == report.failure.message
+        return failed is not None and failed.status == "True" and failed.message.startswith(report.failure.message)
     found = this.job.result(report)
     return found is not None and status.model_copy(update=dict(found[0])).dump() == status.dump()
 
@@ -210,17 +223,18 @@ def _too_late(this: View) -> Plan | None:
     if (until := deadline(this)) is not None and this.now >= until:
         words = (
             f"The attempts have run for the {policy.active_deadline_seconds} s that runPolicy.activeDeadlineSeconds "
-            "allows. Delete the job and create it again with more time."
+            "allows."
         )
-        return failed(this, Reason.DEADLINE_EXCEEDED, words, keep=False)
+        return failed(this, Reason.DEADLINE_EXCEEDED, words, remedy="with more time", keep=False)
     if (until := pre_running_deadline(this)) is not None and this.now >= until and not _runs(this):
         before = this.status.condition("Running")
         why = f" {before.message}" if before is not None and before.message else ""
+        remedy = "with more time, or once what holds it up is corrected"
         words = (
             f"The program did not run within the {policy.pre_running_deadline_seconds} s that "
             f"runPolicy.preRunningDeadlineSeconds allows.{why}"
         )
-        return failed(this, Reason.PRE_RUNNING_DEADLINE_EXCEEDED, words, keep=False)
+        return failed(this, Reason.PRE_RUNNING_DEADLINE_EXCEEDED, words, remedy=remedy, keep=False)
     return None
 
 

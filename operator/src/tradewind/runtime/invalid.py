@@ -42,9 +42,16 @@ def invalid_status(body: Mapping[str, Any], error: ValidationError, now: datetim
         "status": "False",
         "reason": str(Reason.INVALID),
         "message": f"This version of the operator can't read the object: {'; '.join(sentences(error))[:4096]}. What "
-        "runs for it stays as it is. Correct the field, or upgrade the operator where a newer one wrote it.",
+        f"runs for it stays as it is. {_remedy(status)}",
         "lastTransitionTime": since,
         "observedGeneration": generation,
     }
     conditions = [condition for condition in present if condition.get("type") != "Accepted"]
     return status | {"observedGeneration": generation, "phase": "Invalid", "conditions": [accepted, *conditions]}
+
+
+def _remedy(status: Mapping[str, Any]) -> str:
+    """What can be done about a field that can't be read; most of a job's spec is fixed once it started."""
+    if status.get("attempt"):
+        return "Upgrade the operator to the version that knows the field; of the spec only runPolicy can be changed."
+    return "Correct the field, or upgrade the operator where a newer version knows it."

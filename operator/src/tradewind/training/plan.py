@@ -37,10 +37,12 @@ def _job(item: TrainingJob, observed: Observed, surroundings: Surroundings) -> J
     groups, choice = placed
     size = len(program(item, surroundings, 1).document.encode())
     if size > LARGEST:
-        words = (
-            f"The spec has {size} bytes, and {LARGEST} can be handed to a pod: put long arguments into a file "
-            "of workingDir."
+        remedy = (
+            "put long arguments and variables into a file of spec.entrypoint.workingDir"
+            if item.spec.entrypoint is not None
+            else "shorten spec.data.inputs, or leave it out to take all columns"
         )
+        words = f"The spec has {size} bytes, and {LARGEST} can be handed to a pod: {remedy}."
         return _refused(item, Refusal(Reason.SPEC_TOO_LARGE, words))
     return Job(
         item=item,
@@ -55,8 +57,9 @@ def _job(item: TrainingJob, observed: Observed, surroundings: Surroundings) -> J
 
 
 def _refused(item: TrainingJob, refusal: Refusal) -> Job:
-    verdict = Verdict("Accepted", "False", refusal.reason, refusal.message)
-    return Job(item=item, accepted=verdict, reports_result=item.spec.recipe is not None, result=_result)
+    return Job(
+        item=item, accepted=life.refused(item, refusal), reports_result=item.spec.recipe is not None, result=_result
+    )
 
 
 def _result(report: Report) -> tuple[Mapping[str, Any], str] | None:
