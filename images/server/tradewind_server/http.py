@@ -185,9 +185,7 @@ async def _read(headers: Mapping[bytes, bytes], receive: Receive, limit: int, ho
         raise Encoded("send the body uncompressed")
     declared = headers.get(b"content-length", b"0")
     if declared.isdigit() and int(declared) > limit:
-        raise TooLarge(
-            f"the body has {int(declared)} bytes, the limit is {limit}: split the request, or raise --max_body_bytes"
-        )
+        raise TooLarge(f"the body has {int(declared)} bytes, the limit is {limit}: send fewer rows in each request")
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -197,9 +195,7 @@ async def _read(headers: Mapping[bytes, bytes], receive: Receive, limit: int, ho
         chunk: bytes = message.get("body", b"")
         size += len(chunk)
         if size > limit:
-            raise TooLarge(
-                f"the body is above the limit of {limit} bytes: split the request, or raise --max_body_bytes"
-            )
+            raise TooLarge(f"the body is above the limit of {limit} bytes: send fewer rows in each request")
         hold(len(chunk))
         chunks.append(chunk)
         if not message.get("more_body", False):

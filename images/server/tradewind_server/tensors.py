@@ -73,8 +73,8 @@ class TensorSpec:
             )
         if shape and not isinstance(self.axes[0], int) and shape[0] > max_rows:
             raise BadRequest(
-                f"input {shown(self.name)} has {shape[0]} rows, the limit is {max_rows}: split the request,"
-                " or raise --max_rows"
+                f"input {shown(self.name)} has {shape[0]} rows, the limit is {max_rows}:"
+                " send the others in further requests"
             )
 
 

@@ -56,7 +56,9 @@ def parse(text: memoryview, max_values: int) -> dict[str, Any]:
     """A JSON object of no more values than that: their memory is a multiple of their text."""
     # A value takes at least a character and a comma.
     if len(text) > 2 * max_values and _values(text) > max_values:
-        raise BadRequest(f"more than {max_values} values as JSON: use binary tensors, or raise --max_body_bytes")
+        raise BadRequest(
+            f"more than {max_values} values as JSON: use binary tensors, or send fewer rows in each request"
+        )
     try:
         document = orjson.loads(text)
     except orjson.JSONDecodeError as error:
