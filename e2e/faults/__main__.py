@@ -20,7 +20,7 @@ from e2e.faults.compaction import compactions
 from e2e.faults.lives import LIVES, Life
 from e2e.faults.matrix import Matrix
 from e2e.faults.outage import outage
-from e2e.faults.rights import rights, unplanned
+from e2e.faults.rights import expired, rights, unplanned
 from e2e.faults.starts import starts
 from e2e.faults.stillness import stillness
 from e2e.faults.takeover import Takeovers
@@ -40,11 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--source", type=Path, default=ROOT / "operator" / "src", help="sources of the operator")
     parser.add_argument("--logs", type=Path, help="a folder to keep the operators' logs and the audit log in")
     parser.add_argument("--pause-while", type=Path, help="begin no life while this file exists: somebody measures")
-    parser.add_argument("--kinds", nargs="*", default=[life.name for life in LIVES], help="lives to try")
+    parser.add_argument("--kinds", nargs="*", help="lives to try; without it all, for ci the quick ones")
     chosen = parser.parse_args(arguments)
     if chosen.logs:
         chosen.logs.mkdir(parents=True, exist_ok=True)
-    lives = [life for life in LIVES if life.name in chosen.kinds]
+    kinds = chosen.kinds or [life.name for life in LIVES if chosen.selection != "ci" or not life.slow]
+    lives = [life for life in LIVES if life.name in kinds]
     for number in (signal.SIGTERM, signal.SIGHUP):  # so that all is cleaned up
         signal.signal(number, lambda got, _frame: sys.exit(128 + got))
     with tempfile.TemporaryDirectory(prefix="tradewind-faults-") as name, ApiServer() as server:
@@ -104,6 +105,7 @@ async def _play(bench: Bench, tally: Tally, lives: list[Life], selection: str) -
         await Takeovers(bench, tally, matrix).play(matrix.freezes())
     if selection in ("all", "ci"):
         await unplanned(bench, tally, matrix)
+        await expired(bench, tally)
     await stillness(bench, tally, STILL_SECONDS if selection == "all" else SHORT_STILL_SECONDS)
     if selection in ("all", "ci"):
         await rights(bench, tally)

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import asyncio
 
-from e2e.faults.history import CHILDREN, Manifest
-from e2e.faults.lives import TRAINED, Life, completed, create_compression, create_training, served, serving, started
+from e2e.faults.history import Manifest
+from e2e.faults.lives import (
+    TRAINED,
+    Life,
+    answers,
+    collected,
+    completed,
+    create_compression,
+    create_training,
+    predictor,
+    serving,
+    started,
+    withdrawn,
+)
 from e2e.faults.lives import running as runs
 from e2e.faults.stage import NAME, Stage
 
-MISSED_SECONDS = 3.0  # in which an operator that missed a deletion would make the children again
 RAY_JOB, POLICY = f"{NAME}-train-1", f"{NAME}-train"
 
 
@@ -54,11 +65,34 @@ async def _rule(stage: Stage) -> None:
 
 async def _service(stage: Stage) -> None:
     await serving(stage)
-    before = (await stage.child("inferenceservices", NAME))["metadata"]["uid"]
+    await _again(stage, "services", NAME)
+
+
+async def _inference_service(stage: Stage) -> None:
+    await serving(stage)
+    before = await stage.service()
+    name = before["metadata"]["name"]
     async with stage.gap("inferenceservices"):
-        await stage.delete("inferenceservices", NAME)
-    await stage.remove_pod(f"{NAME}-predictor-0")
-    await served(stage, await stage.child("inferenceservices", NAME, other_than=before))
+        await stage.delete("inferenceservices", name)
+    await withdrawn(stage, before)
+    service = await stage.child("inferenceservices", name, other_than=before["metadata"]["uid"])
+    await stage.phase("Progressing")
+    await answers(stage, service)
+    await stage.phase("Ready")
+
+
+async def _predictor(stage: Stage) -> None:
+    await serving(stage)
+    name = predictor(await stage.service())
+    await stage.scale(name, 2)
+    await stage.told(lambda status: _desired(status) == 2, "there are to be 2 replicas")
+    async with stage.gap("deployments"):
+        await stage.delete("deployments", name)
+    await stage.told(lambda status: _desired(status) == 1, "the pods count, where there is no Deployment")
+
+
+def _desired(status: Manifest) -> object:
+    return (status.get("replicas") or {}).get("desired")
 
 
 async def _training(stage: Stage) -> None:
@@ -73,18 +107,16 @@ async def _compression(stage: Stage) -> None:
 
 async def _deployment(stage: Stage) -> None:
     await serving(stage)
-    await _deleted(stage, f"{NAME}-predictor-0")
+    await _deleted(stage, f"{predictor(await stage.service())}-0")
 
 
 async def _deleted(stage: Stage, pod: str) -> None:
-    """Delete the object, then its children as the garbage collector does: none may come back."""
+    """Delete the object, then its children as the garbage collector does."""
     async with stage.gap(stage.plural):
         await stage.delete(stage.plural, NAME)
     await asyncio.sleep(0.5)
-    for child in stage.admin.of(stage.namespace, *CHILDREN):
-        await stage.delete(child.resource, child.name)
     await stage.remove_pod(pod)
-    await asyncio.sleep(MISSED_SECONDS)
+    await collected(stage)
 
 
 _RAN = ("Starting", "Running")
@@ -93,7 +125,8 @@ _ALL = frozenset(
     {
         *(f"rayjobs {NAME}-{what}-1" for what in ("train", "compress")),
         *(f"networkpolicies {NAME}-{what}" for what in ("train", "compress")),
-        f"inferenceservices {NAME}",
+        f"services {NAME}",
+        f"inferenceservices {NAME}-*",
         f"prometheusrules {NAME}",
     }
 )
@@ -121,10 +154,12 @@ DELETIONS = {
     "inferenceservices": Life(
         "InferenceService deleted",
         "modeldeployments",
-        _service,
+        _inference_service,
         _SERVED * 2,
-        remade=_remade(f"inferenceservices {NAME}"),
+        remade=_remade(f"inferenceservices {NAME}-*"),
     ),
+    "services": Life("Service deleted", "modeldeployments", _service, _SERVED, remade=_remade(f"services {NAME}")),
+    "deployments": Life("Deployment deleted", "modeldeployments", _predictor, _SERVED),
     "prometheusrules": Life(
         "PrometheusRule deleted", "modeldeployments", _rule, _SERVED, remade=_remade(f"prometheusrules {NAME}")
     ),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,13 +24,15 @@ RESOURCES = {
     "compressionjobs": "/apis/tradewind.dev/v1alpha1",
     "modeldeployments": "/apis/tradewind.dev/v1alpha1",
     "rayjobs": "/apis/ray.io/v1",
+    "services": "/api/v1",
     "inferenceservices": "/apis/serving.kserve.io/v1beta1",
     "networkpolicies": "/apis/networking.k8s.io/v1",
     "prometheusrules": "/apis/monitoring.coreos.com/v1",
+    "deployments": "/apis/apps/v1",
     "events": "/apis/events.k8s.io/v1",
 }
 OWN = ("trainingjobs", "compressionjobs", "modeldeployments")
-CHILDREN = ("rayjobs", "inferenceservices", "networkpolicies", "prometheusrules")
+CHILDREN = ("rayjobs", "services", "inferenceservices", "networkpolicies", "prometheusrules")
 MERGE = "application/merge-patch+json"
 _STARTING = (401, 403, 429, 500, 503, 504)  # what an API server answers that has just come back
 
@@ -42,6 +45,7 @@ class Version:
     resource: str
     deleted: bool
     body: Manifest
+    shown: float = field(default_factory=time.monotonic, compare=False)  # when a watch brought it, in seconds
 
     @property
     def name(self) -> str:

@@ -57,18 +57,31 @@ class Matrix:
 
     async def requests(self) -> None:
         """Spoil requests, many lives at once."""
-        cells = every(self.lives, self._sent, OF_REQUESTS) if self._whole else by_turns(self.lives, self._sent)
+        quick, slow = self._apart()
+        cells = every(quick, self._sent, OF_REQUESTS) if self._whole else by_turns(quick, self._sent)
+        cells += by_turns(slow, self._sent)
         await self._play(cells, AT_ONCE)
 
     async def watches(self) -> None:
         """Spoil watches, many lives at once: a broken stream breaks for all of them."""
-        cells = every(self.lives, self._events, OF_WATCHES) if self._whole else spread(self.lives, self._events)
+        quick, slow = self._apart()
+        cells = every(quick, self._events, OF_WATCHES) if self._whole else spread(quick, self._events)
+        cells += spread(slow, self._events)
         await self._play(cells, AT_ONCE)
 
     async def kills(self) -> None:
         """Kill the operator, one life at a time."""
-        whole = every(self.lives, self._sent, KILLS)
-        await self._play(whole if self._whole else one_each(self.lives, self._sent, KILLS), ALONE)
+        quick, slow = self._apart()
+        cells = every(quick, self._sent, KILLS) if self._whole else one_each(quick, self._sent, KILLS)
+        # Where requests have just been moved, in the second half of such a life.
+        for life in slow:
+            sent = self._sent[life.name]
+            cells += [(life, moment, fault) for moment in sent[len(sent) // 2 :] for fault in KILLS]
+        await self._play(cells, ALONE)
+
+    def _apart(self) -> tuple[list[Life], list[Life]]:
+        """Lives that are quick, and slow ones."""
+        return [life for life in self.lives if not life.slow], [life for life in self.lives if life.slow]
 
     def freezes(self) -> list[Cell]:
         """At which requests a leader is frozen; each costs the time that its lease is good for.
@@ -76,12 +89,13 @@ class Matrix:
         Mostly after the request was committed, which is the sharper case: its answer waits for the old leader, which
         would go on from there. In the whole run at every request of the longest life and of that of another kind.
         """
-        after = one_each(self.lives, self._sent, (Fault.FREEZE_AFTER,))
-        before = one_each(self.lives, self._sent, (Fault.FREEZE_BEFORE,))
+        lives, _ = self._apart()
+        after = one_each(lives, self._sent, (Fault.FREEZE_AFTER,))
+        before = one_each(lives, self._sent, (Fault.FREEZE_BEFORE,))
         if not self._whole:
             return after[-1:] + before[:1]
-        longest = max(self.lives, key=lambda life: len(self._sent[life.name]))
-        chosen = [life for life in self.lives if life is longest or life.plural != longest.plural]
+        longest = max(lives, key=lambda life: len(self._sent[life.name]))
+        chosen = [life for life in lives if life is longest or life.plural != longest.plural]
         return every(chosen, self._sent, (Fault.FREEZE_AFTER,)) + before
 
     async def _play(self, cells: list[Cell], rounds: Sequence[int]) -> None:

@@ -10,13 +10,15 @@ from typing import Any
 
 from e2e.faults.history import CHILDREN, OWN, Admin, Manifest, Version
 from e2e.faults.lives import Life
-from e2e.faults.stage import NAME
+from e2e.faults.stage import NAME, REVISION
+from tradewind.deployment.rollout import DRAIN
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 # Whoever did not see the end of the head pod can't name it.
 _LOST_HEAD = re.compile(r"The pod \S+-head was lost")
 _OWN_DIGEST = "tradewind.dev/digest"  # over the namespace and the uid, too
 _RAY_JOB = "rayjobs"
+WHOLE_SECOND = 1.0  # to which a status rounds times down
 # Parts of a status with fields that depend on when something happened.
 _MOVING = {
     "cost": ("accrued", "asOf", "priced", "unpriced", "lost"),
@@ -86,6 +88,9 @@ def _normal(body: Manifest, namespace: str, uid: str) -> Manifest:
     text = _TIME.sub("TIME", text.replace(namespace, "NAMESPACE").replace(uid, "UID"))
     text = _LOST_HEAD.sub("The head pod was lost", text)
     normal: Manifest = json.loads(text)
+    if body["kind"] == "Service":
+        for given in ("clusterIP", "clusterIPs"):  # by the API server, to each another one
+            normal["spec"].pop(given, None)
     status = normal.get("status") or {}
     for part, moving in _MOVING.items():
         for field in moving:
@@ -113,6 +118,7 @@ def forbidden(admin: Admin, namespace: str, life: Life) -> list[str]:
                 *_goes_back(own, life),
                 *_strays(own, children, life),
                 *_twins(children, life),
+                *_drops_requests(children, life),
                 *_speaks_too_early(own, children),
                 *_tells_of_nothing(own, events),
                 *_blames(own),
@@ -153,7 +159,7 @@ def _strays(own: list[Version], children: list[Version], life: Life) -> Iterator
         if len(owners) != 1 or owners[0] not in uids:
             yield f"{child.resource} {child.name} has no owner of ours"
         gone = child.deleted or child.body["metadata"].get("deletionTimestamp")
-        if gone and f"{child.resource} {child.name}" not in life.loses | life.remade | life.strays:
+        if gone and not life.may_lose(f"{child.resource} {child.name}"):
             yield f"{child.resource} {child.name} is deleted"
 
 
@@ -163,7 +169,7 @@ def _twins(children: list[Version], life: Life) -> Iterator[str]:
     for child in children:
         uids = made.setdefault((child.resource, child.name), set())
         uids.add(child.body["metadata"]["uid"])
-        if len(uids) > 1 + (f"{child.resource} {child.name}" in life.remade):
+        if len(uids) > 1 + life.may_return(f"{child.resource} {child.name}"):
             yield f"{child.resource} {child.name} was made {len(uids)} times"
         if child.resource != _RAY_JOB or f"{child.resource} {child.name}" in life.strays:
             continue
@@ -184,8 +190,33 @@ def _speaks_too_early(own: list[Version], children: list[Version]) -> Iterator[s
         name = status.get("rayJobName")
         if name and since.get((_RAY_JOB, name), version.revision) >= version.revision:
             yield f"the status names RayJob {name} before it is there"
-        if status.get("url") and first.get("inferenceservices", version.revision) >= version.revision:
-            yield "the status has an address before there is an InferenceService"
+        for resource, what in (("services", "a Service"), ("inferenceservices", "an InferenceService")):
+            if status.get("url") and first.get(resource, version.revision) >= version.revision:
+                yield f"the status has an address before there is {what}"
+
+
+def _drops_requests(children: list[Version], life: Life) -> Iterator[str]:
+    """Requests that move to a revision that does not answer, or whose revision is deleted before it has drained."""
+    routed, left = "", {}
+    answered: set[str] = set()
+    for child in children:
+        labels = child.body["metadata"].get("labels") or {}
+        if child.resource == "services" and not child.deleted and child.name == NAME:
+            target = (child.body["spec"].get("selector") or {}).get(REVISION, "")
+            if routed and target != routed:
+                left[routed] = child.shown
+                if target not in answered:
+                    yield f"requests move from revision {routed} to {target}, which does not answer yet"
+            routed = target
+        if child.resource != "inferenceservices" or REVISION not in labels:
+            continue
+        if any(c["type"] == "Ready" and c["status"] == "True" for c in _status(child).get("conditions") or ()):
+            answered.add(labels[REVISION])
+        if not child.deleted or life.may_return(f"{child.resource} {child.name}"):
+            continue
+        drained = child.shown - left.get(labels[REVISION], child.shown)
+        if len(answered) > 1 and drained < DRAIN.total_seconds() - WHOLE_SECOND:
+            yield f"the InferenceService of revision {labels[REVISION]} is deleted {drained:.1f} s after requests moved"
 
 
 def _tells_of_nothing(own: list[Version], events: list[Version]) -> Iterator[str]:
@@ -193,7 +224,11 @@ def _tells_of_nothing(own: list[Version], events: list[Version]) -> Iterator[str
         reason = event.body["reason"]
         before = [_status(version) for version in own if version.revision < event.revision]
         if reason == "ModelChosen":
-            happened = any(status.get("variant") for status in before)
+            # Of the first revision, or of one that is to follow it.
+            happened = any(status.get("variant") or status.get("revisions") for status in before)
+        elif reason == "TrafficMoved":
+            rows = (row for status in before for row in status.get("revisions") or ())
+            happened = len({row["name"] for row in rows if row["weight"]}) > 1
         else:
             happened = any(
                 (condition["type"] == reason and condition["status"] == "True") or condition["reason"] == reason

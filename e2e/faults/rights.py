@@ -11,7 +11,7 @@ import yaml
 from e2e import strays
 from e2e.faults.bench import ROOT, Bench
 from e2e.faults.history import RESOURCES
-from e2e.faults.lives import TRAINED, completed, create_training, serving, started
+from e2e.faults.lives import LIVES, TRAINED, Life, completed, create_training, expire, serving, started
 from e2e.faults.matrix import Matrix
 from e2e.faults.polling import until
 from e2e.faults.stage import NAME, Stage
@@ -32,6 +32,7 @@ async def _training(stage: Stage) -> None:
 
 async def _deployment(stage: Stage) -> None:
     await serving(stage)
+    await _stray(stage, "services", "Service")
     await _stray(stage, "inferenceservices", "InferenceService")
     await _stray(stage, "prometheusrules", "PrometheusRule")
 
@@ -54,8 +55,23 @@ async def _stray(stage: Stage, plural: str, kind: str) -> None:
 # Each ends as the life of the same name does, of which only the play differs.
 _LIVES = {
     "TrainingJob": (_training, ("rayjobs", "networkpolicies")),
-    "ModelDeployment": (_deployment, ("inferenceservices", "prometheusrules")),
+    "ModelDeployment": (_deployment, ("services", "inferenceservices", "prometheusrules")),
 }
+
+
+async def _expired(stage: Stage) -> None:
+    await next(life for life in LIVES if life.name == "CompressionJob").play(stage)
+    await expire(stage)
+
+
+# The operator deletes a TrainingJob in a life of the matrix, and a CompressionJob here.
+EXPIRED = Life(
+    "CompressionJob, expired",
+    "compressionjobs",
+    _expired,
+    ("Starting", "Running", "Complete"),
+    frozenset({f"rayjobs {NAME}-compress-1", f"networkpolicies {NAME}-compress"}),
+)
 
 
 async def unplanned(bench: Bench, tally: Tally, matrix: Matrix) -> None:
@@ -66,6 +82,14 @@ async def unplanned(bench: Bench, tally: Tally, matrix: Matrix) -> None:
             play, plurals = _LIVES[life.name]
             lives.append(replace(life, play=play, strays=frozenset(f"{plural} {strays.NAME}" for plural in plurals)))
     tally.add(await asyncio.gather(*(bench.under(FAULT, life, matrix.usual[life.name]) for life in lives)))
+
+
+async def expired(bench: Bench, tally: Tally) -> None:
+    """Have the operator delete a CompressionJob that has ended: the right to it is used by no other run."""
+    run, end = await bench.faultless(EXPIRED)
+    if any(not name.startswith("events ") for name in end):
+        run.problems.append(f"there is still something: {', '.join(sorted(end))}")
+    tally.add([run])
 
 
 async def rights(bench: Bench, tally: Tally) -> None:

@@ -17,6 +17,7 @@ from e2e.faults.history import MERGE, RESOURCES, Admin, Manifest
 STEP_SECONDS = 75.0  # for one step of the operator's, whatever happens to its requests
 REPORT_SECONDS = 20.0  # for the answer to a report: as long as our programs wait
 NAME = "digits"
+LABEL, REVISION = "tradewind.dev/name", "tradewind.dev/revision"
 
 
 Gap = Callable[[str], AbstractAsyncContextManager[None]]
@@ -51,6 +52,11 @@ class Stage:
         body = {"apiVersion": api.removeprefix("/apis/"), "kind": kind, "metadata": {"name": NAME}, "spec": spec}
         await self.admin.send("POST", f"{api}/namespaces/{self.namespace}/{plural}", body)
 
+    async def change(self, spec: Manifest) -> None:
+        """Change the object's spec as a user would; what is not named stays."""
+        path = f"{RESOURCES[self.plural]}/namespaces/{self.namespace}/{self.plural}/{NAME}"
+        await self.admin.send("PATCH", path, {"spec": spec}, MERGE)
+
     async def child(self, plural: str, name: str, other_than: str = "") -> Manifest:
         """Wait for a child; for another one than that with a uid."""
 
@@ -60,6 +66,32 @@ class Stage:
 
         what = f"there is no {'new ' if other_than else ''}{name} of the {plural}"
         return await self.admin.until(self.namespace, there, what, self.patience)
+
+    async def service(self, other_than: str = "") -> Manifest:
+        """Wait for the InferenceService of a revision, whatever it is called; of another one than that."""
+
+        def there() -> Manifest | None:
+            found = self.admin.of(self.namespace, "inferenceservices")
+            ours = (version.body for version in found if version.body["metadata"]["labels"].get(LABEL) == NAME)
+            return next((body for body in ours if body["metadata"]["labels"][REVISION] != other_than), None)
+
+        return await self.admin.until(self.namespace, there, "there is no new InferenceService", self.patience)
+
+    async def gone(self, plural: str, name: str) -> None:
+        """Wait until an object is no longer there."""
+
+        def away() -> bool:
+            return (plural, name) not in self.admin.objects[self.namespace]
+
+        await self.admin.until(self.namespace, away, f"{name} of the {plural} is still there", self.patience)
+
+    async def told(self, look: Callable[[Manifest], object], what: str) -> None:
+        """Wait until the object's status is so."""
+
+        def there() -> bool:
+            return bool(look(self.admin.objects[self.namespace].get((self.plural, NAME), {}).get("status") or {}))
+
+        await self.admin.until(self.namespace, there, f"the status does not say that {what}", self.patience)
 
     async def phase(self, phase: str, attempt: int | None = None) -> None:
         """Wait until the object is in that phase."""
@@ -90,6 +122,19 @@ class Stage:
         path = f"/api/v1/namespaces/{self.namespace}/pods/{name}/status"
         await self.admin.send("PATCH", path, {"status": {"phase": "Running", "conditions": conditions}}, MERGE)
         return made
+
+    async def deployment(self, name: str, labels: Manifest, replicas: int) -> None:
+        """Make a Deployment as KServe does."""
+        container = {"name": "main", "image": "any"}
+        template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+        spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
+        body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "labels": labels}}
+        await self.admin.send("POST", f"/apis/apps/v1/namespaces/{self.namespace}/deployments", body | {"spec": spec})
+
+    async def scale(self, name: str, replicas: int) -> None:
+        """Set a Deployment's replicas as its autoscaler does."""
+        path = f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{name}"
+        await self.admin.send("PATCH", path, {"spec": {"replicas": replicas}}, MERGE)
 
     async def evict_pod(self, name: str) -> None:
         """Say of a pod what a kubelet says that runs out of memory."""
