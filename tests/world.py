@@ -148,7 +148,7 @@ class World:
         for child in in_order(plan.children):
             key = (child.resource.kind, child.name)
             body = json.loads(json.dumps(child.body))
-            if key in refused or any(name in refused or name not in self.children for name in child.after):
+            if key in refused or not all(self._stands(name, refused) for name in child.after):
                 continue
             present = self.children.get(key)
             if present is not None and (present.deleting or self.bodies[key] == body):
@@ -162,6 +162,9 @@ class World:
             seen = self._observe(key[0], body | {"status": self.statuses.get(key, {})})
             self.children[key] = replace(present, digest=covers.digest(child), seen=seen)
         return len(self.writes) > before
+
+    def _stands(self, name: tuple[str, str], refused: set[tuple[str, str]]) -> bool:
+        return name not in refused and name in self.children and not self.children[name].deleting
 
     def _observe(self, kind: str, body: dict[str, Any]) -> Any:
         kinds = (*self.controller.children, *self.controller.witnesses)

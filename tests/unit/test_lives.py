@@ -155,6 +155,24 @@ def test_suspending_and_resuming_counts_as_neither_interruption_nor_error() -> N
     assert not {"interruptions", "errors"} & world.status.keys()
 
 
+def test_a_status_names_no_ray_job_that_waits_for_a_network_policy_that_is_still_being_deleted() -> None:
+    world = World(TRAINING, objects.training_job())
+    train(world)
+    world.manifest["spec"]["runPolicy"] = {"suspend": True}
+    world.settle()
+    world.bury()
+    world.settle()
+    assert world.children["NetworkPolicy", "digits-train"].deleting
+    world.manifest["spec"]["runPolicy"] = {"suspend": False}
+    world.settle()
+    assert ("RayJob", "digits-train-2") not in world.children
+    assert (world.status["attempt"]["number"], world.status["rayJobName"]) == (1, "digits-train-1")
+    world.bury()
+    world.settle()
+    assert ("RayJob", "digits-train-2") in world.children
+    assert (world.status["attempt"]["number"], world.status["rayJobName"]) == (2, "digits-train-2")
+
+
 def test_a_job_that_is_suspended_from_the_start_makes_nothing() -> None:
     world = World(TRAINING, objects.training_job(runPolicy={"suspend": True}))
     world.settle()

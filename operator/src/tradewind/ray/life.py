@@ -263,7 +263,10 @@ def _between_attempts(this: View, program: Callable[[int], Program]) -> Plan:
     ]
     before = this.status.condition("Running")
     patience = ((moment(before.last_transition_time) if before else None) or this.now) + ENDING_GRACE - this.now
-    gone = not others and not corrected and (present is None or not present.deleting)
+    policy = this.observed.children.get((NETWORK_POLICY.kind, this.policy.name))
+    # Of before a suspension: no RayJob is made before there is another one.
+    closing = policy is not None and policy.deleting
+    gone = not others and not corrected and not closing and (present is None or not present.deleting)
     if not gone or (ending and patience > timedelta(0)):
         words = "The next attempt waits until the pods of the one before have ended."
         verdict = Verdict("Running", "False", Reason.STOPPING, words)
