@@ -32,7 +32,8 @@ def _lives(writes: int) -> dict[str, Any]:
 def test_a_count_over_its_must_is_missed() -> None:
     assert _found(_lives(5), "TrainingJob: writes in its life").met
     assert not _found(_lives(6), "TrainingJob: writes in its life").met
-    assert _found(_lives(6), "ModelDeployment: writes in its life").met
+    assert _found(_lives(8), "ModelDeployment: writes in its life").met
+    assert not _found(_lives(9), "ModelDeployment: writes in its life").met
     reads = _found(_lives(5), "GET and LIST after start")
     assert not reads.met
     assert "MISSED" in table([reads]) and "get pods" in table([reads])
@@ -45,9 +46,11 @@ def test_rounds_are_compared_with_the_same_round_of_the_other() -> None:
         *(_turn("tradewind", number, 0.2 * (number + 1)) for number in range(3)),
     ]
     row = _found({"rate": turns}, "apply to child, 10/s, p50", "of kuberay*")
-    assert (round(row.value, 6), row.must, row.met) == (2.0, 1.0, False)
-    # Trainer stands there to be compared: nothing is demanded.
+    assert (round(row.value, 6), row.must, row.met) == (2.0, 0.7, False)
+    # Trainer makes one child, where ours makes two and a status.
     assert _found({"rate": turns}, "apply to child, 10/s, p50", "of trainer*").met
+    ours = [turn | {"latencies": {"0.5": 2.0, "0.99": 2.0}} for turn in turns[-3:]]
+    assert not _found({"rate": turns[:-3] + ours}, "apply to child, 10/s, p50", "of trainer*").met
 
 
 def test_what_ran_once_stands_beside_every_round() -> None:
@@ -68,12 +71,14 @@ def test_memory_is_counted_a_thousand_settled() -> None:
             {"raw": 2.0, "ready": 5.0, "writes": 0, "written": [], "memory": 110.0, "held": {"a restart": 60.0}}
         ]
         * 2,
-        "restart of others": {},
+        "restart of others": {"kuberay": {"ready": 2.5}},
     }
     again = _found({"settled": settled}, "memory per 1,000 settled, restarted")
     lived = _found({"settled": settled}, "... without a restart")
     assert (round(again.value, 6), again.met) == (3.0, True)
     assert (round(lived.value, 6), lived.met) == (10.0, False)
-    assert _found({"settled": settled}, "restart, 10,000 settled: ready").value == 2.5
+    assert _found({"settled": settled}, "restart, 10,000 settled: ready", "of raw LIST").value == 2.5
+    beside = _found({"settled": settled}, "restart, 10,000 settled: ready", "of kuberay")
+    assert (beside.value, beside.must, beside.met) == (2.0, 2.5, True)
     assert _found({"settled": settled}, "idle requests, 10,000 settled").value == 0.1
     assert not _found({"settled": settled}, "event loop held at most, a restart").met
