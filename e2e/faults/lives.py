@@ -12,6 +12,7 @@ from e2e.faults.history import CHILDREN, Manifest
 from e2e.faults.stage import NAME, REVISION, Stage, now, ray_cluster
 
 MISSED_SECONDS = 3.0  # in which an operator that missed a deletion would make the children again
+NOTICED_SECONDS = 0.5  # in which an operator without a fault has seen what we have
 DIGEST = "sha256:" + "a" * 64
 
 
@@ -203,6 +204,7 @@ async def _suspended(stage: Stage) -> None:
     await stage.gone("rayjobs", first.rayjob)
     await stage.remove_pod(first.head)
     await stage.gone("networkpolicies", f"{NAME}-train")
+    await asyncio.sleep(NOTICED_SECONDS)
     await stage.change({"runPolicy": {"suspend": False}})
     await completed(stage, await started(stage, 2), TRAINED)
 
