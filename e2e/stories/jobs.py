@@ -6,7 +6,7 @@ import copy
 
 import yaml
 
-from e2e.installation import Kubernetes
+from e2e.installation import Failed, Kubernetes
 from e2e.stories.conftest import digits_objects
 from e2e.stories.waiting import Item, until
 
@@ -53,11 +53,28 @@ def deployment(namespace: str, name: str, model: Item) -> Item:
 
 def run_python(kubernetes: Kubernetes, namespace: str, name: str, program: str, **env: str) -> str:
     """Run a program in a pod of the workload image with the data volume mounted; what it printed last."""
+    start_python(kubernetes, namespace, name, program, **env)
+    return python_said(kubernetes, namespace, name)
+
+
+def start_python(kubernetes: Kubernetes, namespace: str, name: str, program: str, **env: str) -> None:
+    """Start such a program."""
     item = _from_example("Job", namespace, name)
     container = item["spec"]["template"]["spec"]["containers"][0]
     container["args"] = [program]
     container["env"] = [{"name": key, "value": value} for key, value in env.items()]
     item["spec"]["backoffLimit"] = 0
     kubernetes.apply(yaml.safe_dump(item))
-    until(f"job {name}", lambda: kubernetes.get("job", name, "-n", namespace).get("status", {}).get("succeeded"), 120)
+
+
+def python_said(kubernetes: Kubernetes, namespace: str, name: str, timeout: float = 120) -> str:
+    """What a program printed last, once it has ended."""
+
+    def ended() -> bool:
+        status = kubernetes.get("job", name, "-n", namespace).get("status", {})
+        if status.get("failed"):
+            raise Failed(f"job {name}: {kubernetes.run('-n', namespace, 'logs', f'job/{name}', check=False).stdout}")
+        return bool(status.get("succeeded"))
+
+    until(f"job {name}", ended, timeout)
     return kubernetes.run("-n", namespace, "logs", f"job/{name}").stdout.strip()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 MINUTES = 20
-SELECTION = ("digits", "refusals", "pipeline", "serving", "entrypoint", "helm")
+SELECTION = ("digits", "refusals", "pipeline", "serving", "entrypoint", "helm", "corrected")
 
 
 def stories(folder: Path = FOLDER) -> dict[str, Path]:

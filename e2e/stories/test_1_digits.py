@@ -14,12 +14,12 @@ from e2e.demo import digits
 from e2e.installation import ROOT, Kubernetes
 from e2e.stories.waiting import Item
 
-BUDGET = {"TrainingJob": 5, "CompressionJob": 5, "ModelDeployment": 6}
+BUDGET = {"TrainingJob": 5, "CompressionJob": 5, "ModelDeployment": 8}
 EVENTS = 3
 CHILDREN = {
     "TrainingJob": {"rayjobs": "digits-train-", "networkpolicies": "digits-train"},
     "CompressionJob": {"rayjobs": "digits-compress-", "networkpolicies": "digits-compress"},
-    "ModelDeployment": {"inferenceservices": "digits", "prometheusrules": "digits"},
+    "ModelDeployment": {"services": "digits", "inferenceservices": "digits-", "prometheusrules": "digits"},
 }
 PLURALS = {"TrainingJob": "trainingjobs", "CompressionJob": "compressionjobs", "ModelDeployment": "modeldeployments"}
 

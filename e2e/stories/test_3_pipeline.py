@@ -84,36 +84,37 @@ def test_a_pipeline_waits_then_proceeds_through_kills(kubernetes: Kubernetes, da
 
 
 def live(kubernetes: Kubernetes, namespace: str) -> Item:
-    item: Item = kubernetes.get("inferenceservice", "later", "-n", namespace)
+    """The InferenceService of the one revision that there is; it is called NAME-REVISION."""
+    items = kubernetes.get("inferenceservices", "-n", namespace, "-l", "tradewind.dev/name=later")["items"]
+    assert len(items) == 1, [item["metadata"]["name"] for item in items]
+    assert items[0]["metadata"]["name"] == f"later-{items[0]['metadata']['labels']['tradewind.dev/revision']}"
+    item: Item = items[0]
     return item
 
 
 def test_a_child_edited_by_hand_is_put_right(kubernetes: Kubernetes, data: str) -> None:
-    maximum = live(kubernetes, data)["spec"]["predictor"]["maxReplicas"]
-    kubernetes.run(
-        "-n",
-        data,
-        "patch",
-        "inferenceservice",
-        "later",
-        "--type=merge",
-        "-p",
-        '{"spec":{"predictor":{"maxReplicas":7}}}',
-    )
+    service = live(kubernetes, data)
+    maximum = service["spec"]["predictor"]["maxReplicas"]
+    change = '{"spec":{"predictor":{"maxReplicas":7}}}'
+    name = service["metadata"]["name"]
+    kubernetes.run("-n", data, "patch", "inferenceservice", name, "--type=merge", "-p", change)
     until(
         "maxReplicas to be put right", lambda: live(kubernetes, data)["spec"]["predictor"]["maxReplicas"] == maximum, 30
     )
 
 
 def test_a_child_deleted_is_made_again(kubernetes: Kubernetes, data: str) -> None:
-    before = live(kubernetes, data)["metadata"]["uid"]
-    kubernetes.run("-n", data, "delete", "inferenceservice", "later", "--wait=false")
+    service = live(kubernetes, data)
+    address = kubernetes.get("service", "later", "-n", data)
+    for child, before in (("inferenceservice", service), ("service", address)):
+        name, uid = before["metadata"]["name"], before["metadata"]["uid"]
+        kubernetes.run("-n", data, "delete", child, name, "--wait=false")
 
-    def again() -> bool:
-        item = kubernetes.find("inferenceservice", "later", "-n", data)
-        return bool(item and item["metadata"]["uid"] != before)
+        def again(child: str = child, name: str = name, uid: str = uid) -> bool:
+            item = kubernetes.find(child, name, "-n", data)
+            return bool(item and item["metadata"]["uid"] != uid)
 
-    until("another InferenceService", again, 60)
+        until(f"another {child}", again, 60)
     until_condition(kubernetes, "modeldeployment", data, "later", "Ready", timeout=120)
 
 
@@ -122,4 +123,5 @@ def test_deleting_the_object_removes_its_children(kubernetes: Kubernetes, data: 
     for child in ("inferenceservices", "rayjobs", "rayclusters"):
         until(f"no {child}", lambda child=child: not kubernetes.get(child, "-n", data)["items"], 60)  # type: ignore[misc]
     ours = "app.kubernetes.io/managed-by=tradewind"
+    until("no address", lambda: kubernetes.find("service", "later", "-n", data) is None, 60)
     until("no network policies", lambda: not kubernetes.get("networkpolicies", "-n", data, "-l", ours)["items"], 60)

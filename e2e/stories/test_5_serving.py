@@ -35,6 +35,7 @@ def test_an_onnx_file_of_the_users_own_is_served(kubernetes: Kubernetes, data: s
     run_python(kubernetes, data, "make-onnx", MAKE_ONNX)
     kubernetes.apply(yaml.safe_dump(deployment(data, "own", {"storageUri": "pvc://digits/own/mine.onnx"})))
     url = until_condition(kubernetes, "modeldeployment", data, "own", "Ready", timeout=180)["status"]["url"]
+    assert url == f"http://own.{data}.svc", "the address does not depend on what is served"
     answer = yaml.safe_load(run_python(kubernetes, data, "ask-own", ASK, URL=url))
     assert answer["outputs"][0]["data"] == [6.0, 14.0]
     kubernetes.run("-n", data, "delete", "modeldeployment", "own")
