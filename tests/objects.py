@@ -32,7 +32,7 @@ def training_job(name: str = "digits", **spec: Any) -> Manifest:
         "data": data(),
         "workers": 2,
         "resources": {"pool": "local", "cpu": "300m", "memory": "1500Mi"},
-        "output": {"storageUri": "pvc://models/digits"},
+        "output": {"storageUri": f"pvc://models/{name}"},
     }
     return _object("TrainingJob", name, whole | spec)
 
@@ -42,7 +42,7 @@ def program_job(name: str = "own", **entrypoint: Any) -> Manifest:
     spec = {
         "entrypoint": {"argv": ["python", "train.py"], "workingDir": {"configMap": "program"}} | entrypoint,
         "resources": {"pool": "local"},
-        "output": {"storageUri": "pvc://models/own"},
+        "output": {"storageUri": f"pvc://models/{name}"},
     }
     return _object("TrainingJob", name, spec)
 
@@ -53,7 +53,7 @@ def compression_job(name: str = "digits", **spec: Any) -> Manifest:
         "model": {"trainingJobRef": {"name": "digits"}},
         "candidates": [{"name": "int8", "methods": [{"quantize": {"scheme": "dynamic-int8"}}]}],
         "measure": {"resources": {"pool": "local", "cpu": "500m", "memory": "2Gi"}},
-        "output": {"storageUri": "pvc://models/variants"},
+        "output": {"storageUri": "pvc://models/variants" if name == "digits" else f"pvc://models/variants-{name}"},
     }
     return _object("CompressionJob", name, whole | spec)
 

@@ -105,7 +105,8 @@ class World:
         return Observed(
             dict(self.children),
             pods,
-            self.reference,
+            {} if self.reference is None else {(self.reference.kind, self.reference.metadata.name): self.reference},
+            {},
             reports,
             self.missing,
             self.rejections,

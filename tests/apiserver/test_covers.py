@@ -47,7 +47,12 @@ def _planned(cluster: Cluster, namespace: str) -> list[Child]:
         manifest["metadata"]["namespace"] = namespace
         controller = next(c for c in CONTROLLERS if c.model.kind == manifest["kind"])
         given = controller.model.read_object(manifest)
-        plan = controller.plan(given, Observed(reference=reference), Surroundings(_config(cluster), "CA"), NOW)
+        plan = controller.plan(
+            given,
+            Observed(references={("TrainingJob", "digits"): reference} if reference is not None else {}),
+            Surroundings(_config(cluster), "CA"),
+            NOW,
+        )
         found += plan.children
     kinds = {"RayJob", "NetworkPolicy", "Service", "InferenceService", "PrometheusRule"}
     assert {child.resource.kind for child in found} == kinds

@@ -57,7 +57,10 @@ def observed(given: dict[str, Any], controller: Controller) -> Observed:
     return Observed(
         children,
         tuple(pod(record) for record in given.get("pods", ())),
-        REFERENCES[reference["kind"]].read_object(reference) if reference else None,
+        {(reference["kind"], reference["metadata"]["name"]): REFERENCES[reference["kind"]].read_object(reference)}
+        if reference
+        else {},
+        given.get("writers", {}),
         {given["report"]["run"]: Report.model_validate(given["report"])} if "report" in given else {},
         frozenset(kinds[kind].resource for kind in given.get("missing", ())),
         tuple(Rejection(kinds[r["kind"]].resource, r["name"], "", r["message"]) for r in given.get("rejections", ())),

@@ -27,8 +27,17 @@ class Refused:
 
 
 def manifest(kind: str, name: str, spec: Manifest) -> Manifest:
-    """An object as a user writes it."""
-    return {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
+    """An object as a user writes it, with an output of its own."""
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": apart(spec, name)}
+
+
+def apart(spec: Manifest, name: str) -> Manifest:
+    """The spec with an output that no other object of the namespace writes to."""
+    output = spec.get("output")
+    uri = output.get("storageUri") if isinstance(output, dict) else None
+    if not isinstance(uri, str) or not uri.startswith("pvc://"):
+        return spec
+    return spec | {"output": output | {"storageUri": f"{uri}/{name}"}}
 
 
 def created(cluster: Cluster, made: Manifest, namespace: str = "default", dry_run: bool = False) -> Manifest | Refused:
@@ -41,7 +50,7 @@ def changed(
     cluster: Cluster, kind: str, name: str, namespace: str, spec: Manifest, dry_run: bool = False
 ) -> Manifest | Refused:
     """The object as it is stored with that spec, or would be; or why not."""
-    patch = [{"op": "replace", "path": "/spec", "value": spec}]
+    patch = [{"op": "replace", "path": "/spec", "value": apart(spec, name)}]
     about: Manifest = {"name": name, "namespace": namespace, "content_type": "application/json-patch+json"}
     resource = cluster.resource(kind)
     return _answer(lambda: cluster.api.patch(resource, patch, query_params=_query(dry_run), **about))

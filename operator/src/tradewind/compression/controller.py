@@ -14,6 +14,12 @@ def references(item: CompressionJob) -> tuple[Reference, ...]:
     return () if named is None else (Reference("TrainingJob", named.name),)
 
 
+def outputs(item: CompressionJob) -> tuple[str, ...]:
+    """Where the report goes, and a folder for each variant."""
+    folder = item.spec.output.storage_uri
+    return (folder, *(f"{folder}/{candidate.name}" for candidate in item.spec.candidates))
+
+
 CONTROLLER = Controller(
     model=CompressionJob,
     children=(
@@ -21,6 +27,7 @@ CONTROLLER = Controller(
         ChildKind(networkpolicy.NETWORK_POLICY, networkpolicy.observe),
     ),
     references=references,
+    outputs=outputs,
     plan=plan,
     pods=True,
     expires=True,

@@ -11,13 +11,13 @@ from typing import Any
 from tradewind.api.compressionjob import CompressionJob, CompressionResult
 from tradewind.api.job import PoolChoice
 from tradewind.api.report import Report
-from tradewind.api.trainingjob import TrainingJob
 from tradewind.compression.program import program
 from tradewind.compression.source import Source, find
 from tradewind.core.conditions import Reason, Verdict
 from tradewind.core.controller import Surroundings
 from tradewind.core.plan import Observed, Plan, Refusal
 from tradewind.core.podmetadata import not_allowed
+from tradewind.core.references import taken
 from tradewind.economics.pools import choose, misshapen
 from tradewind.ray import life
 from tradewind.ray.document import LARGEST
@@ -51,14 +51,14 @@ def _job(item: CompressionJob, observed: Observed, surroundings: Surroundings) -
         group.misfit(_FIELDS)
         or misshapen(pool, asked.topology, "spec.measure.resources.topology")
         or not_allowed(item.spec.pod_metadata, surroundings.config)
+        or taken(observed.writers)
     )
     if refusal is not None:
         return _refused(item, refusal)
-    reference = observed.reference if isinstance(observed.reference, TrainingJob) else None
     reason = present.reason if present is not None and present.name == pool.name else chosen.reason
     words = f"It measures on pool {pool.name}: {reason}."
     started = item.status.attempt is not None
-    source = find(item.spec, reference)
+    source = find(item.spec, observed.references)
     if isinstance(source, Refusal) and not started:
         return _refused(item, source, (group,))
     further = None

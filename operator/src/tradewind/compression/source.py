@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tradewind.api.compressionjob import CompressionJobSpec
 from tradewind.api.data import Data
@@ -10,6 +12,7 @@ from tradewind.api.report import SourceModel
 from tradewind.api.trainingjob import TrainingJob
 from tradewind.core.conditions import Reason, holds
 from tradewind.core.plan import Refusal
+from tradewind.core.references import unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class Source:
     data: Data
 
 
-def find(spec: CompressionJobSpec, training_job: TrainingJob | None) -> Source | Refusal:
+def find(spec: CompressionJobSpec, references: Mapping[tuple[str, str], Any]) -> Source | Refusal:
     """The source that the spec names, or what is waited for."""
     if spec.model.storage_uri is not None:
         if spec.data is None:
@@ -30,6 +33,9 @@ def find(spec: CompressionJobSpec, training_job: TrainingJob | None) -> Source |
         return Source(SourceModel(storage_uri=spec.model.storage_uri), spec.data)
     assert spec.model.training_job_ref is not None
     name = spec.model.training_job_ref.name
+    if (refusal := unreadable("TrainingJob", name, references)) is not None:
+        return refusal
+    training_job: TrainingJob | None = references.get(("TrainingJob", name))
     if training_job is None:
         return Refusal(
             Reason.TRAINING_JOB_NOT_FOUND,

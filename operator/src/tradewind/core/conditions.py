@@ -55,6 +55,7 @@ class Reason(StrEnum):
         "PodMetadataNotAllowed",
         "The operator's configuration does not let objects set this label or annotation on pods.",
     )
+    OUTPUT_TAKEN = "OutputTaken", "An older object of the namespace writes to the same place in the store."
     INVALID = "Invalid", "The object can't be read: a field has a value that this version does not know."
     TRAINING_JOB_NOT_FOUND = "TrainingJobNotFound", "The training job that the spec names does not exist."
     TRAINING_JOB_NOT_COMPLETE = "TrainingJobNotComplete", "The training job that the spec names has not ended yet."

@@ -48,6 +48,7 @@ class Controller:
     references: Callable[[Any], tuple[Reference, ...]]
     plan: Callable[[Any, Observed, Surroundings, datetime], Plan]
     pods: bool  # whether pods labelled with the object are observed
+    outputs: Callable[[Any], tuple[str, ...]] = lambda item: ()  # addresses in the store that it writes to
     expires: bool = False  # whether the object itself may be deleted some time after its end
     # Kinds that are only watched: what others make of our children, with our labels (a Deployment of KServe's).
     witnesses: tuple[ChildKind, ...] = ()

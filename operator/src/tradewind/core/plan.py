@@ -99,7 +99,10 @@ class Observed:
         default_factory=dict
     )  # by (kind, name); owned by the object
     pods: tuple[PodRecord, ...] = ()
-    reference: Any | None = None  # the TrainingJob or CompressionJob that the spec names, if it exists
+    # By kind and name: the objects of ours that the spec names and that exist; None for one that can't be read.
+    references: Mapping[tuple[str, str], Any] = field(default_factory=dict)
+    # By address in the store: an older object that writes there too, as "TrainingJob digits".
+    writers: Mapping[str, str] = field(default_factory=dict)
     # By the name of the run: what its program told us and the status does not have yet.
     reports: Mapping[str, Report] = field(default_factory=dict)
     missing: frozenset[Resource] = frozenset()  # kinds that the API server does not serve

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 from tradewind.api.compressionjob import CompressionJob
 from tradewind.api.config import Config, Pool
@@ -10,19 +12,27 @@ from tradewind.api.modeldeployment import ChosenVariant, ModelDeployment, Reject
 from tradewind.api.trainingjob import TrainingJob
 from tradewind.core.conditions import Reason, holds
 from tradewind.core.plan import Refusal
+from tradewind.core.references import unreadable
 from tradewind.economics.prices import per_hour
 from tradewind.economics.selection import Load, NoChoice, select
 
 
-def find(item: ModelDeployment, reference: object, pool: Pool, config: Config) -> ChosenVariant | Refusal:
+def find(
+    item: ModelDeployment, references: Mapping[tuple[str, str], Any], pool: Pool, config: Config
+) -> ChosenVariant | Refusal:
     """The model to serve, or what is waited for."""
     model = item.spec.model
     if model.storage_uri is not None:
         name = model.storage_uri.rstrip("/").rsplit("/", 1)[-1]
         return ChosenVariant(name=name, storage_uri=model.storage_uri, reason="It is named by spec.model.storageUri.")
     if model.training_job_ref is not None:
-        return _trained(model.training_job_ref.name, reference if isinstance(reference, TrainingJob) else None)
-    return _compressed(item, reference if isinstance(reference, CompressionJob) else None, pool, config)
+        name = model.training_job_ref.name
+        refusal = unreadable("TrainingJob", name, references)
+        return refusal or _trained(name, references.get(("TrainingJob", name)))
+    assert model.compression_job_ref is not None
+    name = model.compression_job_ref.name
+    refusal = unreadable("CompressionJob", name, references)
+    return refusal or _compressed(item, name, references.get(("CompressionJob", name)), pool, config)
 
 
 def _trained(name: str, job: TrainingJob | None) -> ChosenVariant | Refusal:
@@ -57,10 +67,8 @@ def _trained(name: str, job: TrainingJob | None) -> ChosenVariant | Refusal:
 
 
 def _compressed(
-    item: ModelDeployment, job: CompressionJob | None, pool: Pool, config: Config
+    item: ModelDeployment, name: str, job: CompressionJob | None, pool: Pool, config: Config
 ) -> ChosenVariant | Refusal:
-    assert item.spec.model.compression_job_ref is not None
-    name = item.spec.model.compression_job_ref.name
     if job is None:
         words = (
             f"CompressionJob {name} does not exist in this namespace. The service waits for it: create it, or correct "

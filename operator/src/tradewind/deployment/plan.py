@@ -134,7 +134,7 @@ def _decide(item: ModelDeployment, observed: Observed, surroundings: Surrounding
     )
     if refusal is not None:
         return _refused(refusal)
-    found = find(item, observed.reference, pool, surroundings.config)
+    found = find(item, observed.references, pool, surroundings.config)
     if not isinstance(found, Refusal):
         words = f"The model to serve is {found.name}, on pool {pool.name}."
         return Decision(Verdict("Accepted", "True", Reason.ACCEPTED, words), pool, reason, found)

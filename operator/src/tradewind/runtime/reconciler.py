@@ -171,7 +171,8 @@ class Reconciler:
                 if child.record.owner_uid in (held.uid, None)
             },
             pods=world.store.pods(held) if controller.pods else (),
-            reference=self._reference(held),
+            references=self._references(held),
+            writers={uri: f"{key.kind} {key.name}" for uri, key in world.store.writers(held).items()},
             reports=reports,
             missing=world.missing() & {child.resource for child in controller.children},
             rejections=world.children.rejections(held.key),
@@ -179,18 +180,18 @@ class Reconciler:
         )
         return controller.plan(given, observed, world.surroundings(), world.now()), serial
 
-    def _reference(self, held: Held) -> Any | None:
+    def _references(self, held: Held) -> dict[tuple[str, str], Any]:
+        found: dict[tuple[str, str], Any] = {}
         for reference in held.references:
-            key = Key(reference.kind, held.key.namespace, reference.name)
-            other = self._world.store.get(key)
+            other = self._world.store.get(Key(reference.kind, held.key.namespace, reference.name))
             if other is None:
                 continue
             controller: Controller = self._world.store.controllers[reference.kind]
             try:
-                return controller.model.read_object(other.body())
+                found[reference.kind, reference.name] = controller.model.read_object(other.body())
             except ValidationError:
-                return None  # its own status says what is wrong with it
-        return None
+                found[reference.kind, reference.name] = None  # its own status says what is wrong with it
+        return found
 
     async def _status(self, held: Held, plan: Plan, memory: _Memory) -> bool:
         """Write the status if it is not so already; whether it was written."""

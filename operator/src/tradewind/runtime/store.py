@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -62,6 +62,7 @@ class Held:
     deleting: bool
     packed: Packed
     references: tuple[Reference, ...]
+    outputs: tuple[str, ...]  # addresses in the store that it writes to
 
     def body(self) -> dict[str, Any]:
         """The object as JSON, without managedFields."""
@@ -96,13 +97,15 @@ class Store:
 
     def __init__(self, controllers: Iterable[Controller]) -> None:
         self.controllers = {controller.resource.kind: controller for controller in controllers}
+        # Two controllers may have children of one kind, and read different things of them.
         self._observe = {
-            kind.resource: kind.observe
+            (controller.resource.kind, kind.resource): kind.observe
             for controller in self.controllers.values()
             for kind in (*controller.witnesses, *controller.children)
         }
+        kinds = frozenset(resource for _, resource in self._observe)
         owned = {child.resource for controller in self.controllers.values() for child in controller.children}
-        self._witnessed = self._observe.keys() - owned
+        self._witnessed = kinds - owned
         self._objects: dict[Key, Held] = {}
         self._children: dict[str, HeldChild] = {}  # by uid
         self._pods: dict[str, HeldPod] = {}  # by uid
@@ -112,6 +115,7 @@ class Store:
         self._witnesses_of: Index[Key] = Index()  # by labels: what others made of the object's children
         self._pods_of: Index[Key] = Index()
         self._dependents: dict[Key, set[Key]] = {}  # objects that name this one
+        self._writers: dict[tuple[str, str], tuple[Key, ...]] = {}  # objects that write to an address in a namespace
         # Version at which an object was deleted. Later it can be there again: to the watch, one that lost our label is
         # deleted, until our next apply.
         self._gone: OrderedDict[str, int] = OrderedDict()
@@ -122,7 +126,8 @@ class Store:
     def resources(self) -> frozenset[Resource]:
         """The kinds to watch."""
         pods = {PODS} if any(controller.pods for controller in self.controllers.values()) else set()
-        return frozenset({controller.resource for controller in self.controllers.values()} | set(self._observe) | pods)
+        watched = {resource for _, resource in self._observe}
+        return frozenset({controller.resource for controller in self.controllers.values()} | watched | pods)
 
     # Reading
 
@@ -161,6 +166,18 @@ class Store:
     def dependents(self, key: Key) -> frozenset[Key]:
         """Objects that name this one."""
         return frozenset(self._dependents.get(key, ()))
+
+    def writers(self, held: Held) -> dict[str, Key]:
+        """By address that the object writes to: the oldest of the other objects that write there, where it is older."""
+        found: dict[str, Key] = {}
+        for uri in held.outputs:
+            for key in self._writers.get((held.key.namespace, uri), ()):
+                other = self._objects[key]
+                if key != held.key and not other.deleting and _age(other) < _age(held):
+                    before = found.get(uri)
+                    if before is None or _age(other) < _age(self._objects[before]):
+                        found[uri] = key
+        return found
 
     # Writing
 
@@ -251,7 +268,9 @@ class Store:
             return frozenset()
         generation = int(metadata.get("generation") or 0)
         same_spec = old is not None and (old.uid, old.generation) == (uid, generation)
-        references = old.references if old is not None and same_spec else self._references(resource, body)
+        references, outputs = (
+            (old.references, old.outputs) if old is not None and same_spec else self._named(resource, body)
+        )
         held = Held(
             key=key,
             uid=uid,
@@ -261,11 +280,15 @@ class Store:
             deleting=bool(metadata.get("deletionTimestamp")),
             packed=self._packer.pack(resource.kind, body),
             references=references,
+            outputs=outputs,
         )
         self._objects[key] = held
         if old is None or old.references != references:
             self._refer(key, old.references if old else (), references)
-        return frozenset({key}) | self.dependents(key)
+        touched = frozenset({key}) | self.dependents(key)
+        if old is None or (old.outputs, old.deleting, old.uid) != (outputs, held.deleting, uid):
+            touched |= self._write(key, old.outputs if old else (), outputs)
+        return touched
 
     def _shared(self, key: Key, uid: str) -> tuple[Key, str]:
         """An object's key and uid: those that it or a child of it has in memory already, so that each is there once."""
@@ -278,12 +301,32 @@ class Store:
                 return child.owner, child.record.owner_uid or uid
         return key, uid
 
-    def _references(self, resource: Resource, body: Mapping[str, Any]) -> tuple[Reference, ...]:
+    def _named(self, resource: Resource, body: Mapping[str, Any]) -> tuple[tuple[Reference, ...], tuple[str, ...]]:
+        """The objects that a spec names, and the addresses that it writes to."""
         controller = self.controllers[resource.kind]
         try:
-            return controller.references(controller.model.read_object(body))
+            item = controller.model.read_object(body)
         except ValueError:
-            return ()  # the pass over this object says what is wrong with it
+            return (), ()  # the pass over this object says what is wrong with it
+        return controller.references(item), controller.outputs(item)
+
+    def _reader(self, owner: Key | None, resource: Resource) -> Callable[[Mapping[str, Any]], Any]:
+        """What the owner's controller reads of the kind; of an object of nobody's nothing is read but by another's."""
+        found = self._observe.get((owner.kind, resource)) if owner is not None else None
+        return found or next(observe for (_, kind), observe in self._observe.items() if kind == resource)
+
+    def _write(self, key: Key, old: tuple[str, ...], new: tuple[str, ...]) -> frozenset[Key]:
+        """Note where an object writes; who else writes there."""
+        touched: set[Key] = set()
+        for uri in {*old, *new}:
+            place = (key.namespace, uri)
+            others = tuple(other for other in self._writers.get(place, ()) if other != key)
+            touched |= set(others)
+            if present := ((*others, key) if uri in new else others):
+                self._writers[place] = present
+            else:
+                self._writers.pop(place, None)
+        return frozenset(touched)
 
     def _refer(self, key: Key, old: tuple[Reference, ...], new: tuple[Reference, ...]) -> None:
         for reference in old:
@@ -313,7 +356,7 @@ class Store:
             digest=covers.applied_digest(body),
             deleting=bool(metadata.get("deletionTimestamp")) or (old is not None and old.record.deleting),
             created=moment(metadata.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
-            seen=self._observe[resource](body),
+            seen=self._reader(owner, resource)(body),
         )
         fields = {} if witness else covers.owned_fields(body)
         child = HeldChild(namespace, version, owner, self._fieldset(fields), record)
@@ -365,7 +408,7 @@ class Store:
                 return frozenset()
             del self._objects[key]
             self._refer(key, held.references, ())
-            return frozenset({key}) | self.dependents(key)
+            return frozenset({key}) | self.dependents(key) | self._write(key, held.outputs, ())
         child = self._children.pop(uid, None)
         if child is None:
             return frozenset()
@@ -422,6 +465,11 @@ def _labelled(metadata: Mapping[str, Any]) -> Key | None:
     if labels.get(KIND) and labels.get(NAME):
         return _key(labels[KIND], metadata, labels[NAME])
     return None
+
+
+def _age(held: Held) -> tuple[datetime, Key]:
+    """Which of two objects is older; those of one second by their names."""
+    return held.created or datetime.fromtimestamp(0, UTC), held.key
 
 
 def _one(key: Key | None) -> frozenset[Key]:

@@ -14,6 +14,7 @@ CONTROLLER = Controller(
         ChildKind(networkpolicy.NETWORK_POLICY, networkpolicy.observe),
     ),
     references=lambda item: (),
+    outputs=lambda item: (item.spec.output.storage_uri,),
     plan=plan,
     pods=True,
     expires=True,

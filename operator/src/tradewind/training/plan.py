@@ -13,6 +13,7 @@ from tradewind.core.conditions import Reason, Verdict
 from tradewind.core.controller import Surroundings
 from tradewind.core.plan import Observed, Plan, Refusal
 from tradewind.core.podmetadata import not_allowed
+from tradewind.core.references import taken
 from tradewind.ray import life
 from tradewind.ray.document import LARGEST
 from tradewind.ray.job import RAY_JOB
@@ -33,6 +34,8 @@ def _job(item: TrainingJob, observed: Observed, surroundings: Surroundings) -> J
     if isinstance(placed, Refusal):
         return _refused(item, placed)
     if (refusal := not_allowed(item.spec.pod_metadata, surroundings.config)) is not None:
+        return _refused(item, refusal)
+    if (refusal := taken(observed.writers)) is not None:
         return _refused(item, refusal)
     groups, choice = placed
     size = len(program(item, surroundings, 1).document.encode())
