@@ -70,7 +70,7 @@ class Site:
 def training_job(name: str) -> Manifest:
     """A TrainingJob with two workers."""
     recipe = {"task": "image-classification", "model": {"architecture": "cnn"}}
-    output = {"storageUri": "pvc://models/digits"}
+    output = {"storageUri": f"pvc://models/{name}"}
     spec = {"recipe": recipe, "data": DATA, "workers": 2, "resources": _RESOURCES, "output": output}
     return TRAINING_JOB.manifest(name, spec=spec)
 

@@ -68,6 +68,10 @@ class Reason(StrEnum):
         "The compression job that the spec names has not ended yet.",
     )
     COMPRESSION_JOB_FAILED = "CompressionJobFailed", "The compression job that the spec names has failed."
+    REFERENCE_UNREADABLE = (
+        "ReferenceUnreadable",
+        "This version can't read the object that the spec names: a field has a value that it does not know.",
+    )
     NO_VARIANT_FITS = "NoVariantFits", "No variant of the compression job keeps the bounds of select.where."
     # Running
     STARTING = "Starting", "The pods are being created."
@@ -198,6 +202,7 @@ _WAITING = frozenset(
         Reason.COMPRESSION_JOB_NOT_FOUND,
         Reason.COMPRESSION_JOB_NOT_COMPLETE,
         Reason.COMPRESSION_JOB_FAILED,
+        Reason.REFERENCE_UNREADABLE,
         Reason.DEPENDENCY_MISSING,
     }
 )

@@ -138,6 +138,8 @@ class Plan:
     requeue_after: float | None = None  # seconds; None: only when something changes
     # Owned children that stay though they are not planned (a finished attempt's RayJob, whose log people read).
     keep: frozenset[tuple[str, str]] = frozenset()
+    # Nothing is deleted, also nothing that appears after the plan was made: nobody knows what is wanted.
+    hands_off: bool = False
     # Runs whose report is in the status, and runs that are over, whose report nobody wants. Other reports wait.
     heard: frozenset[str] = frozenset()
     superseded: frozenset[str] = frozenset()

@@ -8,18 +8,16 @@ from typing import Any
 from tradewind.core.conditions import Reason
 from tradewind.core.plan import Refusal
 
-_UNREADABLE = {
-    "TrainingJob": Reason.TRAINING_JOB_NOT_COMPLETE,
-    "CompressionJob": Reason.COMPRESSION_JOB_NOT_COMPLETE,
-}
-
 
 def unreadable(kind: str, name: str, references: Mapping[tuple[str, str], Any]) -> Refusal | None:
     """Why an object that is there can't be used, or None."""
     if (kind, name) not in references or references[kind, name] is not None:
         return None
-    words = f"This version of the operator can't read {kind} {name}: the condition Accepted of that object says why."
-    return Refusal(_UNREADABLE[kind], words)
+    words = (
+        f"This version of the operator can't read {kind} {name}, whose condition Accepted says why. It waits until "
+        f"{kind} {name} is corrected, or the operator upgraded."
+    )
+    return Refusal(Reason.REFERENCE_UNREADABLE, words)
 
 
 def taken(writers: Mapping[str, str]) -> Refusal | None:

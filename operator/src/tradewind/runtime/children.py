@@ -80,6 +80,8 @@ class Children:
 
         After the status: what is deleted can't be judged any more, so why it was deleted has to be written before.
         """
+        if plan.hands_off:
+            return False
         wanted = {(child.resource.kind, child.name) for child in plan.children}
         changed = False
         for name, present in self._store.children(held).items():

@@ -161,9 +161,8 @@ class Reconciler:
         try:
             given = controller.model.read_object(body)
         except ValidationError as error:
-            # The children that there are stay as they are until the object can be read.
-            keep = frozenset(world.store.children(held))
-            return Plan(status=invalid_status(body, error, world.now()), keep=keep), serial
+            # The children stay as they are until the object can be read; another operator may be making some.
+            return Plan(status=invalid_status(body, error, world.now()), hands_off=True), serial
         observed = Observed(
             children={
                 name: child.record
