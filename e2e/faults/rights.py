@@ -87,6 +87,7 @@ async def unplanned(bench: Bench, tally: Tally, matrix: Matrix) -> None:
 async def expired(bench: Bench, tally: Tally) -> None:
     """Have the operator delete a CompressionJob that has ended: the right to it is used by no other run."""
     run, end = await bench.faultless(EXPIRED)
+    run.fault = "deleted by the operator"
     if any(not name.startswith("events ") for name in end):
         run.problems.append(f"there is still something: {', '.join(sorted(end))}")
     tally.add([run])

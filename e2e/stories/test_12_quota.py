@@ -26,8 +26,8 @@ def quota(kubernetes: Kubernetes, data: str) -> Iterator[str]:
     spec = {"hard": {"pods": "0"}}
     metadata = {"name": "full", "namespace": data}
     kubernetes.apply(json.dumps({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": spec}))
-    used = "{.status.hard.pods}"
-    until("the quota", lambda: kubernetes.run("-n", data, "get", "quota", "full", "-o", f"jsonpath={used}").stdout, 30)
+    limit = "{.status.hard.pods}"
+    until("the quota", lambda: kubernetes.run("-n", data, "get", "quota", "full", "-o", f"jsonpath={limit}").stdout, 30)
     yield data
     kubernetes.run("-n", data, "delete", "resourcequota", "full", "--ignore-not-found")
 

@@ -16,7 +16,7 @@ from e2e.stories.test_3_pipeline import processes
 from e2e.stories.waiting import Item, until
 
 TAKEOVER_SECONDS = 20.0  # the lease is good for 13 s, and a standby looks each second
-EPOCHS = 60
+EPOCHS = 100
 
 
 @pytest.fixture
