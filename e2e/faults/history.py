@@ -34,6 +34,8 @@ RESOURCES = {
 OWN = ("trainingjobs", "compressionjobs", "modeldeployments")
 CHILDREN = ("rayjobs", "services", "inferenceservices", "networkpolicies", "prometheusrules")
 MERGE = "application/merge-patch+json"
+# Of kube-apiserver itself: it tells of a Service whose address it gave out while it looked through all of them.
+_ADDRESSES = "ipallocator-repair-controller"
 _STARTING = (401, 403, 429, 500, 503, 504)  # what an API server answers that has just come back
 
 
@@ -162,6 +164,8 @@ class Admin:
 
     def _note(self, resource: str, deleted: bool, body: Manifest, revision: int = 0) -> None:
         namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
+        if resource == "events" and body.get("reportingController") == _ADDRESSES:
+            return
         revision = revision or int(body["metadata"]["resourceVersion"])
         self.versions[namespace].append(Version(revision, resource, deleted, body))
         if deleted:
