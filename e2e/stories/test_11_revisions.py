@@ -52,7 +52,7 @@ async def client(url, start):
                     async with session.post(url, json=BODY) as answer:
                         text = await answer.text()
                         assert answer.status == 200, f"{answer.status}: {text[:200]}"
-                        answers[str(json.loads(text)["outputs"][0]["data"][0])] += 1
+                        answers[str(float(json.loads(text)["outputs"][0]["data"][0]))] += 1
                 except Exception as error:
                     failures.append(f"request {number}: {error!r}")
                 if number == 0:

@@ -54,7 +54,7 @@ def test_reports_go_on_when_the_active_replica_is_killed(replicas: Kubernetes, d
         assert len(seen) < 2 or (seen[-1][0] >= seen[-2][0] and seen[-1][1] >= seen[-2][1]), seen[-2:]
         return item
 
-    until("a report on the way", lambda: look()["status"].get("lastCheckpoint"), 240, every=0.2)
+    until("a report on the way", lambda: look().get("status", {}).get("lastCheckpoint"), 240, every=0.2)
     leader, before = holder(kubernetes), seen[-1]
     assert before[0] < 90, "there is a way to go"
     pods = kubernetes.get("pods", "-n", OPERATOR_NAMESPACE, "-l", "app.kubernetes.io/component=operator")["items"]
