@@ -84,8 +84,8 @@ def upgraded(cluster: Cluster) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def _started_since(upgraded: None, launch: Callable[..., OperatorProcess], _kept: list[OperatorProcess]) -> None:
-    # The API server serves a watch that was open before the upgrade by the old definition for two minutes more: what
-    # newer operators write is not in it. The first test has such a watch.
+    # For a moment after the upgrade the API server still serves the watches that were open before it, by the old
+    # definition: the new fields are not in what they show. The first test has such a watch.
     if _kept:
         _kept[-1].stop()
     _kept.append(launch(name="shared"))
