@@ -9,7 +9,9 @@ from tests.world import CONFIG, World, surroundings
 from tradewind.api.report import Report
 from tradewind.api.trainingjob import TrainingJob
 from tradewind.compression.controller import CONTROLLER as COMPRESSION
+from tradewind.core.plan import PODS
 from tradewind.core.timestamps import stamp
+from tradewind.ray.job import RAY_JOB
 from tradewind.training.controller import CONTROLLER as TRAINING
 
 RUNNING = ("Running", "RUNNING")
@@ -171,6 +173,22 @@ def test_a_status_names_no_ray_job_that_waits_for_a_network_policy_that_is_still
     world.settle()
     assert ("RayJob", "digits-train-2") in world.children
     assert (world.status["attempt"]["number"], world.status["rayJobName"]) == (2, "digits-train-2")
+
+
+def test_a_pod_without_a_node_is_looked_for_before_an_error_is_taken_for_its_loss() -> None:
+    world = World(TRAINING, objects.training_job(runPolicy={"retries": {"errors": 1}}))
+    train(world)
+    head = next(name for name in world.pods if name.startswith("head"))
+    placed = world.pods[head].scheduled
+    world.change_pod(head, scheduled=None)  # the watch has not shown that yet
+    world.after(5)
+    status = {"jobDeploymentStatus": "Failed", "jobStatus": "FAILED", "message": "exit code 1"}
+    world.see("RayJob", status | {"rayJobInfo": {"startTime": stamp(world.now)}, "endTime": stamp(world.now)})
+    assert world.plan().rests_on == (PODS, RAY_JOB)
+    world.change_pod(head, scheduled=placed)
+    assert world.plan().rests_on == ()
+    world.settle()
+    assert (world.status["errors"], world.status.get("interruptions")) == (1, None)
 
 
 def test_a_job_that_is_suspended_from_the_start_makes_nothing() -> None:

@@ -42,7 +42,7 @@ class Outcome:
 
     kind: End
     message: str = ""
-    # It rests on a pod that is not there: it may not have been seen yet, or have gone with a RayJob that was deleted.
+    # It rests on a pod that is not there or has no node: a watch may be late, or the pod went with a deleted RayJob.
     absence: bool = False
 
 
@@ -77,25 +77,26 @@ def _ended(seen: RayJobSeen, pods: Sequence[PodRecord], reports_result: bool, no
         if seen.ended is not None and now < seen.ended + REPORT_GRACE:
             return Outcome(End.NONE)
         return Outcome(End.ERROR, "The program ended without a report of its result.")
-    if lost := _lost(seen, pods):
-        return Outcome(End.INTERRUPTED, lost)
+    if (lost := _lost(seen, pods)) is not None:
+        return lost
     if seen.job == "STOPPED":
         return Outcome(End.ERROR, "The Ray job was stopped from outside.")
     return Outcome(End.ERROR, _tail(seen.message) or seen.reason or "Ray gives no reason.")
 
 
-def _lost(seen: RayJobSeen, pods: Sequence[PodRecord]) -> str | None:
+def _lost(seen: RayJobSeen, pods: Sequence[PodRecord]) -> Outcome | None:
     """Why the failure was an interruption. Pods are placed before the program starts; a later one is a replacement."""
     for pod in pods:
         # After the end KubeRay deletes all pods: only what was deleted before it counts.
         if pod.interrupted or (_taken(pod) and pod.deleted is not None and seen.ended and pod.deleted < seen.ended):
-            return f"The pod {pod.name} was lost{_why(pod)}."
+            return Outcome(End.INTERRUPTED, f"The pod {pod.name} was lost{_why(pod)}.")
     if seen.program_started is not None:
         for pod in pods:
             if pod.scheduled is None or pod.scheduled > seen.program_started:
-                return f"A pod was lost while the program ran; {pod.name} replaces it."
+                words = f"A pod was lost while the program ran; {pod.name} replaces it."
+                return Outcome(End.INTERRUPTED, words, absence=pod.scheduled is None)
     if (code := _EXIT_CODE.search(seen.message)) and int(code[1]) == LOST_WORKER_EXIT:
-        return "The program lost a worker."
+        return Outcome(End.INTERRUPTED, "The program lost a worker.")
     return None
 
 
