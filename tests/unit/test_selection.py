@@ -66,14 +66,16 @@ def test_at_low_load_the_floor_of_replicas_decides_and_the_reason_says_so() -> N
     choice = chosen(ROWS, at=load("10"))
     assert choice.variant.name == "int8"
     assert "like half, baseline, and it manages more" in choice.reason
-    assert "1 replica at 10 requests a second" in choice.reason
+    assert "1 replica at 10 requests per second" in choice.reason
 
 
 def test_at_high_load_fewer_replicas_win_and_the_runner_up_has_its_distance() -> None:
     choice = chosen(ROWS, at=load("400"))  # 2, 3 and 5 replicas
     assert choice.variant.name == "int8"
     assert "2.50 USD for a million requests with 2 replicas" in choice.reason
-    assert choice.runner_up == "half: 3.75 USD for a million requests with 3 replicas at 400 requests a second (+50 %)"
+    assert (
+        choice.runner_up == "half: 3.75 USD for a million requests with 3 replicas at 400 requests per second (+50 %)"
+    )
 
 
 def test_more_replicas_than_allowed_are_said_and_still_compared() -> None:

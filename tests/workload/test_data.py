@@ -172,9 +172,9 @@ def test_nothing_left_after_cleaning(volumes: Path) -> None:
 def test_labels_that_are_no_classes(volumes: Path) -> None:
     inputs, _ = blobs(60)
     write_csv(volumes / "claim/train.csv", inputs, np.linspace(0, 1, 60))
-    assert "is no class: row 1 has 0.0169" in refusal()
+    assert "is not a class: row 1 has 0.0169" in refusal()
     write_csv(volumes / "claim/train.csv", inputs, range(60))
-    assert "has 60 different values in 60 rows: these are no classes" in refusal()
+    assert "has 60 different values in 60 rows: these are not classes" in refusal()
     write_csv(volumes / "claim/train.csv", inputs, ["yes"] * 60)
     assert "has only one class, 'yes'" in refusal()
 
@@ -207,7 +207,7 @@ def test_shapes_of_train_and_validation_differ(volumes: Path) -> None:
 
 def test_images_that_are_not_square(volumes: Path) -> None:
     write_csv(volumes / "claim/train.csv", *blobs(20, features=6))
-    assert "has 6 values, which make no square image: set spec.data.imageShape" in refusal("image-classification")
+    assert "has 6 values, which is not a square image: set spec.data.imageShape" in refusal("image-classification")
     assert "has 8 values, and a row of pvc://claim/train.csv has 6" in refusal(
         "image-classification", imageShape=[2, 4]
     )
@@ -263,7 +263,7 @@ def test_training_rows_that_are_validation_rows_too_are_dropped_with_the_duplica
     write_csv(volumes / "claim/validation.csv", inputs[40:], classes[40:])
     found = prepared(validation=HELD, prepare=[{"dropDuplicates": {}}])
     assert (len(found.train), len(found.validation)) == (40, 20)
-    assert "20 training rows dropped that stand in the validation data too" in found.notes
+    assert "20 training rows dropped that are also in the validation data" in found.notes
 
 
 def test_duplicates_by_some_columns_keep_the_first(volumes: Path) -> None:

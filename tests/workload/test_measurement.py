@@ -105,7 +105,7 @@ def test_frontier() -> None:
 
 
 def test_cost_is_the_price_of_the_time_or_unknown() -> None:
-    assert cost_per_million(figures(), "3.6") == "1"  # 1000 rows a second
+    assert cost_per_million(figures(), "3.6") == "1"  # 1000 rows per second
     assert cost_per_million(figures(), None) == "Unknown"
 
 

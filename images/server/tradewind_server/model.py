@@ -197,7 +197,7 @@ def _session(artefact: Artefact, threads: int) -> onnxruntime.InferenceSession:
 
 def _advice(text: str, artefact: Artefact) -> str:
     if "External data" in text and artefact.weights is None:
-        return ". Its weights lie in another file: give the folder in storageUri, not the file"
+        return ". Its weights are in another file: give the folder in storageUri, not the file"
     if "External data" in text:
         return ". Weights outside of the file must lie in the same folder"
     if "not a registered function/op" in text or "No opset import" in text or "custom" in text.lower():

@@ -78,7 +78,7 @@ def _image(data: Data, shape: tuple[int, ...], uri: str) -> tuple[int, int, int]
     if len(shape) != 1 or side * side != shape[0]:
         raise Fault(
             "InvalidData",
-            f"a row of {uri} has {math.prod(shape)} values, which make no square image: set spec.data.imageShape to "
+            f"a row of {uri} has {math.prod(shape)} values, which is not a square image: set spec.data.imageShape to "
             "[height, width] or "
             "[height, width, channels].",
         )

@@ -109,10 +109,10 @@ def _apart(read: Read, kept: np.ndarray, held: Read, held_kept: np.ndarray, note
         seen = np.isin(read.key[i][kept], held.key[i][held_kept])
         if seen.all():
             raise Fault(
-                "InvalidData", "every training row stands in the validation data too: give two data sets that differ."
+                "InvalidData", "every training row is also in the validation data: give two data sets that differ."
             )
         if seen.any():
-            notes.append(f"{int(seen.sum())} training rows dropped that stand in the validation data too")
+            notes.append(f"{int(seen.sum())} training rows dropped that are also in the validation data")
             kept = kept[~seen]
     return kept
 
@@ -131,7 +131,7 @@ def _classes(read: Read, kept: np.ndarray, layout: Layout, data: Data) -> tuple[
     if len(continuous):
         raise Fault(
             "InvalidData",
-            f"{where} is no class: row {continuous[0]} has {read.labels[continuous[0]]}. A classification needs "
+            f"{where} is not a class: row {continuous[0]} has {read.labels[continuous[0]]}. A classification needs "
             "whole numbers or names; "
             "correct spec.data.label.",
         )
@@ -143,7 +143,7 @@ def _classes(read: Read, kept: np.ndarray, layout: Layout, data: Data) -> tuple[
     if len(names) > MAX_CLASSES or (len(names) > 50 and len(names) > len(kept) / 2):
         raise Fault(
             "InvalidData",
-            f"{where} has {len(names)} different values in {len(kept)} rows: these are no classes. Correct "
+            f"{where} has {len(names)} different values in {len(kept)} rows: these are not classes. Correct "
             "spec.data.label.",
         )
     if all(_whole(name) for name in names):

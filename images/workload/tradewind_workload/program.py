@@ -165,7 +165,7 @@ def _publish(job: Assignment, folder: Path) -> dict[str, Any]:
     try:
         proto = onnx.load(path, load_external_data=False)
     except Exception as error:  # noqa: BLE001 -- protobuf's error is of no public class
-        raise Fault("InvalidModel", f"{path} is no ONNX file: {' '.join(str(error).split())[:200]}") from None
+        raise Fault("InvalidModel", f"{path} is not an ONNX file: {' '.join(str(error).split())[:200]}") from None
     if any(constant.data_location == onnx.TensorProto.EXTERNAL for constant in proto.graph.initializer):
         raise Fault(
             "InvalidModel", f"{path} keeps its weights in other files: save it as one file (external_data=False)."

@@ -92,7 +92,7 @@ def _require_supported(spec: TrainingJobSpec, recipe: Recipe) -> None:
         raise Fault(
             "NotSupported",
             f"spec.recipe.batchSize is {recipe.batch_size} for {processes} workers together: give each at least one "
-            "row a step.",
+            "row per step.",
         )
 
 
@@ -193,7 +193,7 @@ def work(config: dict[str, Any]) -> None:
         first = state.epoch
     voice = _Voice(job, training, first_step=training.step) if rank == 0 else None
     if voice is not None:
-        print(f"going on after epoch {first}" if first else "starting", flush=True)
+        print(f"continuing after epoch {first}" if first else "starting", flush=True)
     for epoch in range(first, recipe.epochs):
         loss = training.epoch(epoch, voice.speak if voice is not None else lambda: None)
         accuracy = training.correct(held, judged.classes) / len(prepared.validation)

@@ -75,7 +75,7 @@ class Training:
                 "NotSupported",
                 f"spec.recipe.batchSize {recipe.batch_size} over {len(share.sizes)} workers and {sum(share.sizes)} "
                 "rows leaves less than "
-                "2 rows a step and worker, and a cnn normalises over them: raise batchSize or lower "
+                "2 rows per step and worker, and a cnn normalises over them: raise batchSize or lower "
                 "spec.workers.",
             )
 

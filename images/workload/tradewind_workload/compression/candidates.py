@@ -111,7 +111,7 @@ class Workshop:
         chosen = [number for number in order if self.rows[number].tobytes() not in seen][:count]
         if not chosen:
             raise Fault(
-                "InvalidData", "every training row stands in the validation data too: there is nothing to calibrate on."
+                "InvalidData", "every training row is also in the validation data: there is nothing to calibrate on."
             )
         return self.rows[np.sort(np.array(chosen))]
 

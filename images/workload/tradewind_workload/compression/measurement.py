@@ -29,7 +29,7 @@ class Figures:
     p50_ms: float
     p95_ms: float
     p99_ms: float
-    throughput: float  # rows a second at the best batch size
+    throughput: float  # rows per second at the best batch size
     best_batch: int
     peak_memory: int  # bytes
     speedup: float

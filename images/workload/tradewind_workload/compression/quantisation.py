@@ -19,7 +19,7 @@ _STATIC = ["Conv", "Gemm", "MatMul", "MaxPool", "Relu", "Flatten", "Reshape"]
 
 
 def dynamic_int8(model: bytes, *, reduce_range: bool) -> bytes:
-    """Weights of the fully connected layers in 8 bits, with a scale a channel; activations in 8 bits at each request.
+    """Weights of the fully connected layers in 8 bits, one scale per channel; activations in 8 bits at each request.
 
     Convolutions stay in floats: ONNX Runtime's integer convolution is slower than its float one, and takes no signed
     weights.

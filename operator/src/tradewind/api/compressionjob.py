@@ -63,7 +63,7 @@ class Quantize(Model):
 
     scheme: Literal["dynamic-int8", "static-int8"] = Field(
         description="dynamic-int8 finds the range of activations at each request; static-int8 finds it once, on "
-        "calibration rows of the training split, with a scale a channel for the weights."
+        "calibration rows of the training split, with one scale per channel for the weights."
     )
     calibration_rows: Annotated[int, Field(ge=8, le=100000)] = Field(
         default=256, description="static-int8: rows of the training split that the ranges are found on."
@@ -190,7 +190,7 @@ class Variant(Observed):
         description="Latency at the first batch size.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["percentile"]},
     )
-    throughput_per_second: Number | None = Field(default=None, description="Rows a second at the best batch size.")
+    throughput_per_second: Number | None = Field(default=None, description="Rows per second at the best batch size.")
     size_bytes: Count | None = Field(default=None, description="Size of model.onnx.")
     peak_memory_bytes: Count | None = Field(
         default=None, description="Peak resident memory of a process that serves it."
@@ -215,7 +215,7 @@ class CompressionResult(Observed):
     variants: Annotated[tuple[Variant, ...], Field(max_length=32)] = Field(description="Rows, the baseline first.")
     report_uri: StorageUri | None = Field(default=None, description="Folder with report.json and report.html.")
     processor: Annotated[str, StringConstraints(max_length=256)] | None = Field(
-        default=None, description="Processor and instruction set that was measured on."
+        default=None, description="Processor and instruction set of the measurement."
     )
 
     @model_validator(mode="after")
@@ -236,7 +236,7 @@ class CompressionJobStatus(JobStatus):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     report_uri: str | None = Field(default=None, description="Folder with report.json and report.html.")
-    processor: str | None = Field(default=None, description="Processor and instruction set that was measured on.")
+    processor: str | None = Field(default=None, description="Processor and instruction set of the measurement.")
     accepted_variants: Count | None = Field(
         default=None, description="Number of accepted variants besides the baseline."
     )

@@ -119,7 +119,7 @@ class Config(Model):
     def _names_are_unique(self) -> Config:
         names = [pool.name for pool in self.pools]
         if doubled := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"pools: the name {doubled[0]} stands twice; give each pool a name of its own")
+            raise ValueError(f"pools: the name {doubled[0]} is used twice; give each pool its own name")
         if len(defaults := [pool.name for pool in self.pools if pool.default]) > 1:
             raise ValueError(f"pools: {' and '.join(defaults)} have `default: true`; leave it with one of them")
         return self

@@ -16,7 +16,7 @@ class Dataset(Model):
         description="File or folder: pvc://<claim>/<path>, a PersistentVolumeClaim of the object's own namespace."
     )
     format: Literal["csv", "parquet", "npz"] = Field(
-        description="csv and parquet: a column a feature; npz has an array of inputs, rows first, and one of labels."
+        description="csv and parquet: one column per feature; npz: one array of inputs, rows first, and one of labels."
     )
 
 

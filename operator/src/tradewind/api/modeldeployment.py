@@ -90,7 +90,7 @@ class ReplicasMissing(Model):
 
 
 class Alert(OneOf):
-    """A state of the running service that someone should hear of."""
+    """A state of the running service that someone should know about."""
 
     besides = ("name", "for_seconds", "severity")
 
@@ -118,7 +118,7 @@ class ModelDeploymentSpec(Model):
         default=None, description="Which accepted variant is served; the cheapest when left out."
     )
     expected_requests_per_second: DecimalString | None = Field(
-        default=None, description="Load to reckon with when replicas and cost per million are computed."
+        default=None, description="Expected load, from which replicas and cost per million are computed."
     )
     resources: ServingResources = Field(default_factory=ServingResources, description="Where a replica runs.")
     pod_metadata: PodMetadata = Field(
@@ -144,7 +144,7 @@ class ChosenVariant(Observed):
 
     name: str = Field(description="Name of the variant, of the training job, or of the file.")
     digest: str | None = Field(default=None, description="SHA-256 of its model.json; the server refuses any other.")
-    storage_uri: str = Field(description="Where it lies.")
+    storage_uri: str = Field(description="Where it is stored.")
     reason: str = Field(description="Why it was chosen, with the numbers.")
     runner_up: str | None = Field(default=None, description="What would have been chosen next.")
     rejected: Annotated[tuple[RejectedVariant, ...], Field(max_length=32)] | None = Field(
@@ -153,7 +153,8 @@ class ChosenVariant(Observed):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     throughput_per_second: Number | None = Field(
-        default=None, description="Rows a second of one replica, as measured; the cost for a million rests on it."
+        default=None,
+        description="Rows per second of one replica, as measured; the cost per million is computed from it.",
     )
     measured_on: MeasuredOn | None = Field(default=None, description="Pool and resources of the pod that measured.")
 

@@ -164,8 +164,8 @@ class Entrypoint(Model):
 class Checkpoint(Model):
     """When the state of the training is written to the store."""
 
-    every_epochs: Annotated[int, Field(ge=1)] = Field(default=1, description="Write after so many epochs.")
-    keep: Annotated[int, Field(ge=1, le=100)] = Field(default=2, description="How many of the newest stay.")
+    every_epochs: Annotated[int, Field(ge=1)] = Field(default=1, description="Epochs between two checkpoints.")
+    keep: Annotated[int, Field(ge=1, le=100)] = Field(default=2, description="How many of the newest are kept.")
 
 
 class TrainingJobSpec(Model):
@@ -192,7 +192,7 @@ class TrainingJobSpec(Model):
     recipe: Recipe | None = Field(default=None, description="Training without code.")
     entrypoint: Entrypoint | None = Field(default=None, description="A program of your own on Ray Train.")
     data: Data | None = Field(default=None, description="Training and validation data.")
-    workers: Annotated[int, Field(ge=1, le=1024)] = Field(default=1, description="Training processes, one a pod.")
+    workers: Annotated[int, Field(ge=1, le=1024)] = Field(default=1, description="Training processes, one per pod.")
     resources: Resources = Field(default_factory=Resources, description="Where a worker runs, and on how much.")
     pod_metadata: PodMetadata = Field(
         default_factory=PodMetadata, description="Labels and annotations of the pods, from an allow-list."

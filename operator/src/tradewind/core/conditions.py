@@ -81,8 +81,8 @@ class Reason(StrEnum):
     RUNNING = "Running", "The program runs."
     INTERRUPTED = "Interrupted", "A pod or its node was lost; the next attempt continues from the last checkpoint."
     RETRYING = "Retrying", "The program failed; the next attempt continues from the last checkpoint."
-    STOPPING = "Stopping", "The pods of the attempt before are ending."
-    SOURCE_CHANGED = "SourceChanged", "The model that the attempt started from is gone or was made anew."
+    STOPPING = "Stopping", "The pods of the previous attempt are ending."
+    SOURCE_CHANGED = "SourceChanged", "The model that the attempt started from is gone or was made again."
     SPEC_CHANGED = "SpecChanged", "The spec was corrected before the first attempt ran: it starts with the new one."
     FINISHED = "Finished", "The job has ended."
     WAITING = "Waiting", "The spec can't be carried out yet."
@@ -131,7 +131,7 @@ class Reason(StrEnum):
     ROLLED_OUT = "RolledOut", "All replicas have the present model."
     REVISION_NOT_READY = (
         "RevisionNotReady",
-        "A new revision does not answer; the one before it continues to serve.",
+        "A new revision does not answer; the previous one continues to serve.",
     )
     # MeasuredElsewhere
     MEASURED_HERE = "MeasuredHere", "The numbers were measured on the pool and the resources of the service."
@@ -139,7 +139,7 @@ class Reason(StrEnum):
         "MeasuredElsewhere",
         "The numbers were measured on other resources or on another pool than the service has.",
     )
-    NOT_MEASURED = "NotMeasured", "Nothing is known of where the model was measured."
+    NOT_MEASURED = "NotMeasured", "It is not known where the model was measured."
     # AlertsConfigured
     ALERTS_CONFIGURED = "AlertsConfigured", "Each alert is a rule of a PrometheusRule."
     NO_ALERTS = "NoAlerts", "The spec asks for no alerts."

@@ -25,7 +25,9 @@ def measured_elsewhere(item: ModelDeployment, pool: Pool | None, variant: Chosen
         and _same(there.memory, here.memory)
         and there.accelerators == here.accelerators
     ):
-        return Verdict(KIND, "False", Reason.MEASURED_HERE, f"{variant.name} was measured on what it is served on.")
+        return Verdict(
+            KIND, "False", Reason.MEASURED_HERE, f"{variant.name} was measured on the pool and resources that serve it."
+        )
     words = (
         f"{variant.name} was measured on {_told(on, there.cpu, there.memory, there.accelerators)}, and a replica has "
         f"{_told(f'pool {pool.name}', here.cpu, here.memory, here.accelerators)}: its throughput, latency and cost can "

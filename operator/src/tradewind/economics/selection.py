@@ -195,7 +195,7 @@ def _cost(throughput: Decimal, load: Load) -> tuple[Decimal, str]:
         return full, f"{money(full)} {load.currency} for a million rows at full use"
     count = replicas(load, throughput)
     with_count = (
-        f"{count} replica{'' if count == 1 else 's'} at {load.requests_per_second.normalize():f} requests a second"
+        f"{count} replica{'' if count == 1 else 's'} at {load.requests_per_second.normalize():f} requests per second"
     )
     if count > load.scaling.max_replicas:
         with_count += f" (scaling.maxReplicas is {load.scaling.max_replicas})"
@@ -225,7 +225,7 @@ def _numbers(variant: Variant) -> str:
     measured = (
         (f"{variant.quality.metric} {{}}", variant.quality.value) if variant.quality is not None else ("", None),
         ("95th percentile {} ms", latency(variant, 95)),
-        ("{} rows a second", variant.throughput_per_second),
+        ("{} rows per second", variant.throughput_per_second),
     )
     numbers = [words.format(value) for words, value in measured if value]
     return f"; {', '.join(numbers)}" if numbers else ""
@@ -238,5 +238,5 @@ def _runner_up(chosen: _Candidate, others: Sequence[_Candidate]) -> str | None:
     if chosen.value and second.value != chosen.value:
         return f"{second.variant.name}: {second.words} ({(second.value / chosen.value - 1) * 100:+.0f} %)"
     manages = second.variant.throughput_per_second
-    more = f"; it manages {manages} rows a second" if manages else ""
+    more = f"; it manages {manages} rows per second" if manages else ""
     return f"{second.variant.name}: {second.words} (the same{more})"

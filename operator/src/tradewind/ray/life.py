@@ -268,7 +268,7 @@ def _between_attempts(this: View, program: Callable[[int], Program]) -> Plan:
     closing = policy is not None and policy.deleting
     gone = not others and not corrected and not closing and (present is None or not present.deleting)
     if not gone or (ending and patience > timedelta(0)):
-        words = "The next attempt waits until the pods of the one before have ended."
+        words = "The next attempt waits until the pods of the previous one have ended."
         verdict = Verdict("Running", "False", Reason.STOPPING, words)
         if corrected:
             words = "The spec was corrected before the first attempt ran: what was made for it is removed first."
