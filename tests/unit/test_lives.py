@@ -294,3 +294,16 @@ def test_interruptions_are_borne_as_often_as_allowed() -> None:
         world.settle()
     assert world.status["interruptions"] == 2
     assert world.condition("Failed")["reason"] == "TooManyInterruptions"
+
+
+def test_before_a_failure_counts_as_an_error_the_pods_are_looked_at_again() -> None:
+    """KubeRay's word that the program failed can come before the watch shows the pod that was evicted."""
+    world = World(TRAINING, objects.training_job())
+    train(world)
+    ended = {"jobDeploymentStatus": "Failed", "jobStatus": "FAILED", "endTime": stamp(world.now)}
+    world.see("RayJob", {**ended, "message": "exit code 1", "startTime": stamp(world.now)})
+    plan = world.plan()
+    assert [resource.kind for resource in plan.rests_on] == ["Pod", "RayJob"]
+    world.change_pod("worker-1-1", interrupted=True, message="Evicted")
+    world.settle()
+    assert world.condition("Running")["reason"] == "Interrupted"

@@ -42,7 +42,8 @@ class Outcome:
 
     kind: End
     message: str = ""
-    # It rests on a pod that is not there or has no node: a watch may be late, or the pod went with a deleted RayJob.
+    # It rests on what the watch of pods shows: a pod that is not there, has no node, or is not known to be lost. The
+    # watch may be late, or a pod may have gone with a deleted RayJob.
     absence: bool = False
 
 
@@ -81,7 +82,7 @@ def _ended(seen: RayJobSeen, pods: Sequence[PodRecord], reports_result: bool, no
         return lost
     if seen.job == "STOPPED":
         return Outcome(End.ERROR, "The Ray job was stopped from outside.")
-    return Outcome(End.ERROR, _tail(seen.message) or seen.reason or "Ray gives no reason.")
+    return Outcome(End.ERROR, _tail(seen.message) or seen.reason or "Ray gives no reason.", absence=True)
 
 
 def _lost(seen: RayJobSeen, pods: Sequence[PodRecord]) -> Outcome | None:

@@ -305,11 +305,10 @@ def _in_attempt(this: View) -> Plan:
             return failed(this, Reason.RAY_JOB_INVALID, f"KubeRay refused the RayJob: {outcome.message}")
         if outcome.kind == attempt.End.SUCCEEDED:
             return complete(this, progress(this.report), "The program ended with exit code 0.")
-        if outcome.kind == attempt.End.INTERRUPTED:
-            lost = interrupted(this, outcome.message)
-            return replace(lost, rests_on=(PODS, RAY_JOB)) if outcome.absence else lost
-        if outcome.kind == attempt.End.ERROR:
-            return errored(this, outcome.message)
+        if outcome.kind in (attempt.End.INTERRUPTED, attempt.End.ERROR):
+            end = interrupted if outcome.kind == attempt.End.INTERRUPTED else errored
+            ended = end(this, outcome.message)
+            return replace(ended, rests_on=(PODS, RAY_JOB)) if outcome.absence else ended
     program = this.job.program
     if record is None and program is None and this.job.accepted.status == "True":
         words = "The model that the attempt started from is gone, and so is the RayJob."
