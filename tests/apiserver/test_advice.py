@@ -143,6 +143,17 @@ def _made(manifest: Manifest) -> Act:
     return lambda stand: stand.create(manifest)
 
 
+_SHARED = {"storageUri": "pvc://models/shared"}
+
+
+def _beside(*manifests: Manifest) -> Act:
+    def make(stand: Stand) -> None:
+        for manifest in manifests:
+            stand.create(manifest)
+
+    return make
+
+
 def _set(**spec: Any) -> Act:
     return lambda stand: stand.set(**spec)
 
@@ -333,6 +344,18 @@ CASES = (
         _made(training_job(workers=3, resources={"pool": "tpu", "accelerators": 4})),
         "spec.workers is 3",
         lambda stand: stand.set(workers=2 * int(stand.chosen("a multiple of ([0-9]+)"))),
+    ),
+    Case(
+        Reason.OUTPUT_TAKEN,
+        _beside(training_job("an-older-one", output=_SHARED), training_job(output=_SHARED)),
+        "choose another spec.output.storageUri",
+        _set(output={"storageUri": "pvc://models/apart"}),
+    ),
+    Case(
+        Reason.OUTPUT_TAKEN,
+        _beside(compression_job("an-older-one", output=_SHARED), training_job(output=_SHARED)),
+        "or delete CompressionJob an-older-one",
+        lambda stand: stand.cluster.delete("CompressionJob", "an-older-one", stand.namespace),
     ),
     Case(
         Reason.POD_METADATA_NOT_ALLOWED,
