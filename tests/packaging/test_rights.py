@@ -44,7 +44,7 @@ kind: TrainingJob
 metadata: {name: short}
 spec:
   entrypoint: {argv: [python]}
-  output: {storageUri: pvc://claim/model}
+  output: {storageUri: pvc://claim/short}
   runPolicy: {activeDeadlineSeconds: 1, ttlSecondsAfterFinished: 0}
 ---
 apiVersion: tradewind.dev/v1alpha1
@@ -54,7 +54,7 @@ spec:
   model: {storageUri: pvc://claim/model}
   data: {train: {storageUri: pvc://claim/data, format: npz}, validationFraction: "0.2"}
   candidates: [{name: int8, methods: [{quantize: {scheme: dynamic-int8}}]}]
-  output: {storageUri: pvc://claim/variants}
+  output: {storageUri: pvc://claim/short-variants}
   runPolicy: {activeDeadlineSeconds: 1, ttlSecondsAfterFinished: 0}
 """
 
