@@ -306,3 +306,36 @@ def test_before_a_failure_counts_as_an_error_the_pods_are_looked_at_again() -> N
     world.change_pod("worker-1-1", interrupted=True, message="Evicted")
     world.settle()
     assert world.condition("Running")["reason"] == "Interrupted"
+
+
+def test_after_the_end_the_next_step_is_looked_for_though_nothing_else_happens() -> None:
+    """What is left to clear away, and the deletion of the job itself, would never come without another pass."""
+    world = World(TRAINING, objects.training_job(runPolicy={"ttlSecondsAfterFinished": 60}))
+    train(world)
+    world.report = Report.model_validate({"run": world.run, "model": objects.model()})
+    first = world.plan()
+    assert first.requeue_after is not None and first.requeue_after <= 1
+    world.settle()
+    following = world.plan()
+    assert following.requeue_after is not None and following.requeue_after <= 60
+    world.after(60)
+    assert world.plan().expired
+
+
+def test_a_result_of_the_spec_before_a_correction_is_not_the_result_of_the_new_one() -> None:
+    world = World(COMPRESSION, objects.compression_job())
+    world.settle()
+    world.reference = TrainingJob.read_object(objects.complete(objects.training_job(), model=objects.model()))
+    world.settle()
+    assert "attempt" not in world.status, "the RayJob is there, and the status does not say so yet"
+    world.manifest["spec"]["measure"]["repeats"] = 50
+    world.manifest["metadata"]["generation"] += 1
+    world.report = Report.model_validate(
+        {"run": "attempt-1", "compression": {"variants": [objects.variant("baseline")]}}
+    )
+    plan = world.plan()
+    assert (plan.heard, plan.superseded) == (frozenset(), {"attempt-1"})
+    world.settle()
+    world.bury()
+    world.settle()
+    assert world.status["phase"] != "Complete"

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.asyncio
 KEY = Key("TrainingJob", "digits", "digits")
 
 
-RUN = "attempt-1"
+RUN, UID = "attempt-1", "uid-1"
 
 
 def _progress(percent: int) -> Report:
@@ -29,47 +29,47 @@ def _failure() -> Report:
 async def test_who_reports_waits_until_it_is_written() -> None:
     touched: list[Key] = []
     reports = Reports(touched.append)
-    first = asyncio.create_task(reports.deliver(KEY, RUN, _progress(10), 600))
+    first = asyncio.create_task(reports.deliver(KEY, UID, RUN, _progress(10), 600))
     await asyncio.sleep(0)
-    waiting, serial = reports.pending(KEY)
+    waiting, serial = reports.pending(KEY, UID)
     assert touched == [KEY] and waiting == {RUN: _progress(10)}
-    second = asyncio.create_task(reports.deliver(KEY, RUN, _progress(20), 600))
+    second = asyncio.create_task(reports.deliver(KEY, UID, RUN, _progress(20), 600))
     await asyncio.sleep(0)
     reports.heard(KEY, {RUN}, serial)
     await first
     assert not second.done(), "the status that was written does not have the second"
-    waiting, serial = reports.pending(KEY)
+    waiting, serial = reports.pending(KEY, UID)
     assert waiting == {RUN: _progress(20)}
     reports.heard(KEY, {RUN}, serial)
     await second
-    assert not reports.pending(KEY)[0]
+    assert not reports.pending(KEY, UID)[0]
 
 
 async def test_a_report_outlives_the_patience_of_its_sender() -> None:
     reports = Reports(lambda _: None)
     with pytest.raises(TimeoutError):
-        await reports.deliver(KEY, RUN, _failure(), 0.01)
-    assert reports.pending(KEY)[0] == {RUN: _failure()}
+        await reports.deliver(KEY, UID, RUN, _failure(), 0.01)
+    assert reports.pending(KEY, UID)[0] == {RUN: _failure()}
 
 
 async def test_reports_of_two_runs_neither_mix_nor_answer_for_one_another() -> None:
     reports = Reports(lambda _: None)
-    old = asyncio.create_task(reports.deliver(KEY, "attempt-1", _failure(), 600))
-    new = asyncio.create_task(reports.deliver(KEY, "attempt-2", _progress(5), 600))
+    old = asyncio.create_task(reports.deliver(KEY, UID, "attempt-1", _failure(), 600))
+    new = asyncio.create_task(reports.deliver(KEY, UID, "attempt-2", _progress(5), 600))
     await asyncio.sleep(0)
-    waiting, serial = reports.pending(KEY)
+    waiting, serial = reports.pending(KEY, UID)
     assert waiting == {"attempt-1": _failure(), "attempt-2": _progress(5)}
     reports.superseded(KEY, {"attempt-1"}, serial)
     with pytest.raises(Superseded):
         await old
-    assert not new.done() and reports.pending(KEY)[0] == {"attempt-2": _progress(5)}
+    assert not new.done() and reports.pending(KEY, UID)[0] == {"attempt-2": _progress(5)}
     reports.heard(KEY, {"attempt-2"}, serial)
     await new
 
 
 async def test_who_waits_for_a_deleted_object_is_told() -> None:
     reports = Reports(lambda _: None)
-    waiting = asyncio.create_task(reports.deliver(KEY, RUN, _progress(10), 600))
+    waiting = asyncio.create_task(reports.deliver(KEY, UID, RUN, _progress(10), 600))
     await asyncio.sleep(0)
     reports.vanished(KEY)
     with pytest.raises(Vanished):
@@ -103,3 +103,12 @@ async def test_what_reported_long_ago_takes_no_memory(monkeypatch: pytest.Monkey
     for number in range(100):
         rate.wait(KEY._replace(name=str(number)), _progress(1), 100.0 * number)
     assert len(rate._buckets) <= 11
+
+
+async def test_a_report_about_an_object_that_had_the_name_before_is_not_the_new_ones() -> None:
+    reports = Reports(lambda _: None)
+    old = asyncio.create_task(reports.deliver(KEY, "uid-0", RUN, _failure(), 600))
+    await asyncio.sleep(0)
+    assert reports.pending(KEY, UID)[0] == {}
+    with pytest.raises(Vanished):
+        await old

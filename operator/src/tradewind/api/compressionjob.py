@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -147,7 +148,7 @@ class CompressionJobSpec(Model):
     output: Output = Field(description="Where the variants and the report go.")
 
 
-Number = Annotated[str, StringConstraints(max_length=40)]  # a decimal, or Unknown
+Number = Annotated[str, StringConstraints(pattern=r"^(Unknown|-?[0-9]{1,20}(\.[0-9]{1,15})?)$", max_length=40)]
 
 
 class MeasuredOn(Observed):
@@ -208,6 +209,19 @@ class Variant(Observed):
     )
     measured_on: MeasuredOn | None = Field(default=None, description="Pool and resources of the pod that measured.")
 
+    @property
+    def times_as_fast(self) -> Decimal | None:
+        """Its speed as a multiple of the baseline's; None where that was not measured."""
+        value = self.speedup.value if self.speedup is not None else "Unknown"
+        return None if value == "Unknown" else Decimal(value)
+
+    @model_validator(mode="after")
+    def _percentiles_are_unique(self) -> Self:
+        found = [latency.percentile for latency in self.latencies]
+        if len(set(found)) != len(found):
+            raise ValueError("latencies: each percentile stands once")
+        return self
+
 
 class CompressionResult(Observed):
     """What a compression job found, as its program reports it."""
@@ -244,8 +258,8 @@ class CompressionJobStatus(JobStatus):
 
     def headline(self) -> str | None:
         """The quality of the accepted variant that is the fastest."""
-        accepted = [row for row in self.variants if row.verdict == "Accepted" and row.quality and row.speedup]
-        best = max(accepted, key=lambda row: float(row.speedup.value) if row.speedup else 0.0, default=None)
+        accepted = [row for row in self.variants if row.verdict == "Accepted" and row.quality]
+        best = max(accepted, key=lambda row: row.times_as_fast or Decimal(0), default=None)
         return (
             f"{best.quality.metric} {best.quality.value}" if best is not None and best.quality else super().headline()
         )

@@ -39,8 +39,8 @@ class RunPolicy(Model):
     )
     active_deadline_seconds: Seconds | None = Field(
         default=None,
-        description="Longest time that attempts may run, all together; then the job fails. Time in which the job is "
-        "suspended or waits does not count.",
+        description="Longest time of all attempts together, each from its start on, also while its pods wait for a "
+        "node; then the job fails. Time in which the job is suspended, or waits for another, does not count.",
     )
     pre_running_deadline_seconds: Seconds | None = Field(
         default=None,

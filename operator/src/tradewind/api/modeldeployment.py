@@ -145,6 +145,7 @@ class ChosenVariant(Observed):
     name: str = Field(description="Name of the variant, of the training job, or of the file.")
     digest: str | None = Field(default=None, description="SHA-256 of its model.json; the server refuses any other.")
     storage_uri: str = Field(description="Where it is stored.")
+    source: str | None = Field(default=None, description="Kind and name of the job that it comes from.")
     reason: str = Field(description="Why it was chosen, with the numbers.")
     runner_up: str | None = Field(default=None, description="What would have been chosen next.")
     rejected: Annotated[tuple[RejectedVariant, ...], Field(max_length=32)] | None = Field(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -51,7 +50,7 @@ def _job(item: CompressionJob, observed: Observed, surroundings: Surroundings) -
         group.misfit(_FIELDS)
         or misshapen(pool, asked.topology, "spec.measure.resources.topology")
         or not_allowed(item.spec.pod_metadata, surroundings.config)
-        or taken(observed.writers)
+        or taken(observed.writers, item.status)
     )
     if refusal is not None:
         return _refused(item, refusal)
@@ -111,5 +110,6 @@ def _result(report: Report) -> tuple[Mapping[str, Any], str] | None:
 def _summary(found: CompressionResult) -> tuple[int, tuple[str, str] | None]:
     """How many variants are accepted, and the fastest of them with its speed-up."""
     accepted = [variant for variant in found.variants if variant.verdict == "Accepted" and variant.name != "baseline"]
-    measured = [(variant.name, variant.speedup.value) for variant in accepted if variant.speedup is not None]
-    return len(accepted), max(measured, key=lambda row: Decimal(row[1]), default=None)
+    measured = [(variant.name, speed) for variant in accepted if (speed := variant.times_as_fast) is not None]
+    best = max(measured, key=lambda row: row[1], default=None)
+    return len(accepted), (best[0], f"{best[1]:f}") if best is not None else None

@@ -83,7 +83,10 @@ class Reason(StrEnum):
     RETRYING = "Retrying", "The program failed; the next attempt continues from the last checkpoint."
     STOPPING = "Stopping", "The pods of the previous attempt are ending."
     SOURCE_CHANGED = "SourceChanged", "The model that the attempt started from is gone or was made again."
-    SPEC_CHANGED = "SpecChanged", "The spec was corrected before the first attempt ran: it starts with the new one."
+    SPEC_CHANGED = (
+        "SpecChanged",
+        "The spec or the configuration changed before the attempt ran: it starts with the new one.",
+    )
     FINISHED = "Finished", "The job has ended."
     WAITING = "Waiting", "The spec can't be carried out yet."
     KUBERAY_NOT_WATCHING = (
@@ -203,6 +206,7 @@ _WAITING = frozenset(
         Reason.COMPRESSION_JOB_NOT_COMPLETE,
         Reason.COMPRESSION_JOB_FAILED,
         Reason.REFERENCE_UNREADABLE,
+        Reason.OUTPUT_TAKEN,
         Reason.DEPENDENCY_MISSING,
     }
 )

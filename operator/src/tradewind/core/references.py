@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tradewind.api.job import JobStatus
 from tradewind.core.conditions import Reason
 from tradewind.core.plan import Refusal
 
@@ -20,9 +21,9 @@ def unreadable(kind: str, name: str, references: Mapping[tuple[str, str], Any]) 
     return Refusal(Reason.REFERENCE_UNREADABLE, words)
 
 
-def taken(writers: Mapping[str, str]) -> Refusal | None:
+def taken(writers: Mapping[str, str], status: JobStatus) -> Refusal | None:
     """Why the object may not write where its spec says, or None: an older one would lose its files there."""
-    if not writers:
+    if not writers or status.attempt is not None:
         return None
     uri, other = min(writers.items())
     return Refusal(

@@ -8,7 +8,7 @@ from typing import Any
 
 from tradewind.api.compressionjob import CompressionJob
 from tradewind.api.config import Config, Pool
-from tradewind.api.modeldeployment import ChosenVariant, ModelDeployment, RejectedVariant, Select
+from tradewind.api.modeldeployment import ChosenVariant, ModelDeployment, RejectedVariant, Select, ServedModel
 from tradewind.api.trainingjob import TrainingJob
 from tradewind.core.conditions import Reason, holds
 from tradewind.core.plan import Refusal
@@ -33,6 +33,13 @@ def find(
     name = model.compression_job_ref.name
     refusal = unreadable("CompressionJob", name, references)
     return refusal or _compressed(item, name, references.get(("CompressionJob", name)), pool, config)
+
+
+def source(model: ServedModel) -> str | None:
+    """Kind and name of the job whose result the spec names; None for a file."""
+    if model.training_job_ref is not None:
+        return f"TrainingJob {model.training_job_ref.name}"
+    return f"CompressionJob {model.compression_job_ref.name}" if model.compression_job_ref is not None else None
 
 
 def _trained(name: str, job: TrainingJob | None) -> ChosenVariant | Refusal:
@@ -62,6 +69,7 @@ def _trained(name: str, job: TrainingJob | None) -> ChosenVariant | Refusal:
         name=name,
         digest=model.digest,
         storage_uri=model.storage_uri,
+        source=f"TrainingJob {name}",
         reason=f"It is the model of TrainingJob {name}{measured}.",
     )
 
@@ -91,6 +99,7 @@ def _compressed(
         name=choice.variant.name,
         digest=choice.variant.digest,
         storage_uri=choice.variant.storage_uri or "",
+        source=f"CompressionJob {name}",
         reason=choice.reason,
         runner_up=choice.runner_up,
         rejected=tuple(RejectedVariant(name=name, reason=why[:256]) for name, why in choice.rejected) or None,

@@ -14,7 +14,7 @@ from tradewind.core.podmetadata import not_allowed
 from tradewind.core.timestamps import whole
 from tradewind.deployment.health import Health, health
 from tradewind.deployment.inferenceservice import INFERENCE_SERVICE, Replica, inference_service
-from tradewind.deployment.model import find
+from tradewind.deployment.model import find, source
 from tradewind.deployment.outcome import Decision, Situation, written
 from tradewind.deployment.prometheusrule import PROMETHEUS_RULE, prometheus_rule
 from tradewind.deployment.revision import revision_name, service_name
@@ -98,7 +98,7 @@ def _children(
         its_name = service_name(item.metadata.name, wanted.name)
         after = ((SERVICE.kind, name),)
         children += (inference_service(its_name, own, item.spec, replica, rollout.floor, after),)
-    if wanted is not None and item.spec.alerts and PROMETHEUS_RULE not in observed.missing:
+    if item.spec.alerts and PROMETHEUS_RULE not in observed.missing:
         its_name = service_name(item.metadata.name, rollout.serving.name)
         children += (prometheus_rule(name, own, item.metadata, its_name, item.spec.alerts),)
     keep = {
@@ -106,9 +106,6 @@ def _children(
         for row in rollout.revisions
         if row.name != planned
     }
-    if wanted is None:
-        # It serves already: what can't be planned any more goes on as it is.
-        keep.add((PROMETHEUS_RULE.kind, name))
     return children, frozenset(keep)
 
 
@@ -142,7 +139,10 @@ def _decide(item: ModelDeployment, observed: Observed, surroundings: Surrounding
     if served is None or found.reason == Reason.NO_VARIANT_FITS:
         return Decision(Verdict("Accepted", "False", found.reason, found.message), pool, reason)
     words = f"It continues to serve {served.name} on pool {pool.name}. {found.message}"
-    return Decision(Verdict("Accepted", "True", Reason.ACCEPTED, words), pool, reason, served)
+    if served.source == source(item.spec.model):
+        # What it came from may go: the service outlives it.
+        return Decision(Verdict("Accepted", "True", Reason.ACCEPTED, words), pool, reason, served)
+    return Decision(Verdict("Accepted", "False", found.reason, words), pool, reason, served)
 
 
 def _refused(refusal: Refusal) -> Decision:

@@ -83,7 +83,9 @@ def roll_out(
     present = {row.name for row in found}
     others = (row for row in before if row.name not in present and standings.get(row.name, NOTHING).there)
     draining = [
-        drained for row in others if (drained := _draining(row, standings.get(row.name, NOTHING), now)) is not None
+        drained
+        for row in others
+        if (drained := _draining(row, standings.get(row.name, NOTHING), routed, now)) is not None
     ]
     found += sorted(draining, key=lambda row: row.draining_since or "", reverse=True)[: ROWS - len(found)]
     # The autoscaler has seen idle replicas until requests moved, and would take them away at once.
@@ -165,9 +167,10 @@ def _next(wanted: Wanted, standing: Standing, floor: int) -> Revision:
     )
 
 
-def _draining(row: Revision, standing: Standing, now: datetime) -> Revision | None:
+def _draining(row: Revision, standing: Standing, routed: str | None, now: datetime) -> Revision | None:
     """The row of a revision that gets no new requests; None where nobody needs it any more."""
-    if row.state == RevisionState.STARTING and not (row.weight and _has_answered(row, standing)):
+    asked = row.name == routed or (row.weight and _has_answered(row, standing))
+    if row.state == RevisionState.STARTING and not asked:
         return None  # no request went to it
     since = moment(row.draining_since)
     if since is None:

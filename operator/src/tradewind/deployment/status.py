@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from tradewind.api.modeldeployment import ModelDeployment, Revision
 from tradewind.core.conditions import Reason, Verdict, holds
@@ -29,8 +29,14 @@ def routed(observed: Observed, name: str) -> str | None:
 def waited_since(item: ModelDeployment, now: datetime) -> datetime:
     """Since when replicas that don't answer have been waited for."""
     before = item.status.condition("Ready")
-    turned = moment(before.last_transition_time) if before is not None and before.status == "False" else None
-    return turned or now
+    if before is None or before.status == "True":
+        # Some answer; those that are missing have been since requests depend on more of them.
+        before = item.status.condition("Progressing")
+        if before is None or before.reason == Reason.ROLLED_OUT:
+            return now
+        if before.status == "False":
+            return datetime.min.replace(tzinfo=UTC)  # reported already
+    return moment(before.last_transition_time) or now
 
 
 def ready(
@@ -42,9 +48,9 @@ def ready(
         return Verdict(kind, "False", Reason.WAITING, NOTHING_SERVED)
     reached = routed(observed, name)
     refused = _refused(observed, name)
-    if reached is None and refused is not None:
+    if reached != serving.name and refused is not None:
         return Verdict(kind, "False", Reason.REJECTED, refused)
-    if reached is not None and serving.replicas is not None and serving.replicas.ready:
+    if reached == serving.name and serving.replicas is not None and serving.replicas.ready:
         address = url(name, item.metadata.namespace)
         return Verdict(kind, "True", Reason.READY, f"It answers at {address}.")
     before = item.status.condition(kind)
@@ -71,7 +77,7 @@ def progressing(
     row = next((row for row in rollout.revisions if row.name == wanted), serving)
     if row is not serving:
         return _following(item, observed, name, rollout, row, serving, healths[row.name])
-    if routed(observed, name) is None and (refused := _refused(observed, name)) is not None:
+    if routed(observed, name) != serving.name and (refused := _refused(observed, name)) is not None:
         return Verdict(kind, "False", Reason.REJECTED, refused)
     replicas, trouble = serving.replicas, healths[serving.name].trouble
     if replicas is not None and replicas.ready >= replicas.desired:
@@ -80,6 +86,9 @@ def progressing(
         before = item.status.condition(kind)
         words = before.message if before is not None and before.reason == trouble.reason else trouble.words
         return Verdict(kind, "False", trouble.reason, words)
+    before = item.status.condition(kind)
+    if replicas is not None and replicas.ready and before is not None and before.reason in LASTING:
+        return Verdict(kind, "False", Reason.of(before.reason), before.message)
     return Verdict(kind, "True", Reason.ROLLING_OUT, f"Replicas that serve {serving.variant} are being started.")
 
 

@@ -11,7 +11,7 @@ from tradewind.core.plan import Event, Plan
 from tradewind.core.timestamps import stamp
 from tradewind.ray.job import RAY_JOB
 from tradewind.ray.settling import attempt_ended, progress, settle, unfinished
-from tradewind.ray.view import View
+from tradewind.ray.view import View, active_seconds
 
 
 def interrupted(this: View, message: str) -> Plan:
@@ -61,8 +61,10 @@ def complete(this: View, update: Mapping[str, Any], message: str) -> Plan:
     )
     said = update.get("trainer_status") or this.status.trainer_status or TrainerStatus()
     done = said.model_copy(update={"progress_percentage": 100, "estimated_remaining_seconds": 0})
+    run = this.attempt  # it may have been given up before its result came
+    succeeded = {"state": AttemptState.SUCCEEDED, "active_seconds": active_seconds(this)}
     ended = {
-        **attempt_ended(this, AttemptState.SUCCEEDED),
+        **({"attempt": run.model_copy(update=succeeded)} if run is not None else {}),
         **update,
         "trainer_status": done,
         "completion_time": stamp(this.now),

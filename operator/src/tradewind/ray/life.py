@@ -30,6 +30,7 @@ from tradewind.ray.view import (
     Stage,
     View,
     deadline,
+    ended,
     pre_running_deadline,
 )
 
@@ -152,19 +153,19 @@ def _finished(this: View) -> Plan:
     generation = this.job.item.metadata.generation
     if status.observed_generation != generation:
         status = status.model_copy(update={"observed_generation": generation})
-    ended = moment(status.completion_time) or this.now
+    over = moment(status.completion_time) or this.now
     kept, moments = this.kept, []
     if seen is not None and not seen.over:
         overrun = any(c.type == "Failed" and c.reason in _OVERRUN for c in status.conditions)
-        if overrun or this.now >= ended + LINGER_GRACE:
+        if overrun or this.now >= over + LINGER_GRACE:
             kept = frozenset(key for key in kept if key[0] != RAY_JOB.kind)
         else:
-            moments.append(ended + LINGER_GRACE)
+            moments.append(over + LINGER_GRACE)
     # Where the answer to the write that ended the job was lost, the report that brought the end still waits.
     heard = frozenset({this.attempt.run_name}) if this.attempt is not None and _has_end(this) else frozenset()
     expires, expired = this.job.item.spec.run_policy.ttl_seconds_after_finished, False
     if expires is not None:
-        moments.append(ended + timedelta(seconds=expires))
+        moments.append(over + timedelta(seconds=expires))
         expired = this.now >= moments[-1]
     return Plan(
         status=status.dump(),
@@ -262,7 +263,8 @@ def _between_attempts(this: View, program: Callable[[int], Program]) -> Plan:
         and (present is None or present.deleting or corrected or pod.labels.get(RUN) != run_name(number))
     ]
     before = this.status.condition("Running")
-    patience = ((moment(before.last_transition_time) if before else None) or this.now) + ENDING_GRACE - this.now
+    since = [moment(before.last_transition_time) if before is not None else None, ended(this)]
+    patience = max((known for known in since if known is not None), default=this.now) + ENDING_GRACE - this.now
     policy = this.observed.children.get((NETWORK_POLICY.kind, this.policy.name))
     # Of before a suspension: no RayJob is made before there is another one.
     closing = policy is not None and policy.deleting
@@ -271,7 +273,10 @@ def _between_attempts(this: View, program: Callable[[int], Program]) -> Plan:
         words = "The next attempt waits until the pods of the previous one have ended."
         verdict = Verdict("Running", "False", Reason.STOPPING, words)
         if corrected:
-            words = "The spec was corrected before the first attempt ran: what was made for it is removed first."
+            words = (
+                "The spec or the operator's configuration changed before the attempt ran: what was made for it "
+                "is removed first."
+            )
             verdict = Verdict("Running", "False", Reason.SPEC_CHANGED, words)
         verdict = _idle(this, verdict)
         return settle(this, update, unfinished(this, verdict), children=(this.policy,), requeue=_seconds(patience))
@@ -307,8 +312,8 @@ def _in_attempt(this: View) -> Plan:
             return complete(this, progress(this.report), "The program ended with exit code 0.")
         if outcome.kind in (attempt.End.INTERRUPTED, attempt.End.ERROR):
             end = interrupted if outcome.kind == attempt.End.INTERRUPTED else errored
-            ended = end(this, outcome.message)
-            return replace(ended, rests_on=(PODS, RAY_JOB)) if outcome.absence else ended
+            given_up = end(this, outcome.message)
+            return replace(given_up, rests_on=(PODS, RAY_JOB)) if outcome.absence else given_up
     program = this.job.program
     if record is None and program is None and this.job.accepted.status == "True":
         words = "The model that the attempt started from is gone, and so is the RayJob."

@@ -16,6 +16,8 @@ from tradewind.economics.cost import told
 from tradewind.ray.spending import Presence, spending
 from tradewind.ray.view import COST_INTERVAL, View, active_seconds, alarm
 
+NEXT_STEP = 1.0  # seconds from the end of an attempt until the next step is decided
+
 
 def unfinished(this: View, running: Verdict) -> tuple[Verdict, ...]:
     """The conditions of a job that has not ended."""
@@ -64,13 +66,16 @@ def settle(
     }
     new = old.model_copy(update=steady)
     due = _seconds_until_cost_is_due(this)
-    if new.dump() == old.dump() and (due is None or due > 0):
+    changed = new.dump() != old.dump() or (due is not None and due <= 0)
+    if not changed:
         new, events = old, ()
     else:
         new = _moved(this, new, lost=lost)
         due = COST_INTERVAL.total_seconds() if due is not None else None
     ending = new.attempt is None or new.attempt.state.over
-    alarms = [requeue, None if ending else alarm(this), None if ending else due]
+    # Nothing else may happen any more that brings the next step: another attempt, or what is left to clear away.
+    following = NEXT_STEP if changed and ending else None
+    alarms = [requeue, following, None if ending else alarm(this), None if ending else due]
     return Plan(
         children=children,
         status=new.dump(),
@@ -91,7 +96,7 @@ def _moved(this: View, new: JobStatus, *, lost: bool) -> JobStatus:
     if isinstance(new, TrainingJobStatus):
         ending = run is None or run.state.over
         moving["dashboard_url"] = this.seen.dashboard_url if this.seen and not ending else None
-    if this.job.groups:
+    if this.job.groups or this.observed.pods:
         here = Presence(this.status, this.job.groups, this.observed.pods, this.seen)
         moving["cost"] = spending(here, this.surroundings.config, this.now, lost=lost)
     new = new.model_copy(update=moving)
@@ -101,7 +106,9 @@ def _moved(this: View, new: JobStatus, *, lost: bool) -> JobStatus:
 
 def _seconds_until_cost_is_due(this: View) -> float | None:
     """Until the cost of a program that says nothing is brought up to date; None where nothing costs."""
-    if not this.ran or not this.job.groups:
+    if this.attempt is None or this.attempt.state.over:
+        return None
+    if not any(pod.scheduled is not None and pod.finished is None for pod in this.observed.pods):
         return None
     last = moment(this.status.cost.as_of) if this.status.cost is not None else None
     return 0.0 if last is None else (last + COST_INTERVAL - this.now).total_seconds()

@@ -59,9 +59,9 @@ def _stays(pods: Sequence[PodRecord], groups: Sequence[Group], config: Config) -
             continue
         name = pod.labels.get(POOL) or by_role.get(pod.labels.get(ROLE, ""), "")
         pool = config.pool(name) if name else None
-        if pool is not None:
-            part = share(pool, pod.cpu, pod.memory, pod.accelerators)
-            found.append(Stay(pod.scheduled, pod.finished, name, part))
+        # Of a row that is gone the size of a node isn't known either: a whole one is Unknown money, and not none.
+        part = share(pool, pod.cpu, pod.memory, pod.accelerators) if pool is not None else Decimal(1)
+        found.append(Stay(pod.scheduled, pod.finished, name, part))
     return tuple(found)
 
 
@@ -79,10 +79,13 @@ def _gone(here: Presence, since: datetime | None, now: datetime) -> tuple[Stay, 
     until = seen.ended if seen is not None else None
     found = []
     for group in here.groups:
-        known = sum(
-            pod.labels.get(ROLE) == group.role and pod.scheduled is not None and pod.scheduled <= since
-            for pod in here.pods
-        )
+        pods = [pod for pod in here.pods if pod.labels.get(ROLE) == group.role]
+        new = [pod for pod in pods if pod.scheduled is None or pod.scheduled > since]
         part = share(group.pool, group.cpu, group.memory, group.accelerators)
-        found += [Stay(since, until, group.pool.name, part)] * max(0, group.pods - known)
+        for number in range(group.pods - (len(pods) - len(new))):
+            if number >= len(new):
+                found.append(Stay(since, until, group.pool.name, part))
+            elif (placed := new[number].scheduled) is not None:
+                # Its place is taken by now; of one that is not, nobody knows since when it is empty.
+                found.append(Stay(since, placed, group.pool.name, part))
     return tuple(found)

@@ -15,7 +15,7 @@ from tradewind.api.trainingjob import TrainingJob
 from tradewind.core.conditions import Verdict, holds
 from tradewind.core.controller import Surroundings
 from tradewind.core.labels import RUN, labels
-from tradewind.core.names import attempt_of, child_name
+from tradewind.core.names import child_name
 from tradewind.core.plan import Child, ChildRecord, Observed, PodRecord
 from tradewind.core.timestamps import moment
 from tradewind.ray import attempt, hindrance
@@ -121,9 +121,9 @@ class View:
 
     @property
     def superseded(self) -> frozenset[str]:
-        """Runs before the present one that still report."""
-        number = self.attempt.number if self.attempt is not None else 0
-        return frozenset(run for run in self.observed.reports if (attempt_of(run) or 0) < number)
+        """Runs that report and are not the present one: of before it, or of a RayJob that was given up unseen."""
+        present = self.attempt.run_name if self.attempt is not None else ""
+        return frozenset(self.observed.reports) - {present}
 
     @property
     def start(self) -> hindrance.Start | None:
@@ -176,6 +176,14 @@ def active_seconds(this: View) -> int:
     if run.state.over or began is None:
         return run.active_seconds
     return run.earlier_active_seconds + max(0, int((this.now - began).total_seconds()))
+
+
+def ended(this: View) -> datetime | None:
+    """When the last attempt ended; None while there is none, or one that runs."""
+    run = this.attempt
+    if run is None or not run.state.over or (began := moment(run.start_time)) is None:
+        return None
+    return began + timedelta(seconds=run.active_seconds - run.earlier_active_seconds)
 
 
 def deadline(this: View) -> datetime | None:

@@ -156,7 +156,7 @@ class Reconciler:
     def _plan(self, held: Held) -> tuple[Plan, int]:
         world = self._world
         controller = world.store.controllers[held.key.kind]
-        reports, serial = world.reports.pending(held.key)
+        reports, serial = world.reports.pending(held.key, held.uid)
         body = held.body()
         try:
             given = controller.model.read_object(body)

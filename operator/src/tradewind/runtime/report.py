@@ -33,7 +33,6 @@ READ_SECONDS = 10.0  # for a whole body
 WRITE_SECONDS = 10.0  # until the status has a report
 APPEAR_SECONDS = 3.0  # for the watch to show the pod that sends
 RETRY_AFTER = "2"
-FINAL = ("model", "compression", "failure")
 
 
 class Endpoint:
@@ -99,7 +98,7 @@ class Endpoint:
         if isinstance(report, web.Response):
             return report
         run = pod.record.labels.get(RUN, "")
-        return _untimely(held, pod, report, run) or await self._deliver(key, run, report)
+        return _untimely(held, pod, report, run) or await self._deliver(held, run, report)
 
     def _of_run(self, key: Key, pod: HeldPod) -> bool:
         number = attempt_of(pod.record.labels.get(RUN, ""))
@@ -110,13 +109,14 @@ class Endpoint:
         seen = child.record.seen if child is not None else None
         return is_of_run(pod.cluster, ray_job, seen.cluster if isinstance(seen, RayJobSeen) else None)
 
-    async def _deliver(self, key: Key, run: str, report: Report) -> web.Response:
+    async def _deliver(self, held: Held, run: str, report: Report) -> web.Response:
+        key = held.key
         if wait := self._rate.wait(key, report, asyncio.get_running_loop().time()):
             headers = {"Retry-After": str(math.ceil(wait))}
             message = f"{key} reports too often; send the report again later"
             return web.json_response({"message": message}, status=429, headers=headers)
         try:
-            await self._reports.deliver(key, run, report, WRITE_SECONDS)
+            await self._reports.deliver(key, held.uid, run, report, WRITE_SECONDS)
         except TimeoutError:
             return _later(f"the status was not written within {WRITE_SECONDS:.0f} s; send the report again")
         except Superseded:
@@ -208,6 +208,9 @@ def _untimely(held: Held, pod: HeldPod, report: Report, run: str) -> web.Respons
         return None
     if report.model is not None and _same(report.model.dump(), status.get("model")):
         return web.json_response({"written": True})  # our answer to this report was lost
+    told = next((c.get("message") for c in status.get("conditions") or () if c.get("type") == "Failed"), None)
+    if report.failure is not None and ended == "Failed" and told == report.failure.message:
+        return web.json_response({"written": True})
     if report.compression is not None and ended == "Complete":
         told = report.compression.dump()["variants"]
         if _same([row.get("digest") for row in told], [row.get("digest") for row in status.get("variants") or ()]):

@@ -25,6 +25,7 @@ class Superseded(Exception):
 
 @dataclass(slots=True)
 class _Entry:
+    uid: str  # of the object that the program works for
     report: Report
     serial: int
     waiting: list[tuple[int, asyncio.Future[None]]] = field(default_factory=list)
@@ -55,11 +56,17 @@ class Reports:
         self._entries: dict[Key, dict[str, _Entry]] = {}
         self._serial = 0
 
-    def pending(self, key: Key) -> tuple[Mapping[str, Report], int]:
-        """The reports to plan with, by the name of their run, and a serial number for `heard` and `superseded`."""
+    def pending(self, key: Key, uid: str) -> tuple[Mapping[str, Report], int]:
+        """The reports to plan with, by the name of their run, and a serial number for `heard` and `superseded`.
+
+        Reports about an object that had the name before are answered: nobody will write them.
+        """
+        for run, entry in list(self._entries.get(key, {}).items()):
+            if entry.uid != uid:
+                self._answer(key, run, self._serial, Vanished(str(key)))
         return {run: entry.report for run, entry in self._entries.get(key, {}).items()}, self._serial
 
-    async def deliver(self, key: Key, run: str, report: Report, seconds: float) -> None:
+    async def deliver(self, key: Key, uid: str, run: str, report: Report, seconds: float) -> None:
         """Hand in a report and wait until the status has it.
 
         Raises `TimeoutError` when that takes longer (the report stays), `Superseded` when another run has taken the
@@ -68,15 +75,20 @@ class Reports:
         self._serial += 1
         entries = self._entries.setdefault(key, {})
         entry = entries.get(run)
-        if entry is None:
-            entry = entries[run] = _Entry(report, self._serial)
+        if entry is None or entry.uid != uid:
+            if entry is not None:
+                self._answer(key, run, self._serial, Vanished(str(key)))
+            entry = self._entries.setdefault(key, {})[run] = _Entry(uid, report, self._serial)
         else:
             entry.report, entry.serial = merged(entry.report, report), self._serial
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         entry.waiting.append((self._serial, done))
         self._touched(key)
-        async with asyncio.timeout(seconds):
-            await done
+        try:
+            async with asyncio.timeout(seconds):
+                await done
+        finally:
+            entry.waiting = [(number, one) for number, one in entry.waiting if one is not done]
 
     def heard(self, key: Key, runs: Iterable[str], serial: int) -> None:
         """The status has what these runs reported up to that serial number."""

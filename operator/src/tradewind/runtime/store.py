@@ -6,6 +6,7 @@ events (with all bodies) until every kind is listed, and start from nothing when
 
 from __future__ import annotations
 
+import bisect
 import logging
 import sys
 from collections import OrderedDict
@@ -63,6 +64,7 @@ class Held:
     packed: Packed
     references: tuple[Reference, ...]
     outputs: tuple[str, ...]  # addresses in the store that it writes to
+    started: bool  # whether an attempt of it is known to have started
 
     def body(self) -> dict[str, Any]:
         """The object as JSON, without managedFields."""
@@ -115,7 +117,8 @@ class Store:
         self._witnesses_of: Index[Key] = Index()  # by labels: what others made of the object's children
         self._pods_of: Index[Key] = Index()
         self._dependents: dict[Key, set[Key]] = {}  # objects that name this one
-        self._writers: dict[tuple[str, str], tuple[Key, ...]] = {}  # objects that write to an address in a namespace
+        # Objects that write to an address in a namespace, in the order of their right to it.
+        self._writers: dict[tuple[str, str], list[tuple[Right, Key]]] = {}
         # Version at which an object was deleted. Later it can be there again: to the watch, one that lost our label is
         # deleted, until our next apply.
         self._gone: OrderedDict[str, int] = OrderedDict()
@@ -168,16 +171,9 @@ class Store:
         return frozenset(self._dependents.get(key, ()))
 
     def writers(self, held: Held) -> dict[str, Key]:
-        """By address that the object writes to: the oldest of the other objects that write there, where it is older."""
-        found: dict[str, Key] = {}
-        for uri in held.outputs:
-            for key in self._writers.get((held.key.namespace, uri), ()):
-                other = self._objects[key]
-                if key != held.key and not other.deleting and _age(other) < _age(held):
-                    before = found.get(uri)
-                    if before is None or _age(other) < _age(self._objects[before]):
-                        found[uri] = key
-        return found
+        """By address that the object writes to: the object that may write there, where that is another one."""
+        firsts = {uri: self._writers[held.key.namespace, uri][0][1] for uri in held.outputs}
+        return {uri: first for uri, first in firsts.items() if first != held.key}
 
     # Writing
 
@@ -268,9 +264,8 @@ class Store:
             return frozenset()
         generation = int(metadata.get("generation") or 0)
         same_spec = old is not None and (old.uid, old.generation) == (uid, generation)
-        references, outputs = (
-            (old.references, old.outputs) if old is not None and same_spec else self._named(resource, body)
-        )
+        named = (old.references, old.outputs) if old is not None else ((), ())
+        references, outputs = named if same_spec else self._named(resource, body) or named
         held = Held(
             key=key,
             uid=uid,
@@ -281,13 +276,14 @@ class Store:
             packed=self._packer.pack(resource.kind, body),
             references=references,
             outputs=outputs,
+            started=bool((body.get("status") or {}).get("attempt")),
         )
         self._objects[key] = held
         if old is None or old.references != references:
             self._refer(key, old.references if old else (), references)
         touched = frozenset({key}) | self.dependents(key)
-        if old is None or (old.outputs, old.deleting, old.uid) != (outputs, held.deleting, uid):
-            touched |= self._write(key, old.outputs if old else (), outputs)
+        if old is None or (old.outputs, _right(old)) != (outputs, _right(held)):
+            touched |= self._write(key, old, held)
         return touched
 
     def _shared(self, key: Key, uid: str) -> tuple[Key, str]:
@@ -301,13 +297,15 @@ class Store:
                 return child.owner, child.record.owner_uid or uid
         return key, uid
 
-    def _named(self, resource: Resource, body: Mapping[str, Any]) -> tuple[tuple[Reference, ...], tuple[str, ...]]:
-        """The objects that a spec names, and the addresses that it writes to."""
+    def _named(
+        self, resource: Resource, body: Mapping[str, Any]
+    ) -> tuple[tuple[Reference, ...], tuple[str, ...]] | None:
+        """The objects that a spec names, and the addresses that it writes to; None where it can't be read."""
         controller = self.controllers[resource.kind]
         try:
-            item = controller.model.read_object(body)
+            item = controller.model.read_object({name: body[name] for name in ("metadata", "spec") if name in body})
         except ValueError:
-            return (), ()  # the pass over this object says what is wrong with it
+            return None  # the pass over this object says what is wrong with it
         return controller.references(item), controller.outputs(item)
 
     def _reader(self, owner: Key | None, resource: Resource) -> Callable[[Mapping[str, Any]], Any]:
@@ -315,17 +313,21 @@ class Store:
         found = self._observe.get((owner.kind, resource)) if owner is not None else None
         return found or next(observe for (_, kind), observe in self._observe.items() if kind == resource)
 
-    def _write(self, key: Key, old: tuple[str, ...], new: tuple[str, ...]) -> frozenset[Key]:
-        """Note where an object writes; who else writes there."""
+    def _write(self, key: Key, old: Held | None, new: Held | None) -> frozenset[Key]:
+        """Note where an object writes; who else writes to an address whose first writer has changed."""
         touched: set[Key] = set()
-        for uri in {*old, *new}:
+        for uri in {*(old.outputs if old else ()), *(new.outputs if new else ())}:
             place = (key.namespace, uri)
-            others = tuple(other for other in self._writers.get(place, ()) if other != key)
-            touched |= set(others)
-            if present := ((*others, key) if uri in new else others):
-                self._writers[place] = present
-            else:
-                self._writers.pop(place, None)
+            present = self._writers.setdefault(place, [])
+            first = present[0] if present else None
+            if old is not None and uri in old.outputs:
+                present.remove((_right(old), key))
+            if new is not None and uri in new.outputs:
+                bisect.insort(present, (_right(new), key))
+            if not present:
+                del self._writers[place]
+            elif present[0] != first:
+                touched |= {other for _, other in present}
         return frozenset(touched)
 
     def _refer(self, key: Key, old: tuple[Reference, ...], new: tuple[Reference, ...]) -> None:
@@ -408,7 +410,7 @@ class Store:
                 return frozenset()
             del self._objects[key]
             self._refer(key, held.references, ())
-            return frozenset({key}) | self.dependents(key) | self._write(key, held.outputs, ())
+            return frozenset({key}) | self.dependents(key) | self._write(key, held, None)
         child = self._children.pop(uid, None)
         if child is None:
             return frozenset()
@@ -467,9 +469,12 @@ def _labelled(metadata: Mapping[str, Any]) -> Key | None:
     return None
 
 
-def _age(held: Held) -> tuple[datetime, Key]:
-    """Which of two objects is older; those of one second by their names."""
-    return held.created or datetime.fromtimestamp(0, UTC), held.key
+Right = tuple[bool, datetime, str]
+
+
+def _right(held: Held) -> Right:
+    """Of two objects that write to one address the smaller one may: who has started, then who is older."""
+    return not held.started, held.created or datetime.fromtimestamp(0, UTC), held.uid
 
 
 def _one(key: Key | None) -> frozenset[Key]:

@@ -35,7 +35,7 @@ def _job(item: TrainingJob, observed: Observed, surroundings: Surroundings) -> J
         return _refused(item, placed)
     if (refusal := not_allowed(item.spec.pod_metadata, surroundings.config)) is not None:
         return _refused(item, refusal)
-    if (refusal := taken(observed.writers)) is not None:
+    if (refusal := taken(observed.writers, item.status)) is not None:
         return _refused(item, refusal)
     groups, choice = placed
     size = len(program(item, surroundings, 1).document.encode())
