@@ -99,9 +99,14 @@ def test_what_kuberay_can_do_and_where_it_runs_is_found_out(
         return rayjob and rayjob["spec"]["rayClusterSpec"]
 
     def is_made_with(name: str, options: Any) -> None:
-        # The operator hears of the definition a moment later, and puts right what it made until then.
+        # The operator hears of the definition a moment later, and makes again what it made until then.
         cluster.create(training_job(name), namespace)
-        until(lambda: made(name) and made(name).get("authOptions") == options, f"{name} is not made with {options}")
+
+        def is_so() -> bool:
+            found = made(name)
+            return found is not None and found.get("authOptions") == options
+
+        until(is_so, f"{name} is not made with {options}")
 
     serve(known if shipped is None else None)
     try:
