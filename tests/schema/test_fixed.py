@@ -13,6 +13,7 @@ from tests.schema.leaves import SPECS, Leaf, leaves, placed
 from tests.schema.test_leaves import WITHOUT_EFFECT
 from tests.schema.verdict import Manifest, Refused, changed, created, manifest
 from tests.schema.worlds import specs
+from tradewind.core.names import attempt_name
 
 _FIXED = re.compile(r"spec\.(\S+) is fixed since the first attempt started")
 JOBS = ["TrainingJob", "CompressionJob"]
@@ -44,7 +45,8 @@ def test_a_change_of_what_a_job_is_about_is_refused(cluster: Cluster, kind: str)
         assert not isinstance(stored, Refused), stored
         corrected = changed(cluster, kind, name, namespace, other, dry_run=True)
         assert not isinstance(corrected, Refused), f"{leaf}: {corrected}"
-        cluster.merge(kind, name, namespace, {"status": {"attempt": attempt()}}, subresource="status")
+        status = {"attempt": attempt(), "rayJobName": attempt_name(kind, name, 1)}
+        cluster.merge(kind, name, namespace, {"status": status}, subresource="status")
         answer = changed(cluster, kind, name, namespace, other, dry_run=True)
         at = ".".join(str(part) for part in leaf.path)
         assert isinstance(answer, Refused), f"{leaf}: the change is accepted"
