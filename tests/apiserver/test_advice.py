@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -31,6 +32,7 @@ from tests.objects import (
 from tradewind.api.config import PodMetadataSettings
 from tradewind.core.conditions import Reason
 from tradewind.core.labels import ROLE, RUN, labels
+from tradewind.core.timestamps import moment
 
 LONG_AGO = "2026-11-24T12:00:00Z"
 POOLS = yaml.safe_load(
@@ -150,6 +152,11 @@ def _beside(*manifests: Manifest) -> Act:
     def make(stand: Stand) -> None:
         for manifest in manifests:
             stand.create(manifest)
+            made = stand.cluster.get(manifest["kind"], manifest["metadata"]["name"], stand.namespace) or {}
+            created = moment(made["metadata"]["creationTimestamp"])
+            assert created is not None
+            # Which one is older is told by whole seconds.
+            until(lambda created=created: datetime.now(UTC) >= created + timedelta(seconds=1), "the clock stands still")  # type: ignore[misc]
 
     return make
 
@@ -573,6 +580,8 @@ NO_FIELD = {
     Reason.DEPENDENCY_MISSING,
     Reason.INTERRUPTED,
     Reason.RETRYING,
+    Reason.SPEC_CHANGED,
+    Reason.STOPPING,
     Reason.MEASURED_HERE,
     Reason.NOT_MEASURED,
     Reason.UNSCHEDULABLE,

@@ -139,7 +139,7 @@ def _sample(schema: Schema) -> Any:
         return "2026-11-25T12:00:00Z"
     return next(
         text
-        for text in ("True", "sha256:" + "0" * 64, "pvc://claim/path")
+        for text in ("True", "sha256:" + "0" * 64, "pvc://claim/path", "0.5")
         if re.search(schema.get("pattern", ""), text)
     )
 
