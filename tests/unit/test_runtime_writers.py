@@ -59,3 +59,14 @@ def test_who_would_overwrite_the_files_of_another_does_not_start() -> None:
     (accepted,) = (c for c in plan.status["conditions"] if c["type"] == "Accepted")
     assert (accepted["status"], accepted["reason"]) == ("False", "OutputTaken")
     assert "TrainingJob old" in accepted["message"] and "spec.output.storageUri" in accepted["message"]
+
+
+def test_a_pass_over_an_object_whose_output_changed_meanwhile_is_no_error() -> None:
+    before = _stored(objects.training_job("a", output={"storageUri": "pvc://m/one"}), EARLY, 1)
+    store = _store(before)
+    held = store.get(Key("TrainingJob", "digits", "a"))
+    assert held is not None
+    after = _stored(objects.training_job("a", output={"storageUri": "pvc://m/two"}), EARLY, 2)
+    after["metadata"]["generation"] = 2
+    store.observe(TRAINING.resource, after)
+    assert store.writers(held) == {}

@@ -172,8 +172,13 @@ class Store:
 
     def writers(self, held: Held) -> dict[str, Key]:
         """By address that the object writes to: the object that may write there, where that is another one."""
-        firsts = {uri: self._writers[held.key.namespace, uri][0][1] for uri in held.outputs}
-        return {uri: first for uri, first in firsts.items() if first != held.key}
+        found: dict[str, Key] = {}
+        for uri in held.outputs:
+            # The object may have changed since the pass over it began: another pass follows.
+            writers = self._writers.get((held.key.namespace, uri))
+            if writers and writers[0][1] != held.key:
+                found[uri] = writers[0][1]
+        return found
 
     # Writing
 
