@@ -339,3 +339,16 @@ def test_a_result_of_the_spec_before_a_correction_is_not_the_result_of_the_new_o
     world.bury()
     world.settle()
     assert world.status["phase"] != "Complete"
+
+
+def test_a_last_report_that_comes_again_is_heard_only_if_the_status_says_the_same() -> None:
+    """The answer to the first may have been lost; another one is not written, so it is not answered as if it were."""
+    world = World(TRAINING, objects.training_job())
+    train(world)
+    report(world, failure={"reason": "InvalidData", "message": "no such column"})
+    for message, heard in (("no such column", True), ("no such", False)):
+        failure = {"reason": "InvalidData", "message": message}
+        world.report = Report.model_validate({"run": world.run, "failure": failure})
+        plan = world.plan()
+        assert (world.run in plan.heard, world.run in plan.superseded) == (heard, not heard)
+        world.report = None

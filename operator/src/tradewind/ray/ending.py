@@ -13,6 +13,8 @@ from tradewind.ray.job import RAY_JOB
 from tradewind.ray.settling import attempt_ended, progress, settle, unfinished
 from tradewind.ray.view import View, active_seconds
 
+CORRECTED = "once the cause is corrected"
+
 
 def interrupted(this: View, message: str) -> Plan:
     """The attempt was interrupted: another one follows, unless that happened too often."""
@@ -79,7 +81,7 @@ def failed(
     message: str,
     update: Mapping[str, Any] | None = None,
     *,
-    remedy: str | None = "once the cause is corrected",
+    remedy: str | None = CORRECTED,
     keep: bool = True,
     lost: bool = False,
 ) -> Plan:
@@ -88,7 +90,7 @@ def failed(
     `remedy` says when or with what to create the job again; None where the message does.
     """
     if remedy is not None:
-        message = f"{message}{'' if message.endswith('.') else '.'} {again(this, remedy=remedy)}"
+        message = with_remedy(this, message, remedy)
     verdicts = (
         _still_accepted(this),
         Verdict("Running", "False", Reason.FINISHED, "It has ended."),
@@ -102,9 +104,12 @@ def failed(
     return settle(this, ended, verdicts, keep=kept, events=events, lost=lost)
 
 
-def again(
-    this: View, why: str = "A job that failed is not run again", remedy: str = "once the cause is corrected"
-) -> str:
+def with_remedy(this: View, message: str, remedy: str = CORRECTED) -> str:
+    """Why a job failed, and what to do about it."""
+    return f"{message}{'' if message.endswith('.') else '.'} {again(this, remedy=remedy)}"
+
+
+def again(this: View, why: str = "A job that failed is not run again", remedy: str = CORRECTED) -> str:
     """What to do about a job that failed: no field of it makes it run again."""
     return f"{why}: delete this {this.kind} and create it again {remedy}."
 

@@ -18,7 +18,7 @@ from tradewind.core.names import attempt_name, run_name
 from tradewind.core.plan import PODS, Child, ChildRecord, Event, Observed, Plan, Refusal
 from tradewind.core.timestamps import moment, stamp, whole
 from tradewind.ray import attempt, hindrance
-from tradewind.ray.ending import complete, errored, failed, interrupted
+from tradewind.ray.ending import complete, errored, failed, interrupted, with_remedy
 from tradewind.ray.hindrance import PENDING_GRACE
 from tradewind.ray.job import RAY_JOB, ray_job
 from tradewind.ray.networkpolicy import NETWORK_POLICY
@@ -184,7 +184,8 @@ def _has_end(this: View) -> bool:
         return False
     if report.failure is not None:
         failed = status.condition("Failed")
-        return failed is not None and failed.status == "True" and failed.message.startswith(report.failure.message)
+        message = with_remedy(this, report.failure.message)
+        return failed is not None and failed.status == "True" and failed.message == message
     found = this.job.result(report)
     return found is not None and status.model_copy(update=dict(found[0])).dump() == status.dump()
 

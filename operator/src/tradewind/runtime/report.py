@@ -120,7 +120,7 @@ class Endpoint:
         except TimeoutError:
             return _later(f"the status was not written within {WRITE_SECONDS:.0f} s; send the report again")
         except Superseded:
-            return _refuse(409, f"{run} is over: another run of {key} has taken its place")
+            return _refuse(409, f"{run} is over: {key} has ended otherwise, or another run has taken its place")
         except Vanished:
             return _refuse(404, f"{key} was deleted")
         return web.json_response({"written": True})
@@ -204,22 +204,9 @@ def _untimely(held: Held, pod: HeldPod, report: Report, run: str) -> web.Respons
         ),
         None,
     )
-    if ended is None:
-        return None
-    if report.model is not None and _same(report.model.dump(), status.get("model")):
-        return web.json_response({"written": True})  # our answer to this report was lost
-    told = next((c.get("message") for c in status.get("conditions") or () if c.get("type") == "Failed"), None)
-    if report.failure is not None and ended == "Failed" and told == report.failure.message:
-        return web.json_response({"written": True})
-    if report.compression is not None and ended == "Complete":
-        told = report.compression.dump()["variants"]
-        if _same([row.get("digest") for row in told], [row.get("digest") for row in status.get("variants") or ()]):
-            return web.json_response({"written": True})
+    if ended is None or report.final:
+        return None  # whether the status has what a last report says, the planner knows
     return _refuse(409, f"{held.key} has ended: {ended}")
-
-
-def _same(told: object, written: object) -> bool:
-    return json.dumps(told, sort_keys=True) == json.dumps(written, sort_keys=True)
 
 
 def _refuse(code: int, message: str) -> web.Response:
