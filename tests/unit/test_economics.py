@@ -10,6 +10,7 @@ import pytest
 from tests.world import CONFIG as WORLD
 from tests.world import START, surroundings
 from tradewind.api.config import Pool
+from tradewind.api.job import PoolChoice
 from tradewind.core.plan import Refusal
 from tradewind.economics.cost import Stay, charge, node_seconds
 from tradewind.economics.pools import TPU_TOPOLOGY, Chosen, choose, misfit, scheduling
@@ -97,7 +98,9 @@ def test_an_object_that_names_no_pool_gets_the_default_one_and_stays_where_it_ru
     assert isinstance(by_default, Chosen) and by_default.pool == pool("local")
     moved = surroundings(WORLD | {"pools": [*WORLD["pools"][1:], WORLD["pools"][0]]}).config
     assert choose(moved, None, "spec.pool") == by_default, "the order of the rows means nothing"
-    running = choose(CONFIG, None, "spec.pool", present="edge")
+    running = choose(
+        CONFIG, None, "spec.pool", present=PoolChoice(name="edge", reason="the default of the price table")
+    )
     assert isinstance(running, Chosen) and running.pool == pool("edge")
 
 

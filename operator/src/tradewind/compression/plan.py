@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 from tradewind.api.compressionjob import CompressionJob, CompressionResult
-from tradewind.api.job import PoolChoice
 from tradewind.api.report import Report
 from tradewind.compression.program import program
 from tradewind.compression.source import Source, find
@@ -39,9 +38,9 @@ def plan(item: CompressionJob, observed: Observed, surroundings: Surroundings, n
 def _job(item: CompressionJob, observed: Observed, surroundings: Surroundings) -> Job:
     if RAY_JOB in observed.missing:
         return _refused(item, life.without_kuberay())
-    asked, present = item.spec.measure.resources, item.status.pool
+    asked = item.spec.measure.resources
     field = "spec.measure.resources.pool"
-    chosen = choose(surroundings.config, asked.pool, field, present.name if present else None)
+    chosen = choose(surroundings.config, asked.pool, field, item.status.pool)
     if isinstance(chosen, Refusal):
         return _refused(item, chosen)
     pool = chosen.pool
@@ -54,8 +53,7 @@ def _job(item: CompressionJob, observed: Observed, surroundings: Surroundings) -
     )
     if refusal is not None:
         return _refused(item, refusal)
-    reason = present.reason if present is not None and present.name == pool.name else chosen.reason
-    words = f"It measures on pool {pool.name}: {reason}."
+    words = f"It measures on pool {pool.name}: {chosen.reason}."
     started = item.status.attempt is not None
     source = find(item.spec, observed.references)
     if isinstance(source, Refusal) and not started:
@@ -77,7 +75,7 @@ def _job(item: CompressionJob, observed: Observed, surroundings: Surroundings) -
         accepted=Verdict("Accepted", "True", Reason.ACCEPTED, words),
         afterwards=life.refused(item, source) if isinstance(source, Refusal) else None,
         groups=(group,),
-        choice=PoolChoice(name=pool.name, reason=reason),
+        choice=chosen.choice,
         program=further if same else None,
         further=further,
         started={"source_digest": source.model.digest} if isinstance(source, Source) else None,

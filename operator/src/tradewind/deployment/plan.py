@@ -23,7 +23,6 @@ from tradewind.deployment.service import SERVICE, service
 from tradewind.deployment.status import progressing, ready, routed, waited_since
 from tradewind.economics.pools import choose, misfit, misshapen
 
-_POOL = "spec.resources.pool"
 _FIELDS = {
     "cpu": "spec.resources.cpu",
     "memory": "spec.resources.memory",
@@ -116,14 +115,11 @@ def _decide(item: ModelDeployment, observed: Observed, surroundings: Surrounding
             "or later; the service then starts by itself."
         )
         return _refused(Refusal(Reason.DEPENDENCY_MISSING, words))
-    asked, present = item.spec.resources, item.status.pool
-    # What the price table chose stays when its rows move; what the spec named binds nobody once the spec names none.
-    stays = present.name if present is not None and present.reason != f"named by {_POOL}" else None
-    chosen = choose(surroundings.config, asked.pool, _POOL, stays)
+    asked = item.spec.resources
+    chosen = choose(surroundings.config, asked.pool, "spec.resources.pool", item.status.pool)
     if isinstance(chosen, Refusal):
         return _refused(chosen)
     pool = chosen.pool
-    reason = present.reason if present is not None and asked.pool is None and stays is not None else chosen.reason
     refusal = (
         misfit(pool, asked.cpu, asked.memory, asked.accelerators, _FIELDS)
         or misshapen(pool, asked.topology, "spec.resources.topology")
@@ -134,15 +130,15 @@ def _decide(item: ModelDeployment, observed: Observed, surroundings: Surrounding
     found = find(item, observed.references, pool, surroundings.config)
     if not isinstance(found, Refusal):
         words = f"The model to serve is {found.name}, on pool {pool.name}."
-        return Decision(Verdict("Accepted", "True", Reason.ACCEPTED, words), pool, reason, found)
+        return Decision(Verdict("Accepted", "True", Reason.ACCEPTED, words), pool, chosen.reason, found)
     served = item.status.variant
     if served is None or found.reason == Reason.NO_VARIANT_FITS:
-        return Decision(Verdict("Accepted", "False", found.reason, found.message), pool, reason)
+        return Decision(Verdict("Accepted", "False", found.reason, found.message), pool, chosen.reason)
     words = f"It continues to serve {served.name} on pool {pool.name}. {found.message}"
     if served.source == source(item.spec.model):
         # What it came from may go: the service outlives it.
-        return Decision(Verdict("Accepted", "True", Reason.ACCEPTED, words), pool, reason, served)
-    return Decision(Verdict("Accepted", "False", found.reason, words), pool, reason, served)
+        return Decision(Verdict("Accepted", "True", Reason.ACCEPTED, words), pool, chosen.reason, served)
+    return Decision(Verdict("Accepted", "False", found.reason, words), pool, chosen.reason, served)
 
 
 def _refused(refusal: Refusal) -> Decision:

@@ -9,11 +9,11 @@ from decimal import Decimal
 
 from tradewind.api.config import Config, Pool
 from tradewind.api.modeldeployment import ChosenVariant, ModelDeployment, ServingCost
-from tradewind.core.labels import POOL, REVISION
+from tradewind.core.labels import REVISION
 from tradewind.core.plan import PodRecord
 from tradewind.core.timestamps import moment
 from tradewind.deployment.model import load
-from tradewind.economics.cost import Stay, charge, node_seconds
+from tradewind.economics.cost import Stay, charge, node_seconds, stay
 from tradewind.economics.prices import money, share
 from tradewind.economics.selection import number, per_million
 
@@ -48,16 +48,14 @@ def spending(
 def _stays(
     item: ModelDeployment, pool: str, pods: Sequence[PodRecord], config: Config, since: datetime | None
 ) -> list[Stay]:
-    """The replicas' time on the pools where they ran, as far as the table has those."""
+    """The replicas' time on the pools where they ran."""
     stays, still = [], 0
     serving = next((row for row in item.status.revisions or () if row.weight), None)
     for pod in pods:
-        where = config.pool(pod.labels.get(POOL) or pool)
-        if pod.scheduled is not None and where is not None:
-            part = share(where, pod.cpu, pod.memory, pod.accelerators)
-            stays.append(Stay(pod.scheduled, pod.finished, where.name, part))
+        if (one := stay(pod, pool, config)) is not None:
+            stays.append(one)
             ours = serving is None or pod.labels.get(REVISION) == serving.name
-            still += since is not None and pod.scheduled <= since and ours
+            still += since is not None and one.since <= since and ours
     there = config.pool(item.status.pool.name) if item.status.pool is not None else None
     if since is not None and item.status.replicas is not None and there is not None:
         # Replicas that were there when the status was written last and are gone by now were paid for in between.

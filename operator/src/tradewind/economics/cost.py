@@ -9,8 +9,10 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 from tradewind.api.base import Cost, Unpriced
 from tradewind.api.config import Config
+from tradewind.core.labels import POOL
+from tradewind.core.plan import PodRecord
 from tradewind.core.timestamps import stamp
-from tradewind.economics.prices import amount, money
+from tradewind.economics.prices import amount, money, share
 
 _HOUR = Decimal(3600)
 _PLACES = Decimal("0.001")
@@ -24,6 +26,17 @@ class Stay:
     until: datetime | None  # None: it is still there
     pool: str  # row of the price table; empty for unknown
     share: Decimal  # of a node
+
+
+def stay(pod: PodRecord, otherwise: str, config: Config) -> Stay | None:
+    """A pod's time on the pool whose label it carries, else on the pool `otherwise`; None before it has a node."""
+    if pod.scheduled is None:
+        return None
+    name = pod.labels.get(POOL) or otherwise
+    pool = config.pool(name) if name else None
+    # Of a row that is gone the size of a node isn't known either: a whole one is Unknown money, and not none.
+    part = share(pool, pod.cpu, pod.memory, pod.accelerators) if pool is not None else Decimal(1)
+    return Stay(pod.scheduled, pod.finished, name, part)
 
 
 def node_seconds(stays: Iterable[Stay], now: datetime, since: datetime | None = None) -> dict[str, Decimal]:
@@ -78,10 +91,6 @@ def charge(old: Cost | None, used: Mapping[str, Decimal], config: Config, now: d
 
 def told(cost: Cost | None) -> str | None:
     """The cost with its currency, for a column."""
-    return (
-        None
-        if cost is None
-        else f"{cost.accrued} {cost.currency}"
-        if amount(cost.accrued) is not None
-        else cost.accrued
-    )
+    if cost is None or amount(cost.accrued) is None:
+        return None if cost is None else cost.accrued
+    return f"{cost.accrued} {cost.currency}"

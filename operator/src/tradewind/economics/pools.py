@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tradewind.api.config import Config, Pool
+from tradewind.api.job import PoolChoice
 from tradewind.core.conditions import Reason
 from tradewind.core.plan import Refusal
 from tradewind.core.quantity import parse
@@ -36,25 +37,35 @@ class Chosen:
     pool: Pool
     reason: str
 
+    @property
+    def choice(self) -> PoolChoice:
+        """As the status says it."""
+        return PoolChoice(name=self.pool.name, reason=self.reason)
 
-def choose(config: Config, name: str | None, field: str, present: str | None = None) -> Chosen | Refusal:
-    """The pool that `field` of a spec names; without a name the one where the object runs already, else the default."""
-    wanted = name or present
-    pool = config.pool(wanted)
+
+def choose(config: Config, name: str | None, field: str, present: PoolChoice | None = None) -> Chosen | Refusal:
+    """The pool that `field` of a spec names; without a name the one where the object runs already, else the default.
+
+    What the price table chose stays when its rows move; what the spec named binds nobody once the spec names none.
+    """
+    named = f"named by {field}"
+    stays = present if present is not None and name is None and present.reason != named else None
+    pool = config.pool(stays.name if stays is not None else name)
     if pool is not None:
-        return Chosen(pool, f"named by {field}" if name else "the default of the price table")
+        default = stays.reason if stays is not None else "the default of the price table"
+        return Chosen(pool, named if name is not None else default)
     known = ", ".join(row.name for row in config.pools)
-    if wanted is None:
+    if stays is not None:
         return Refusal(
             Reason.POOL_NOT_FOUND,
-            f"{field} names no pool, and no row of the price table has `default: true`. Set it to one of {known}, or "
-            "mark a row of the operator's configuration.",
+            f"The pool {stays.name} that it runs on is not in the price table any more: put the row back into the "
+            "operator's configuration.",
         )
     if name is None:
         return Refusal(
             Reason.POOL_NOT_FOUND,
-            f"The pool {wanted} that it runs on is not in the price table any more: put the row back into the "
-            "operator's configuration.",
+            f"{field} names no pool, and no row of the price table has `default: true`. Set it to one of {known}, or "
+            "mark a row of the operator's configuration.",
         )
     return Refusal(
         Reason.POOL_NOT_FOUND,

@@ -10,10 +10,10 @@ from decimal import Decimal
 from tradewind.api.base import Cost
 from tradewind.api.config import Config
 from tradewind.api.job import AttemptState, JobStatus
-from tradewind.core.labels import POOL, ROLE
+from tradewind.core.labels import ROLE
 from tradewind.core.plan import PodRecord
 from tradewind.core.timestamps import moment
-from tradewind.economics.cost import Stay, charge, node_seconds, priced
+from tradewind.economics.cost import Stay, charge, node_seconds, priced, stay
 from tradewind.economics.prices import amount, money, share
 from tradewind.ray.groups import Group
 from tradewind.ray.job import RayJobSeen
@@ -53,16 +53,8 @@ def spending(here: Presence, config: Config, now: datetime, *, lost: bool = Fals
 def _stays(pods: Sequence[PodRecord], groups: Sequence[Group], config: Config) -> tuple[Stay, ...]:
     """The pods' time on the pools where they ran."""
     by_role = {group.role: group.pool.name for group in groups}
-    found = []
-    for pod in pods:
-        if pod.scheduled is None:
-            continue
-        name = pod.labels.get(POOL) or by_role.get(pod.labels.get(ROLE, ""), "")
-        pool = config.pool(name) if name else None
-        # Of a row that is gone the size of a node isn't known either: a whole one is Unknown money, and not none.
-        part = share(pool, pod.cpu, pod.memory, pod.accelerators) if pool is not None else Decimal(1)
-        found.append(Stay(pod.scheduled, pod.finished, name, part))
-    return tuple(found)
+    found = (stay(pod, by_role.get(pod.labels.get(ROLE, ""), ""), config) for pod in pods)
+    return tuple(one for one in found if one is not None)
 
 
 def _gone(here: Presence, since: datetime | None, now: datetime) -> tuple[Stay, ...]:

@@ -30,7 +30,7 @@ def place(
 ) -> tuple[tuple[Group, ...], PoolChoice] | Refusal:
     """The head's and the workers' group, the head first; or why they would never run. `present`: where it runs now."""
     resources = spec.resources
-    chosen = choose(config, resources.pool, "spec.resources.pool", present.name if present else None)
+    chosen = choose(config, resources.pool, "spec.resources.pool", present)
     if isinstance(chosen, Refusal):
         return chosen
     pool = chosen.pool
@@ -57,8 +57,7 @@ def place(
     )
     if refusal is not None:
         return refusal
-    reason = present.reason if present is not None and present.name == pool.name else chosen.reason
-    return (head, workers), PoolChoice(name=pool.name, reason=reason)
+    return (head, workers), chosen.choice
 
 
 def _head_pool(pool: Pool, config: Config) -> Pool:
