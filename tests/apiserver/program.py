@@ -10,8 +10,10 @@ from typing import Any
 
 from e2e.faults.stage import ray_cluster
 from tests.apiserver.cluster import Cluster
-from tests.apiserver.process import PATIENCE, OperatorProcess
+from tests.apiserver.process import PATIENCE, OperatorProcess, until
+from tests.objects import training_job
 from tradewind.api.report import report_path
+from tradewind.core.labels import RUN, labels
 
 
 def pod_with_token(
@@ -33,6 +35,14 @@ def token_of(cluster: Cluster, namespace: str, pod: str, audience: str = "tradew
     if pod:
         options += ["--bound-object-kind=Pod", f"--bound-object-name={pod}"]
     return cluster.server.kubectl("create", "token", "default", *options).strip()
+
+
+def first_attempt(cluster: Cluster, operator: OperatorProcess, namespace: str) -> Program:
+    """A program of the first attempt of the TrainingJob digits."""
+    cluster.create(training_job(), namespace)
+    until(lambda: cluster.phase("TrainingJob", "digits", namespace) == "Starting", "the job does not start")
+    token = pod_with_token(cluster, namespace, "digits-head", labels("TrainingJob", "digits") | {RUN: "attempt-1"})
+    return Program(cluster, operator, namespace, token, "digits")
 
 
 class Program:

@@ -15,10 +15,9 @@ from e2e.audit import requests
 from tests.apiserver.cluster import Cluster
 from tests.apiserver.leases import LONGEST_GAP, looks
 from tests.apiserver.process import PATIENCE, OperatorProcess, until
-from tests.apiserver.program import Program, pod_with_token
-from tests.objects import model, training_job
+from tests.apiserver.program import first_attempt
+from tests.objects import model
 from tradewind.api.report import report_path
-from tradewind.core.labels import RUN, labels
 
 RIGHTS = """
 apiVersion: v1
@@ -115,13 +114,6 @@ def test_a_restarted_container_has_its_lease_again_at_once(
     assert "standing by" not in again.log.read_text()
 
 
-def _program(cluster: Cluster, operator: OperatorProcess, namespace: str) -> Program:
-    cluster.create(training_job(), namespace)
-    until(lambda: cluster.phase("TrainingJob", "digits", namespace) == "Starting", "the job does not start")
-    token = pod_with_token(cluster, namespace, "digits-head", labels("TrainingJob", "digits") | {RUN: "attempt-1"})
-    return Program(cluster, operator, namespace, token, "digits")
-
-
 def _progress(cluster: Cluster, namespace: str) -> int:
     job = cluster.get("TrainingJob", "digits", namespace) or {}
     return int(((job.get("status") or {}).get("trainerStatus") or {}).get("progressPercentage") or 0)
@@ -134,7 +126,7 @@ def test_reports_that_reach_a_standby_are_in_the_status_and_a_takeover_loses_non
     leader = start("killed", leases, name="leader").wait_ready()
     standby = start("heir", leases, name="standby")
     until(lambda: standby.get("readyz", standby.health_port)[0] == 200, "the standby is not ready")
-    program = _program(cluster, leader, namespace)
+    program = first_attempt(cluster, leader, namespace)
     assert program.post({"trainerStatus": {"progressPercentage": 1}}, port=standby.report_port)[0] == 200
     assert _progress(cluster, namespace) == 1
     for code, changes in (
@@ -184,7 +176,7 @@ def test_a_report_is_refused_for_a_moment_while_the_active_replica_is_frozen(
     frozen = start("frozen", leases, name="leader").wait_ready()
     standby = start("second", leases, name="standby")
     until(lambda: standby.get("readyz", standby.health_port)[0] == 200, "the standby is not ready")
-    program = _program(cluster, frozen, namespace)
+    program = first_attempt(cluster, frozen, namespace)
     frozen.send(signal.SIGSTOP)
     codes: list[int] = []
 

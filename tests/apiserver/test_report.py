@@ -10,8 +10,8 @@ import pytest
 
 from tests.apiserver.cluster import Cluster
 from tests.apiserver.process import OperatorProcess, until
-from tests.apiserver.program import Program, pod_with_token, token_of
-from tests.objects import model, training_job
+from tests.apiserver.program import Program, first_attempt, pod_with_token, token_of
+from tests.objects import model
 from tradewind.api.report import report_path
 from tradewind.core.labels import RUN, labels
 
@@ -21,10 +21,7 @@ PROGRESS = {"trainerStatus": {"progressPercentage": 40, "estimatedRemainingSecon
 @pytest.fixture
 def program(cluster: Cluster, operator: OperatorProcess, namespace: str) -> Program:
     """A program of the first attempt of the TrainingJob digits."""
-    cluster.create(training_job(), namespace)
-    until(lambda: cluster.phase("TrainingJob", "digits", namespace) == "Starting", "the job does not start")
-    token = pod_with_token(cluster, namespace, "digits-head", labels("TrainingJob", "digits") | {RUN: "attempt-1"})
-    return Program(cluster, operator, namespace, token, "digits")
+    return first_attempt(cluster, operator, namespace)
 
 
 def sent(program: Program, body: Any) -> int:

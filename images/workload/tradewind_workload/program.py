@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tradewind_workload.fault import Fault
-from tradewind_workload.files import ONNX, WEIGHTS, adopt, write_manifest
+from tradewind_workload.files import METRICS, ONNX, WEIGHTS, adopt, write_manifest
 from tradewind_workload.places import Assignment, local_path
 from tradewind_workload.snapshots import repair
 
@@ -42,12 +42,11 @@ def run(job: Assignment, reporter: Reporter) -> int:
         raise Fault(
             "StorageFailed",
             f"{job.output} can't be written ({error.strerror}): let group 10001 write there, or choose "
-            "another "
-            "spec.output.storageUri.",
+            "another spec.output.storageUri.",
         ) from None
     for line in repair(folder / ".train"):
         print(line, flush=True)
-    (folder / ".train" / "metrics.json").unlink(missing_ok=True)
+    (folder / METRICS).unlink(missing_ok=True)
     started = time.time()
     with tempfile.TemporaryDirectory(prefix="program-") as scratch:
         where = _copy(Path(os.environ.get("TRADEWIND_WORKING_DIR", WORKING_DIR)), Path(scratch))
@@ -176,7 +175,7 @@ def _publish(job: Assignment, folder: Path) -> dict[str, Any]:
         raise Fault("InvalidModel", f"{path}: {error}; export it with tensors of numbers.") from None
     open_session(path)
     metrics: list[dict[str, str]] = []
-    reported = folder / ".train" / "metrics.json"
+    reported = folder / METRICS
     if reported.is_file():
         metrics = json.loads(reported.read_bytes())
     files = adopt(folder, (ONNX, WEIGHTS))

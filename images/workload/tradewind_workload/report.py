@@ -22,7 +22,7 @@ from ray.train.v2._internal.callbacks.user_callback import UserCallbackHandler
 
 import tradewind_workload
 from tradewind_workload.fault import Fault
-from tradewind_workload.files import write_atomically
+from tradewind_workload.files import METRICS, write_atomically
 from tradewind_workload.places import Assignment, local_path, read_document
 from tradewind_workload.reporter import Reporter, rfc3339
 from tradewind_workload.snapshots import keep
@@ -30,7 +30,6 @@ from tradewind_workload.snapshots import keep
 # Ray Train's controller gets the callback with its code: in an image of the user's own only this process can import it.
 register_pickle_by_value(tradewind_workload)
 
-METRICS = ".train/metrics.json"
 LARGEST_INTEGER = 2**53 - 1  # as api.base has it
 LEAST_SHARE = 1e-6  # of the work; the time that is left is not worked out from less
 

@@ -153,7 +153,16 @@ class Reason(StrEnum):
     ALERTS_WAITING = "AlertsWaiting", "The rules are made together with the service."
 
 
-_FAILURES = frozenset({"InvalidData", "InvalidModel", "StorageFailed", "NotSupported", "ProgramFailed"})
+# What a program may give as the reason of its failure.
+_FAILURES = frozenset(
+    {
+        Reason.INVALID_DATA,
+        Reason.INVALID_MODEL,
+        Reason.STORAGE_FAILED,
+        Reason.NOT_SUPPORTED,
+        Reason.PROGRAM_FAILED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

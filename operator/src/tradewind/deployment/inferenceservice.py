@@ -11,6 +11,7 @@ from tradewind.api.modeldeployment import ChosenVariant, ModelDeploymentSpec
 from tradewind.core import covers
 from tradewind.core.labels import POOL, REVISION
 from tradewind.core.plan import Child, Resource
+from tradewind.core.reading import condition, mapping, text
 from tradewind.core.security import CONTAINER_SECURITY, POD_SECURITY
 from tradewind.deployment.revision import resources
 from tradewind.economics.pools import scheduling
@@ -35,19 +36,15 @@ class InferenceServiceSeen:
 
 def observe(body: Mapping[str, Any]) -> InferenceServiceSeen:
     """Read a live InferenceService; what isn't there or isn't as expected reads as empty."""
-    status = _mapping(body.get("status"))
-    conditions = status.get("conditions")
-    ready: Mapping[str, Any] = {}
-    for condition in conditions if isinstance(conditions, list) else ():
-        if isinstance(condition, Mapping) and condition.get("type") == "Ready":
-            ready = condition
-    model = _mapping(status.get("modelStatus"))
-    failure = _mapping(model.get("lastFailureInfo"))
-    words = ": ".join(word for word in (_text(failure.get("reason")), _text(failure.get("message"))) if word)
+    status = mapping(body.get("status"))
+    ready = condition(status, "Ready")
+    model = mapping(status.get("modelStatus"))
+    failure = mapping(model.get("lastFailureInfo"))
+    words = ": ".join(word for word in (text(failure.get("reason")), text(failure.get("message"))) if word)
     return InferenceServiceSeen(
         ready=ready.get("status") == "True",
-        message=_text(ready.get("message"))[:1024],
-        transition=_text(model.get("transitionStatus")),
+        message=text(ready.get("message"))[:1024],
+        transition=text(model.get("transitionStatus")),
         failure=words[:1024],
     )
 
@@ -112,11 +109,3 @@ def _model(spec: ModelDeploymentSpec, replica: Replica) -> dict[str, Any]:
         "securityContext": CONTAINER_SECURITY,
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 -- an emptyDir of the pod's own
     }
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tradewind.core.plan import Resource
+from tradewind.core.reading import condition, mapping, text
 
 DEPLOYMENT = Resource("apps", "v1", "Deployment", "deployments")
 
@@ -21,15 +22,7 @@ class DeploymentSeen:
 
 def observe(body: Mapping[str, Any]) -> DeploymentSeen:
     """Read a live Deployment; what isn't there or isn't as expected reads as empty."""
-    spec, status = _mapping(body.get("spec")), _mapping(body.get("status"))
-    desired, refused = spec.get("replicas"), ""
-    conditions = status.get("conditions")
-    for condition in conditions if isinstance(conditions, list) else ():
-        if _mapping(condition).get("type") == "ReplicaFailure" and condition.get("status") == "True":
-            words = condition.get("message") or condition.get("reason")
-            refused = words[:1024] if isinstance(words, str) else ""
-    return DeploymentSeen(desired if isinstance(desired, int) else None, refused)
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    spec, status = mapping(body.get("spec")), mapping(body.get("status"))
+    desired, failure = spec.get("replicas"), condition(status, "ReplicaFailure")
+    refused = text(failure.get("message") or failure.get("reason")) if failure.get("status") == "True" else ""
+    return DeploymentSeen(desired if isinstance(desired, int) else None, refused[:1024])

@@ -8,6 +8,7 @@ from typing import Any
 
 from tradewind.core.labels import REVISION
 from tradewind.core.plan import Child, Resource
+from tradewind.core.reading import mapping, text
 
 SERVICE = Resource("", "v1", "Service", "services")
 PORT = 80
@@ -23,10 +24,7 @@ class ServiceSeen:
 
 def observe(body: Mapping[str, Any]) -> ServiceSeen:
     """Read a live Service; what isn't there reads as empty."""
-    spec = body.get("spec")
-    selector = spec.get("selector") if isinstance(spec, Mapping) else None
-    revision = selector.get(REVISION) if isinstance(selector, Mapping) else None
-    return ServiceSeen(revision if isinstance(revision, str) else "")
+    return ServiceSeen(text(mapping(mapping(body.get("spec")).get("selector")).get(REVISION)))
 
 
 def url(name: str, namespace: str) -> str:

@@ -9,7 +9,6 @@ from tradewind.core.quantity import parse
 
 UNKNOWN = "Unknown"
 _PLACES = Decimal("0.000001")
-_CENTS = Decimal("0.01")
 
 
 def share(pool: Pool, cpu: str, memory: str, accelerators: int = 0) -> Decimal:

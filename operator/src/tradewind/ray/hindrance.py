@@ -33,10 +33,11 @@ START_GRACE = timedelta(seconds=90)
 
 _QUOTA = re.compile(r"(exceeded|failed) quota")
 _NUMBERS_AND_NAMES = re.compile(r'"[^"]*"|[0-9]+[a-zA-Z]*')
-_MESH = (
-    "A service mesh or a NetworkPolicy between the pods is a likely cause. To leave the pods out of a mesh, delete the "
-    'job and create it again with a label such as sidecar.istio.io/inject: "false" in spec.podMetadata.labels.'
+_OUT_OF_THE_MESH = (
+    "To leave the pods out of a mesh, delete the job and create it again with a label such as "
+    'sidecar.istio.io/inject: "false" in spec.podMetadata.labels.'
 )
+_MESH = f"A service mesh or a NetworkPolicy between the pods is a likely cause. {_OUT_OF_THE_MESH}"
 # The first attempt has started: its spec is fixed.
 _AGAIN = "Delete the job and create it again with"
 
@@ -240,8 +241,7 @@ def _unsubmitted(start: Start, now: datetime) -> Hindrance | None:
         "The pods are ready, and KubeRay can't reach Ray's dashboard to submit the program. The NetworkPolicy lets in "
         f"namespace {start.kuberay_namespace}: check that KubeRay runs there (networkPolicy.kuberayNamespace of the "
         f"operator's configuration), that no other NetworkPolicy closes port {DASHBOARD_PORT}, and that no service "
-        "mesh asks for mTLS. To leave the pods out of a mesh, delete the job and create it again with a label such as "
-        'sidecar.istio.io/inject: "false" in spec.podMetadata.labels.',
+        f"mesh asks for mTLS. {_OUT_OF_THE_MESH}",
     )
 
 

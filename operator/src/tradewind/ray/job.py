@@ -10,6 +10,7 @@ from typing import Any
 
 from tradewind.core.plan import Child, Resource
 from tradewind.core.quantity import parse
+from tradewind.core.reading import condition, mapping, text
 from tradewind.core.timestamps import moment
 from tradewind.ray import agent
 from tradewind.ray.groups import Group
@@ -59,20 +60,20 @@ class RayJobSeen:
 
 def observe(body: Mapping[str, Any]) -> RayJobSeen:
     """Read a live RayJob; what isn't there or isn't as expected reads as empty."""
-    status = _mapping(body.get("status"))
-    info = _mapping(status.get("rayJobInfo"))
-    url = _text(status.get("dashboardURL"))
+    status = mapping(body.get("status"))
+    info = mapping(status.get("rayJobInfo"))
+    url = text(status.get("dashboardURL"))
     return RayJobSeen(
-        deployment=_text(status.get("jobDeploymentStatus")),
-        job=_text(status.get("jobStatus")),
-        reason=_text(status.get("reason")),
-        message=_text(status.get("message"))[-4096:],
+        deployment=text(status.get("jobDeploymentStatus")),
+        job=text(status.get("jobStatus")),
+        reason=text(status.get("reason")),
+        message=text(status.get("message"))[-4096:],
         dashboard_url=(url if "://" in url else f"http://{url}") if url else None,
-        program_started=moment(_text(info.get("startTime"))),
-        started=moment(_text(status.get("startTime"))),
-        ended=moment(_text(status.get("endTime"))),
-        cluster=_text(status.get("rayClusterName")),
-        refusal=_refusal(_mapping(status.get("rayClusterStatus"))),
+        program_started=moment(text(info.get("startTime"))),
+        started=moment(text(status.get("startTime"))),
+        ended=moment(text(status.get("endTime"))),
+        cluster=text(status.get("rayClusterName")),
+        refusal=_refusal(mapping(status.get("rayClusterStatus"))),
     )
 
 
@@ -123,19 +124,9 @@ def _worker_group(program: Program, group: Group) -> dict[str, Any]:
 
 
 def _refusal(cluster: Mapping[str, Any]) -> str:
-    conditions = cluster.get("conditions")
-    for condition in conditions if isinstance(conditions, list) else ():
-        said = _mapping(condition)
-        reason = _text(said.get("reason"))
-        if said.get("type") == "ReplicaFailure" and said.get("status") == "True" and reason.startswith("FailedCreate"):
-            # The first line is the reason once more.
-            return " ".join(_text(said.get("message")).removeprefix(reason).split())[:2048]
-    return ""
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    said = condition(cluster, "ReplicaFailure")
+    reason = text(said.get("reason"))
+    if said.get("status") != "True" or not reason.startswith("FailedCreate"):
+        return ""
+    # The first line is the reason once more.
+    return " ".join(text(said.get("message")).removeprefix(reason).split())[:2048]
