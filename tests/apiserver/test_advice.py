@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -662,7 +662,7 @@ def _advising() -> set[Reason]:
     for source in (ROOT / "operator" / "src" / "tradewind").rglob("*.py"):
         tree = ast.parse(source.read_text())
         constants = {
-            target.id: " ".join(_texts(node.value))
+            target.id: node.value
             for node in tree.body
             if isinstance(node, ast.Assign)
             for target in node.targets
@@ -671,8 +671,7 @@ def _advising() -> set[Reason]:
         for node in ast.walk(tree):
             if not isinstance(node, ast.FunctionDef):
                 continue
-            used = (constants.get(name.id, "") for name in ast.walk(node) if isinstance(name, ast.Name))
-            if any(map(_names_a_field, (*_texts(node), *used))):
+            if any(map(_names_a_field, (*_texts(node), *_used(node, constants)))):
                 found |= {
                     Reason[part.attr]
                     for part in ast.walk(node)
@@ -682,6 +681,13 @@ def _advising() -> set[Reason]:
                     and part.attr in Reason.__members__
                 }
     return found
+
+
+def _used(tree: ast.AST, constants: Mapping[str, ast.expr]) -> Iterator[str]:
+    """The texts of the constants that a piece of code names, and of those that these name."""
+    for name in ast.walk(tree):
+        if isinstance(name, ast.Name) and name.id in constants:
+            yield " ".join((*_texts(constants[name.id]), *_used(constants[name.id], constants)))
 
 
 def _texts(tree: ast.AST) -> list[str]:
