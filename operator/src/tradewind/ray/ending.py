@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
+from tradewind.api.base import Observed
+from tradewind.api.compressionjob import CompressionResult
 from tradewind.api.job import AttemptState, TrainerStatus
+from tradewind.api.report import Report
+from tradewind.api.trainingjob import ModelResult
+from tradewind.core import reading
 from tradewind.core.conditions import Reason, Verdict
 from tradewind.core.plan import Event, Plan
 from tradewind.core.timestamps import stamp
@@ -43,7 +50,7 @@ def errored(this: View, message: str) -> Plan:
     if count > allowed:
         # The log comes last: what it says may be long.
         why = f"The program failed and is not tried again (runPolicy.retries.errors is {allowed})"
-        words = f"{again(this, why)} {message}"
+        words = f"{again(this.kind, why)} {message}"
         return failed(this, Reason.PROGRAM_FAILED, words, update=update, remedy=None)
     verdict = Verdict(
         "Running", "False", Reason.RETRYING, f"The next attempt follows (error {count} of {allowed} allowed): {message}"
@@ -90,7 +97,7 @@ def failed(
     `remedy` says when or with what to create the job again; None where the message does.
     """
     if remedy is not None:
-        message = with_remedy(this, message, remedy)
+        message = _with_remedy(this.kind, message, remedy)
     verdicts = (
         _still_accepted(this),
         Verdict("Running", "False", Reason.FINISHED, "It has ended."),
@@ -104,14 +111,41 @@ def failed(
     return settle(this, ended, verdicts, keep=kept, events=events, lost=lost)
 
 
-def with_remedy(this: View, message: str, remedy: str = CORRECTED) -> str:
-    """Why a job failed, and what to do about it."""
-    return f"{message}{'' if message.endswith('.') else '.'} {again(this, remedy=remedy)}"
+def heard_at_end(kind: str, status: Mapping[str, Any], reports: Mapping[str, Report]) -> frozenset[str]:
+    """The runs whose last report is in the status of a job that has ended; the status as it stands in the object.
+
+    Fields that this version does not know do not count: the API server may not have kept them.
+    """
+    run = reading.mapping(status.get("attempt")).get("runName")
+    return frozenset(name for name, report in reports.items() if name == run and _says(status, report, kind))
 
 
-def again(this: View, why: str = "A job that failed is not run again", remedy: str = CORRECTED) -> str:
+def _says(status: Mapping[str, Any], report: Report, kind: str) -> bool:
+    if report.failure is not None:
+        failed = reading.condition(status, "Failed")
+        told = _with_remedy(kind, report.failure.message, CORRECTED)
+        return (failed.get("status"), failed.get("message")) == ("True", told)
+    if report.model is not None:
+        return _agree(ModelResult, report.model.dump(), status.get("model"))
+    if report.compression is not None:
+        return _agree(CompressionResult, report.compression.dump(), status)
+    return False
+
+
+def _agree(part: type[Observed], told: Any, written: Any) -> bool:
+    try:
+        return part.read(told) == part.read(written)
+    except ValidationError:
+        return False
+
+
+def _with_remedy(kind: str, message: str, remedy: str) -> str:
+    return f"{message}{'' if message.endswith('.') else '.'} {again(kind, remedy=remedy)}"
+
+
+def again(kind: str, why: str = "A job that failed is not run again", remedy: str = CORRECTED) -> str:
     """What to do about a job that failed: no field of it makes it run again."""
-    return f"{why}: delete this {this.kind} and create it again {remedy}."
+    return f"{why}: delete this {kind} and create it again {remedy}."
 
 
 def _still_accepted(this: View) -> Verdict:

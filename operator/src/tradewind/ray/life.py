@@ -18,7 +18,7 @@ from tradewind.core.names import attempt_name, run_name
 from tradewind.core.plan import PODS, Child, ChildRecord, Event, Observed, Plan, Refusal
 from tradewind.core.timestamps import moment, stamp, whole
 from tradewind.ray import attempt, hindrance
-from tradewind.ray.ending import complete, errored, failed, interrupted, with_remedy
+from tradewind.ray.ending import complete, errored, failed, heard_at_end, interrupted
 from tradewind.ray.hindrance import PENDING_GRACE
 from tradewind.ray.job import RAY_JOB, ray_job
 from tradewind.ray.networkpolicy import NETWORK_POLICY
@@ -162,7 +162,7 @@ def _finished(this: View) -> Plan:
         else:
             moments.append(over + LINGER_GRACE)
     # Where the answer to the write that ended the job was lost, the report that brought the end still waits.
-    heard = frozenset({this.attempt.run_name}) if this.attempt is not None and _has_end(this) else frozenset()
+    heard = heard_at_end(this.kind, status.dump(), this.observed.reports)
     expires, expired = this.job.item.spec.run_policy.ttl_seconds_after_finished, False
     if expires is not None:
         moments.append(over + timedelta(seconds=expires))
@@ -175,19 +175,6 @@ def _finished(this: View) -> Plan:
         superseded=frozenset(this.observed.reports) - heard,
         expired=expired,
     )
-
-
-def _has_end(this: View) -> bool:
-    """Whether the status of a job that has ended has what the report of its run says."""
-    report, status = this.report, this.status
-    if report is None or not report.final:
-        return False
-    if report.failure is not None:
-        failed = status.condition("Failed")
-        message = with_remedy(this, report.failure.message)
-        return failed is not None and failed.status == "True" and failed.message == message
-    found = this.job.result(report)
-    return found is not None and status.model_copy(update=dict(found[0])).dump() == status.dump()
 
 
 def _reported_end(this: View) -> Plan | None:

@@ -1,4 +1,4 @@
-"""Sentences about what pydantic does not accept, and the status of an object that can't be read."""
+"""Sentences about what pydantic does not accept, and what is done about an object that can't be read."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tradewind.api.report import Report
 from tradewind.core.conditions import Reason
+from tradewind.core.plan import Plan
+from tradewind.core.reading import condition
 from tradewind.core.timestamps import stamp
+from tradewind.ray.ending import heard_at_end
 
 
 def sentences(error: ValidationError) -> list[str]:
@@ -28,15 +32,23 @@ def sentences(error: ValidationError) -> list[str]:
     return found
 
 
-def invalid_status(body: Mapping[str, Any], error: ValidationError, now: datetime) -> dict[str, Any]:
-    """The present status with a condition that says why the object can't be read; a job that has ended stays so."""
+def unreadable(
+    kind: str, body: Mapping[str, Any], error: ValidationError, reports: Mapping[str, Report], now: datetime
+) -> Plan:
+    """What to do about an object that can't be read: its children stay as they are, another operator may make some.
+
+    Reports wait until it can be read, unless it has ended.
+    """
     status = dict(body.get("status") or {})
-    present = status.get("conditions") or ()
-    if any(c.get("type") in ("Complete", "Failed") and c.get("status") == "True" for c in present):
-        return status
-    generation = body["metadata"].get("generation")
-    before = next((c for c in present if c.get("type") == "Accepted"), None)
-    since = before["lastTransitionTime"] if before and before.get("status") == "False" else stamp(now)
+    if not any(condition(status, end).get("status") == "True" for end in ("Complete", "Failed")):
+        return Plan(status=_invalid(status, body["metadata"].get("generation"), error, now), hands_off=True)
+    heard = heard_at_end(kind, status, reports)
+    return Plan(status=status, hands_off=True, heard=heard, superseded=frozenset(reports) - heard)
+
+
+def _invalid(status: Mapping[str, Any], generation: Any, error: ValidationError, now: datetime) -> dict[str, Any]:
+    before = condition(status, "Accepted")
+    since = before["lastTransitionTime"] if before.get("status") == "False" else stamp(now)
     accepted = {
         "type": "Accepted",
         "status": "False",
@@ -46,8 +58,8 @@ def invalid_status(body: Mapping[str, Any], error: ValidationError, now: datetim
         "lastTransitionTime": since,
         "observedGeneration": generation,
     }
-    conditions = [condition for condition in present if condition.get("type") != "Accepted"]
-    return status | {"observedGeneration": generation, "phase": "Invalid", "conditions": [accepted, *conditions]}
+    others = [one for one in status.get("conditions") or () if one.get("type") != "Accepted"]
+    return {**status, "observedGeneration": generation, "phase": "Invalid", "conditions": [accepted, *others]}
 
 
 def _remedy(status: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from tradewind.kube.client import Client
 from tradewind.kube.errors import AlreadyExists, KubeError, NotFound, NotLeader, Rejected, Retriable, Unavailable
 from tradewind.runtime import events
 from tradewind.runtime.children import Children
-from tradewind.runtime.invalid import invalid_status
+from tradewind.runtime.invalid import unreadable
 from tradewind.runtime.metrics import Metrics
 from tradewind.runtime.queue import Queue
 from tradewind.runtime.reports import Reports
@@ -161,8 +161,7 @@ class Reconciler:
         try:
             given = controller.model.read_object(body)
         except ValidationError as error:
-            # The children stay as they are until the object can be read; another operator may be making some.
-            return Plan(status=invalid_status(body, error, world.now()), hands_off=True), serial
+            return unreadable(held.key.kind, body, error, reports, world.now()), serial
         observed = Observed(
             children={
                 name: child.record
