@@ -88,16 +88,36 @@ def test_a_hand_edit_of_a_child_is_put_right(cluster: Cluster, operator: Operato
             lambda policy: policy["metadata"]["annotations"]["tradewind.dev/digest"] != "0",
         ),
     ]
-    for edit, right in edits:  # each is put right with one apply
+    for edit, right in edits:
         cluster.merge("NetworkPolicy", "digits-train", namespace, edit)
         until(lambda right=right: right(cluster.list("NetworkPolicy", namespace)[0]), f"the edit {edit} stays")
     cluster.quiet()
     [policy] = cluster.list("NetworkPolicy", namespace)
     assert policy["metadata"]["labels"]["team"] == "vision"
     assert sorted(cluster.written(since, namespace)) == [
-        *[("patch", "networkpolicies", "digits-train")] * 4,
+        *[("patch", "networkpolicies", "digits-train")] * 5,  # see the next test
         ("patch", "rayjobs", "digits-train-1"),
     ]
+
+
+def test_a_child_without_its_labels_gets_them_again(
+    cluster: Cluster, operator: OperatorProcess, namespace: str
+) -> None:
+    """The watch does not show it then, and it has the name of the child that seems to be missing."""
+    _started(cluster, namespace)
+    cluster.quiet()
+    since = time.time()
+    before = cluster.list("NetworkPolicy", namespace)[0]["metadata"]
+    without = {"metadata": {"labels": dict.fromkeys(before["labels"])}}
+    cluster.merge("NetworkPolicy", "digits-train", namespace, without)
+    until(
+        lambda: cluster.list("NetworkPolicy", namespace)[0]["metadata"].get("labels") == before["labels"],
+        "the labels stay away",
+    )
+    cluster.quiet()
+    assert cluster.list("NetworkPolicy", namespace)[0]["metadata"]["uid"] == before["uid"]
+    # The first is refused: it would make a child that must not exist.
+    assert cluster.written(since, namespace) == [("patch", "networkpolicies", "digits-train")] * 2
 
 
 def test_a_deleted_child_is_made_again(cluster: Cluster, operator: OperatorProcess, namespace: str) -> None:

@@ -90,6 +90,15 @@ class Client:
         )
         return list(found.get("items") or ()), int(found["metadata"]["resourceVersion"])
 
+    async def find(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
+        """The object of that name, whatever its labels. A list, so that the rights on children need no `get`."""
+        found = await self._request(
+            "get",
+            self._path(resource, namespace, "").rstrip("/"),
+            query_params=[("fieldSelector", f"metadata.name={name}")],
+        )
+        return next(iter(found.get("items") or ()), None)
+
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
         """Delete an object if it is still the one with that uid; its own children follow in the background."""
         await self._request(

@@ -11,7 +11,7 @@ from typing import Any
 from tradewind.core import covers
 from tradewind.core.plan import Child, Plan, Rejection, Resource
 from tradewind.kube.client import Client
-from tradewind.kube.errors import Denied, KindMissing, NotFound, Rejected, Unavailable
+from tradewind.kube.errors import Conflict, Denied, KindMissing, NotFound, Rejected, Unavailable
 from tradewind.kube.kinds import Kinds
 from tradewind.runtime.denials import Denials
 from tradewind.runtime.store import Held, HeldChild, Key, Store
@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 FIRST_RETRY = 5.0  # seconds until a refused child is tried again though its plan is the same: a quota may be raised
 LONGEST_RETRY = 600.0
+# A version that no object has: with it, the API server makes an object that isn't there, and answers `Conflict` for
+# one that is. (With a version, apply looks at it only where it finds an object.)
+NEW = "1"
 LONGEST_MESSAGE = 1024  # of a refusal, in characters
 
 
@@ -108,14 +111,7 @@ class Children:
             # What was refused was another plan, and is not wanted any more.
             return self._refused.get(held.key, {}).pop((child.resource.kind, child.name), None) is not None
         try:
-            body = await self._client.apply(
-                child.resource,
-                held.key.namespace,
-                manifest(child, digest, held, self._store.controllers[held.key.kind].resource, present),
-                # A child that we have not seen must not exist: taking over a stranger's object of that name is
-                # refused. What others changed on a child of ours is put right.
-                force=present is not None,
-            )
+            body = await self._apply(held, child, digest, present)
         except Rejected as error:
             return self._refuse(held, child, digest, str(error), refusal)
         except Denied as error:
@@ -130,6 +126,28 @@ class Children:
         self._note_dropped(child, digest, body)
         logger.info("%s: applied %s %s", held.key, child.resource.kind, child.name)
         return True
+
+    async def _apply(self, held: Held, child: Child, digest: str, present: HeldChild | None) -> dict[str, Any]:
+        """Apply a child; what others changed on it is put right. One that we have not seen must not exist.
+
+        Raises `Rejected` where a stranger's object has the name: it is not merged with ours.
+        """
+        if present is not None:
+            return await self._put(held, child, digest, present.record.uid)
+        try:
+            return await self._put(held, child, digest, None)
+        except Conflict:
+            # Perhaps it is ours: the answer to the apply that made it was lost, or someone took our labels off it.
+            found = await self._client.find(child.resource, held.key.namespace, child.name)
+            if found is None:
+                raise
+            if all(owner.get("uid") != held.uid for owner in found["metadata"].get("ownerReferences") or ()):
+                raise Rejected(_is_taken(child, "somebody else")) from None
+            return await self._put(held, child, digest, found["metadata"]["uid"])
+
+    async def _put(self, held: Held, child: Child, digest: str, uid: str | None) -> dict[str, Any]:
+        body = manifest(child, digest, held, self._store.controllers[held.key.kind].resource, uid)
+        return await self._client.apply(child.resource, held.key.namespace, body, force=uid is not None)
 
     def covered(self, held: Held, child: Child, digest: str, present: HeldChild) -> bool:
         """Whether a live child is as planned."""
@@ -148,9 +166,7 @@ class Children:
     def _taken(self, held: Held, child: Child, digest: str, other: HeldChild, refusal: _Refusal | None) -> bool:
         if other.owner == held.key:
             return False  # of an earlier object of this name: it is being deleted, its end brings us here again
-        owner = other.owner or "nobody"
-        message = f"{child.resource.kind} {child.name} is there already and belongs to {owner}: remove or rename one"
-        return self._refuse(held, child, digest, message, refusal)
+        return self._refuse(held, child, digest, _is_taken(child, str(other.owner or "nobody")), refusal)
 
     def _refuse(self, held: Held, child: Child, digest: str, message: str, before: _Refusal | None) -> bool:
         same = before is not None and before.rejection.digest == digest
@@ -203,10 +219,16 @@ def in_order(children: Sequence[Child]) -> list[Child]:
     return ordered
 
 
-def manifest(
-    child: Child, digest: str, held: Held, owner: Resource, present: HeldChild | None = None
-) -> dict[str, Any]:
-    """The body to apply: the plan's, with its name, its owner, its digest, and the uid of what is to be changed."""
+def _is_taken(child: Child, owner: str) -> str:
+    return f"{child.resource.kind} {child.name} is there already and belongs to {owner}: remove or rename one"
+
+
+def manifest(child: Child, digest: str, held: Held, owner: Resource, uid: str | None = None) -> dict[str, Any]:
+    """The body to apply: the plan's, with its name, its owner, its digest.
+
+    With the uid of what is to be changed it changes nothing else; without one it makes the child, and never changes
+    an object that is there.
+    """
     metadata = dict(child.body.get("metadata") or {})
     metadata["annotations"] = {**(metadata.get("annotations") or {}), covers.ANNOTATION: digest}
     metadata |= {"name": child.name, "namespace": held.key.namespace}
@@ -221,8 +243,10 @@ def manifest(
             "blockOwnerDeletion": False,
         }
     ]
-    if present is not None:
-        metadata["uid"] = present.record.uid
+    if uid is not None:
+        metadata["uid"] = uid
+    else:
+        metadata["resourceVersion"] = NEW
     return {
         "apiVersion": child.resource.api_version,
         "kind": child.resource.kind,
