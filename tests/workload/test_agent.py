@@ -15,9 +15,11 @@ from jobs import training_job
 from tradewind.api import artefact, base
 from tradewind.api import report as contract
 from tradewind.api.report import Report
-from tradewind_workload import agent, files, places, program, report
-from tradewind_workload.fault import Fault
-from tradewind_workload.reporter import Reporter
+from tradewind_workload import agent
+from tradewind_workload.io import files, places
+from tradewind_workload.io.fault import Fault
+from tradewind_workload.io.reporter import Reporter
+from tradewind_workload.programs import program, report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     from endpoint import Endpoint
 
 # By these alone a program runs; the others are looked for when it is there that they are needed.
-ALONE = [name for name in agent.MODULES if name not in ("__init__", "inference", "report")]
+ALONE = [
+    name.replace("/", ".") for name in agent.MODULES if name.rsplit("/")[-1] not in ("__init__", "inference", "report")
+]
 
 # A program that sets its own runtime environment, beside what we tell Ray of its files.
 PROGRAM = """
@@ -86,7 +90,7 @@ def test_it_is_written_for_the_oldest_python_of_ray(copied: Path, name: str) -> 
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_program_runs_and_reports_where_only_the_agent_is(copied: Path, operator: Endpoint, volumes: Path) -> None:
     # Ray's own processes find our code here, which they would not in such an image: the driver's is told apart.
-    sender = copied / "tradewind_workload" / "reporter.py"
+    sender = copied / "tradewind_workload" / "io" / "reporter.py"
     told_by = sender.read_text().replace('{"run": self._job.run, ', '{"by": "the agent", "run": self._job.run, ')
     sender.write_text(told_by)
     mounted = volumes / "mounted"
@@ -134,7 +138,7 @@ def test_a_model_in_an_image_that_can_not_look_at_it(
     spec: dict[str, Any] = {"entrypoint": {"argv": [sys.executable, "-c", source]}}
     job = places.Assignment.of(training_job(spec | {"output": {"storageUri": "pvc://claim/own"}}, url=operator.url))
     monkeypatch.setitem(sys.modules, lacking, None)
-    monkeypatch.delitem(sys.modules, "tradewind_workload.inference", raising=False)
+    monkeypatch.delitem(sys.modules, "tradewind_workload.export.inference", raising=False)
     with pytest.raises(
         Fault, match=f"this image lacks {lacking}, .* Add onnx, onnxruntime and numpy to spec"
     ) as caught:

@@ -7,7 +7,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2.functional import affine
 
 from tradewind.api.data import Augment
-from tradewind_workload.augmentation import moved, vary
+from tradewind_workload.tasks.augmentation import moved, vary
 
 
 def test_moved_as_by_torchvision() -> None:

@@ -11,15 +11,15 @@ from torch import nn
 
 from tradewind.api.artefact import Manifest, Tensor
 from tradewind.api.trainingjob import Architecture, Recipe
-from tradewind_workload.compression.processor import processor
-from tradewind_workload.compression.pruning import load, prune
-from tradewind_workload.compression.quantisation import dynamic_int8, static_int8
-from tradewind_workload.fault import Fault
-from tradewind_workload.fitting import Stage
-from tradewind_workload.inference import open_session, predict
-from tradewind_workload.network import Classifier, build_network, build_preparation
-from tradewind_workload.onnx_export import to_onnx
-from tradewind_workload.training import logits
+from tradewind_workload.compress.methods.pruning import load, prune
+from tradewind_workload.compress.methods.quantisation import dynamic_int8, static_int8
+from tradewind_workload.data.fitting import Stage
+from tradewind_workload.export.inference import open_session, predict
+from tradewind_workload.export.onnx_export import to_onnx
+from tradewind_workload.io.fault import Fault
+from tradewind_workload.measure.processor import processor
+from tradewind_workload.tasks.network import Classifier, build_network, build_preparation
+from tradewind_workload.train.training import logits
 
 CNN = Architecture.model_validate({"architecture": "cnn", "channels": [8, 16], "hiddenUnits": [32, 12]})
 MLP = Architecture.model_validate({"architecture": "mlp", "hiddenUnits": [512, 512]})

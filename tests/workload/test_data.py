@@ -12,9 +12,9 @@ import pytest
 from jobs import blobs, write_csv
 
 from tradewind.api.data import Data, Dataset
-from tradewind_workload import layout
-from tradewind_workload.fault import Fault
-from tradewind_workload.preparation import Prepared, prepare
+from tradewind_workload.data import layout
+from tradewind_workload.data.preparation import Prepared, prepare
+from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,10 +14,10 @@ from safetensors import safe_open
 
 from tradewind.api.compressionjob import CompressionResult
 from tradewind.api.report import JobDocument, Report
-from tradewind_workload.compression import job as compression_job
-from tradewind_workload.fault import Fault
-from tradewind_workload.reporter import Reporter
-from tradewind_workload.store import open_model
+from tradewind_workload.compress import job as compression_job
+from tradewind_workload.io.fault import Fault
+from tradewind_workload.io.reporter import Reporter
+from tradewind_workload.io.store import open_model
 
 if TYPE_CHECKING:
     from conftest import Trained

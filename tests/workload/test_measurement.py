@@ -10,12 +10,12 @@ import torch
 
 from tradewind.api.compressionjob import Goals, Measure
 from tradewind.api.trainingjob import Architecture
-from tradewind_workload.compression.job import cost_per_million
-from tradewind_workload.compression.measurement import Figures, measure, speedup
-from tradewind_workload.compression.verdict import Measured, frontier, judge, judge_baseline, measured_metric
-from tradewind_workload.fault import Fault
-from tradewind_workload.network import Classifier, build_network
-from tradewind_workload.onnx_export import to_onnx
+from tradewind_workload.compress.job import cost_per_million
+from tradewind_workload.export.onnx_export import to_onnx
+from tradewind_workload.io.fault import Fault
+from tradewind_workload.measure.measurement import Figures, measure, speedup
+from tradewind_workload.measure.verdict import Measured, frontier, judge, judge_baseline, measured_metric
+from tradewind_workload.tasks.network import Classifier, build_network
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from tradewind.api.trainingjob import Architecture
-from tradewind_workload.fitting import Stage
-from tradewind_workload.inference import open_session, predict
-from tradewind_workload.network import Classifier, build_network, build_preparation
-from tradewind_workload.onnx_export import to_onnx
-from tradewind_workload.signature import signature
-from tradewind_workload.training import logits
+from tradewind_workload.data.fitting import Stage
+from tradewind_workload.export.inference import open_session, predict
+from tradewind_workload.export.onnx_export import to_onnx
+from tradewind_workload.export.signature import signature
+from tradewind_workload.tasks.network import Classifier, build_network, build_preparation
+from tradewind_workload.train.training import logits
 
 CNN = {"architecture": "cnn", "channels": [5, 7, 9], "hiddenUnits": [11], "dropout": "0.5"}
 MLP = {"architecture": "mlp", "hiddenUnits": [6, 5]}

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tradewind.api.trainingjob import Optimizer
-from tradewind_workload.optimizer import KINDS, optimizer
+from tradewind_workload.train.optimizer import KINDS, optimizer
 
 # As in a worker, with images that are varied; in a process of its own, since others here import what they like.
 TRAINED = """

@@ -14,13 +14,13 @@ from onnx import TensorProto, helper
 
 from tradewind.api.artefact import Manifest
 from tradewind.api.report import Report
-from tradewind_workload import program
-from tradewind_workload.fault import Fault
-from tradewind_workload.places import Assignment
-from tradewind_workload.report import key_values
-from tradewind_workload.reporter import Reporter
-from tradewind_workload.snapshots import LAST_GOOD, SNAPSHOT, repair
-from tradewind_workload.store import open_model
+from tradewind_workload.io.fault import Fault
+from tradewind_workload.io.places import Assignment
+from tradewind_workload.io.reporter import Reporter
+from tradewind_workload.io.store import open_model
+from tradewind_workload.programs import program
+from tradewind_workload.programs.report import key_values
+from tradewind_workload.programs.snapshots import LAST_GOOD, SNAPSHOT, repair
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +77,7 @@ pathlib.Path(os.environ["TRADEWIND_OUTPUT"], "told.json").write_text(json.dumps(
     assert told["TRADEWIND_DATA_TRAIN"] == str(volumes / "claim/d/t.csv")
     assert "TRADEWIND_DATA_VALIDATION" not in told
     assert told["TRADEWIND_WORKERS"] == "3"
-    assert told["RAY_TRAIN_CALLBACKS"] == "tradewind_workload.report.Automatic"
+    assert told["RAY_TRAIN_CALLBACKS"] == "tradewind_workload.programs.report.Automatic"
     assert json.loads(told["RAY_JOB_CONFIG_JSON_ENV_VAR"])["runtime_env"]["working_dir"] == where
     assert not (volumes / "mounted/scratch").exists()
     assert not operator.reports  # no result of its own: how the RayJob ends decides

@@ -12,8 +12,8 @@ from endpoint import Endpoint, endpoint
 from jobs import training_job
 
 from tradewind.api.report import JobDocument, Report
-from tradewind_workload.fault import Superseded
-from tradewind_workload.reporter import Refused, Reporter
+from tradewind_workload.io.fault import Superseded
+from tradewind_workload.io.reporter import Refused, Reporter
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tradewind.api.artefact import Manifest
-from tradewind_workload.fault import Fault
-from tradewind_workload.store import begin, finish, open_model, write_atomically
+from tradewind_workload.io.fault import Fault
+from tradewind_workload.io.store import begin, finish, open_model, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path

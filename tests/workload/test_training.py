@@ -11,11 +11,11 @@ from jobs import blobs
 
 from tradewind.api.data import Augment
 from tradewind.api.trainingjob import Recipe
-from tradewind_workload import checkpoint
-from tradewind_workload.fault import Fault
-from tradewind_workload.fitting import Stage
-from tradewind_workload.network import Classifier, build_network, build_preparation
-from tradewind_workload.training import Share, Training, shares
+from tradewind_workload.data.fitting import Stage
+from tradewind_workload.io.fault import Fault
+from tradewind_workload.tasks.network import Classifier, build_network, build_preparation
+from tradewind_workload.train import checkpoint
+from tradewind_workload.train.training import Share, Training, shares
 
 if TYPE_CHECKING:
     from pathlib import Path

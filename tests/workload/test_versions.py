@@ -15,15 +15,15 @@ from tests.versions import NEW, newer
 from tradewind.api.artefact import MANIFEST, Manifest
 from tradewind.api.report import JobDocument, Report
 from tradewind.api.trainingjob import Recipe
-from tradewind_workload.compression.candidates import Workshop, seed_of
-from tradewind_workload.compression.processor import processor
-from tradewind_workload.document import compression_spec, training_spec
-from tradewind_workload.fault import Fault
-from tradewind_workload.files import ONNX
-from tradewind_workload.places import Assignment, read_document
-from tradewind_workload.recipe import fingerprint
-from tradewind_workload.reporter import Reporter
-from tradewind_workload.store import data_of, open_model, recipe_of
+from tradewind_workload.compress.candidates import Workshop, seed_of
+from tradewind_workload.io.document import compression_spec, training_spec
+from tradewind_workload.io.fault import Fault
+from tradewind_workload.io.files import ONNX
+from tradewind_workload.io.places import Assignment, read_document
+from tradewind_workload.io.reporter import Reporter
+from tradewind_workload.io.store import data_of, open_model, recipe_of
+from tradewind_workload.measure.processor import processor
+from tradewind_workload.train.recipe import fingerprint
 
 if TYPE_CHECKING:
     from endpoint import Endpoint
@@ -167,9 +167,9 @@ def test_a_network_that_is_not_the_models_is_not_pruned(tmp_path: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from tradewind_workload.network import Classifier, build_network
-    from tradewind_workload.onnx_export import to_onnx
-    from tradewind_workload.signature import signature
+    from tradewind_workload.export.onnx_export import to_onnx
+    from tradewind_workload.export.signature import signature
+    from tradewind_workload.tasks.network import Classifier, build_network
 
     recipe = recipe_of(Manifest.read({"task": "t", "inputs": [], "outputs": [], "files": {}, **TRAINING}), tmp_path)
     assert recipe is not None

@@ -22,9 +22,9 @@ os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # it prints every li
 
 from typing import Any
 
-from tradewind_workload.fault import Fault, Superseded
-from tradewind_workload.places import Assignment, read_document
-from tradewind_workload.reporter import Refused, Reporter
+from tradewind_workload.io.fault import Fault, Superseded
+from tradewind_workload.io.places import Assignment, read_document
+from tradewind_workload.io.reporter import Refused, Reporter
 
 
 def main() -> int:
@@ -50,18 +50,18 @@ def main() -> int:
 def _dispatch(document: dict[str, Any], reporter: Reporter) -> int:
     # A program of the user's own may be in an image that has nothing of ours but what agent.py brings along.
     if document["spec"].get("entrypoint") is not None:
-        from tradewind_workload import program
+        from tradewind_workload.programs import program
 
         return program.run(Assignment.of(document), reporter)
     from tradewind.api.report import JobDocument
 
     job = JobDocument.read(document)
     if job.kind == "CompressionJob":
-        from tradewind_workload.compression import job as compression
+        from tradewind_workload.compress import job as compression
 
         compression.run(job, reporter)
     else:
-        from tradewind_workload import recipe
+        from tradewind_workload.train import recipe
 
         recipe.run(job, reporter)
     return 0

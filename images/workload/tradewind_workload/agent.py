@@ -14,23 +14,26 @@ import tradewind_workload
 MODULES = (
     "__init__",
     "__main__",
-    "fault",
-    "files",
-    "inference",  # needs onnxruntime, and is imported only where the program leaves a model.onnx
-    "places",
-    "program",
-    "report",
-    "reporter",
-    "signature",
-    "snapshots",
+    "export/__init__",
+    "export/inference",  # needs onnxruntime, and is imported only where the program leaves a model.onnx
+    "export/signature",
+    "io/__init__",
+    "io/fault",
+    "io/files",
+    "io/places",
+    "io/reporter",
+    "programs/__init__",
+    "programs/program",
+    "programs/report",
+    "programs/snapshots",
 )
 
 
 def copy(folder: Path) -> None:
     """Copy the package into the folder, where PYTHONPATH is to point."""
     source, target = Path(tradewind_workload.__path__[0]), folder / tradewind_workload.__name__
-    target.mkdir(parents=True, exist_ok=True)
     for name in MODULES:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / f"{name}.py", target / f"{name}.py")
 
 

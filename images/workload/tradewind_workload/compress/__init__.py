@@ -1,0 +1,1 @@
+"""Compression: variants of a model made by methods that stack."""

@@ -1,0 +1,1 @@
+"""A method each: it says what it refuses, and makes a smaller model."""

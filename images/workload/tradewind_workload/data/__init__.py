@@ -1,0 +1,1 @@
+"""From files to rows that a model can learn from."""

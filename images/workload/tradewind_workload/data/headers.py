@@ -1,0 +1,85 @@
+"""What can be said of the data before a row is read: whether both data sets, the task and the steps go together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from tradewind_workload.data.layout import Layout, read_layout
+from tradewind_workload.io.fault import Fault
+
+if TYPE_CHECKING:
+    from tradewind.api.data import Data
+
+Task = Literal["image-classification", "tabular-classification"]
+
+
+@dataclass(frozen=True)
+class Headers:
+    """The layouts, the shape of a row in the files, and of an image (height, width, channels)."""
+
+    train: Layout
+    validation: Layout | None
+    shape: tuple[int, ...]
+    image: tuple[int, int, int] | None
+
+
+def read_headers(data: Data, task: Task) -> Headers:
+    """Look at all files. Raises Fault(InvalidData) in a sentence that names file, column and remedy."""
+    layout = read_layout(data.train, "spec.data.train")
+    validation_layout = read_layout(data.validation, "spec.data.validation") if data.validation else None
+    shape = layout.row_shape(data)
+    if validation_layout is not None and (other := validation_layout.row_shape(data)) != shape:
+        raise Fault(
+            "InvalidData",
+            f"a row of {validation_layout.uri} has the shape {list(other)}, and one of {layout.uri} {list(shape)}: "
+            "both need the same inputs.",
+        )
+    if validation_layout is not None and not data.inputs and layout.format != "npz":
+        _same_columns(layout, validation_layout, data)
+    image = _image(data, shape, layout.uri) if task == "image-classification" else None
+    for found in filter(None, (layout, validation_layout)):
+        for i, step in enumerate(data.prepare):
+            if step.drop_nulls is not None:
+                found.require(step.drop_nulls.columns, f"spec.data.prepare[{i}].dropNulls")
+            if step.drop_duplicates is not None:
+                found.require(step.drop_duplicates.columns, f"spec.data.prepare[{i}].dropDuplicates")
+    if task != "image-classification" and any(step.augment for step in data.prepare):
+        raise Fault(
+            "InvalidData", "augment shifts and rotates images: remove it from spec.data.prepare for a tabular task."
+        )
+    return Headers(layout, validation_layout, shape, image)
+
+
+def _same_columns(layout: Layout, other: Layout, data: Data) -> None:
+    if layout.inputs(data) != other.inputs(data):
+        raise Fault(
+            "InvalidData",
+            f"{other.uri} has other columns, or another order of them, than {layout.uri}: name the inputs in "
+            "spec.data.inputs.",
+        )
+
+
+def _image(data: Data, shape: tuple[int, ...], uri: str) -> tuple[int, int, int]:
+    if data.image_shape is not None:
+        height, width, channels = (*data.image_shape, 1)[:3]
+        if height * width * channels != math.prod(shape):
+            raise Fault(
+                "InvalidData",
+                f"spec.data.imageShape {list(data.image_shape)} has {height * width * channels} values, and a row of "
+                f"{uri} has {math.prod(shape)}.",
+            )
+        return height, width, channels
+    if len(shape) in (2, 3):
+        height, width, channels = (*shape, 1)[:3]
+        return height, width, channels
+    side = math.isqrt(math.prod(shape))
+    if len(shape) != 1 or side * side != shape[0]:
+        raise Fault(
+            "InvalidData",
+            f"a row of {uri} has {math.prod(shape)} values, which is not a square image: set spec.data.imageShape to "
+            "[height, width] or "
+            "[height, width, channels].",
+        )
+    return side, side, 1

@@ -1,0 +1,1 @@
+"""ONNX: written, described, opened and asked."""

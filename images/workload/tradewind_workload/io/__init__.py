@@ -1,0 +1,1 @@
+"""Documents, reports, files and places on the volume: what a job is told and what it leaves. Knows no Ray."""

@@ -1,0 +1,1 @@
+"""What a variant is worth: measured, judged, shown. Knows no torch."""

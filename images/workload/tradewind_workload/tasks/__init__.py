@@ -1,0 +1,1 @@
+"""Families of models: the network of each, and how its inputs vary in training."""

@@ -1,0 +1,126 @@
+"""The networks of the recipes, with the fitted preparation in front: raw rows in, logits out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tradewind.api.trainingjob import Architecture
+    from tradewind_workload.data.fitting import Stage
+from tradewind_workload.data.preparation import Prepared
+
+DEFAULT_CHANNELS = (32, 64)
+DEFAULT_HIDDEN = (128,)
+
+
+class Impute(nn.Module):
+    """Missing (NaN or infinite) values become the fitted ones."""
+
+    values: torch.Tensor
+
+    def __init__(self, values: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("values", values)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """Rows without a missing value."""
+        return torch.where(torch.isfinite(rows), rows, self.values)
+
+
+class Standardize(nn.Module):
+    """Mean 0 and deviation 1 by the fitted values."""
+
+    mean: torch.Tensor
+    deviation: torch.Tensor
+
+    def __init__(self, mean: torch.Tensor, deviation: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("deviation", deviation)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """Rows on the scale of the training split."""
+        return (rows - self.mean) / self.deviation
+
+
+class Classifier(nn.Module):
+    """`image` is (height, width, channels), or None for a table; rows come in the shape that they have in the file."""
+
+    def __init__(self, preparation: nn.Sequential, network: nn.Sequential, image: tuple[int, int, int] | None) -> None:
+        super().__init__()
+        self.preparation = preparation
+        self.network = network
+        self.image = image
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """Logits, float32 [n, classes], of raw rows, float32 [n, *row shape]."""
+        rows = self.preparation(rows.reshape(len(rows), *(self.image or (-1,))))
+        return self.network(rows.permute(0, 3, 1, 2) if self.image else rows)
+
+
+def widths(architecture: Architecture) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Channels of the convolution blocks and units of the hidden layers, with the defaults filled in."""
+    if architecture.architecture == "linear":
+        return (), ()
+    hidden = architecture.hidden_units or DEFAULT_HIDDEN
+    return (architecture.channels or DEFAULT_CHANNELS if architecture.architecture == "cnn" else ()), hidden
+
+
+def build_network(
+    architecture: Architecture, features: int, image: tuple[int, int, int] | None, classes: int
+) -> nn.Sequential:
+    """The network behind the preparation; its modules are named, and the names are those of its weights.
+
+    cnn: blocks of 3x3 convolution, batch normalisation, ReLU, and halving of the image as long as it has two pixels a
+    side.
+    """
+    channels, hidden = widths(architecture)
+    network = nn.Sequential()
+    size = features
+    if channels:
+        assert image is not None
+        height, width, depth = image
+        for i, count in enumerate(channels):
+            network.add_module(f"conv{i}", nn.Conv2d(depth, count, 3, padding=1, bias=False))
+            network.add_module(f"norm{i}", nn.BatchNorm2d(count))
+            network.add_module(f"relu{i}", nn.ReLU())
+            if min(height, width) >= 2:
+                network.add_module(f"pool{i}", nn.MaxPool2d(2))
+                height, width = height // 2, width // 2
+            depth = count
+        size = depth * height * width
+    network.add_module("flatten", nn.Flatten())
+    for i, units in enumerate(hidden):
+        if architecture.dropout:
+            network.add_module(f"dropout{i}", nn.Dropout(float(architecture.dropout)))
+        network.add_module(f"hidden{i}", nn.Linear(size, units))
+        network.add_module(f"active{i}", nn.ReLU())
+        size = units
+    network.add_module("classes", nn.Linear(size, classes))
+    return network
+
+
+def build_preparation(stages: Sequence[Stage]) -> nn.Sequential:
+    """The fitted stages as modules."""
+    modules: list[nn.Module] = []
+    for stage in stages:
+        values = torch.from_numpy(np.array(stage.values))
+        if stage.scale is None:
+            modules.append(Impute(values))
+        else:
+            modules.append(Standardize(values, torch.from_numpy(np.array(stage.scale))))
+    return nn.Sequential(*modules)
+
+
+def build(architecture: Architecture, prepared: Prepared, seed: int) -> Classifier:
+    """An untrained classifier; the same seed gives the same weights."""
+    torch.manual_seed(seed)
+    features = int(np.prod(prepared.row_shape))
+    network = build_network(architecture, features, prepared.image, len(prepared.labels))
+    return Classifier(build_preparation(prepared.stages), network, prepared.image)

@@ -1,0 +1,79 @@
+"""Checkpoints of a recipe's training: one file each, with a hash inside; the newest one that is whole is restored.
+
+Ray Train keeps a list of its checkpoints in one JSON file that it overwrites in place; a process killed in that moment
+leaves a list that can't be read and a run that can't be restored. Here the names of the files are the list.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from tradewind_workload.io.files import write_atomically
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+_SUFFIX = ".checkpoint"
+
+
+@dataclass(frozen=True)
+class State:
+    """What training goes on from."""
+
+    epoch: int  # epochs done
+    step: int  # optimiser steps done
+    tensors: dict[str, torch.Tensor]  # weights, buffers and the optimiser's state, on the CPU
+
+
+def write(folder: Path, state: State, fingerprint: str, keep: int) -> None:
+    """Write a checkpoint, then delete all but the newest `keep`."""
+    body = save({name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()})
+    head = json.dumps(
+        {
+            "epoch": state.epoch,
+            "step": state.step,
+            "fingerprint": fingerprint,
+            "sha256": hashlib.sha256(body).hexdigest(),
+        }
+    ).encode()
+    write_atomically(folder / f"{state.step:012d}{_SUFFIX}", struct.pack("<I", len(head)) + head + body)
+    for stale in _newest(folder)[keep:]:
+        stale.unlink(missing_ok=True)
+
+
+def restore(folder: Path, fingerprint: str) -> State | None:
+    """The newest checkpoint that is whole and of this very training; None to start from the beginning."""
+    for path in _newest(folder):
+        if (state := _read(path, fingerprint)) is not None:
+            return state
+    return None
+
+
+def _newest(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(
+        (path for path in folder.iterdir() if path.suffix == _SUFFIX and not path.name.startswith(".")), reverse=True
+    )
+
+
+def _read(path: Path, fingerprint: str) -> State | None:
+    try:
+        content = path.read_bytes()
+        (length,) = struct.unpack("<I", content[:4])
+        head = json.loads(content[4 : 4 + length])
+        body = content[4 + length :]
+        if head["fingerprint"] != fingerprint or head["sha256"] != hashlib.sha256(body).hexdigest():
+            return None
+        return State(head["epoch"], head["step"], load(body))
+    except (OSError, struct.error, ValueError, KeyError, TypeError, SafetensorError):
+        return None

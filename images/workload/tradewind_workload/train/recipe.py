@@ -1,0 +1,319 @@
+"""A TrainingJob with a recipe: the driver prepares the data and starts Ray Train, whose first worker exports the
+model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tradewind.api.artefact import Lineage, Manifest, Tensor
+from tradewind.api.base import KeyValue, Model
+from tradewind.api.job import CheckpointRecord, TrainerStatus
+from tradewind.api.report import JobDocument, Report
+from tradewind.api.trainingjob import ModelResult, Recipe, TrainingJobSpec
+from tradewind_workload.data.headers import read_headers
+from tradewind_workload.io.document import training_spec
+from tradewind_workload.io.fault import Fault, Superseded, causes, fault_in
+from tradewind_workload.io.files import ONNX, WEIGHTS
+from tradewind_workload.io.places import local_path
+from tradewind_workload.io.reporter import Reporter, rfc3339
+from tradewind_workload.io.store import begin, finish, open_model
+from tradewind_workload.train import cluster
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tradewind_workload.data.preparation import Prepared
+
+PRIMARY_METRIC = "accuracy"  # the one that counts of those that are measured
+TOLERANCE = 1e-4  # largest difference of a probability between torch and the exported model
+
+
+def run(job: JobDocument, reporter: Reporter) -> None:
+    """Train, export, check, and tell the operator."""
+    spec = training_spec(job)
+    assert spec.recipe is not None and spec.data is not None
+    folder = local_path(spec.output.storage_uri)
+    if not _finished(folder, job):
+        _require_supported(spec, spec.recipe)
+        read_headers(spec.data, spec.recipe.task)  # most mistakes show here, before anything is started
+        # Ray Data, 2.5 s of processor time: a mistake is told, and a finished attempt ends, without it.
+        from tradewind_workload.data.preparation import prepare
+
+        cluster.connect(spec.workers)
+        print(f"preparing {spec.data.train.storage_uri}", flush=True)
+        prepared = prepare(spec.data, spec.recipe.task, spec.recipe.seed)
+        for note in prepared.notes:
+            print(note, flush=True)
+        print(
+            f"{len(prepared.train)} training rows, {len(prepared.validation)} validation rows, "
+            f"{len(prepared.labels)} classes, "
+            f"shape {list(prepared.row_shape)}",
+            flush=True,
+        )
+        _train(job, spec, prepared, folder)
+    reporter.final(Report(model=_result(folder, spec.output.storage_uri)).written())
+
+
+def _finished(folder: Path, job: JobDocument) -> bool:
+    """Whether an earlier attempt of this very object wrote the whole model and only could not tell."""
+    try:
+        manifest, _ = open_model(folder)
+    except Fault:
+        return False
+    return manifest.lineage is not None and manifest.lineage.uid == job.uid
+
+
+def _result(folder: Path, uri: str) -> ModelResult:
+    manifest, digest = open_model(folder)
+    return ModelResult(
+        storage_uri=uri,
+        digest=digest,
+        metrics=manifest.metrics,
+        primary_metric=PRIMARY_METRIC,
+        size_bytes=manifest.files[ONNX].size_bytes,
+    )
+
+
+def _require_supported(spec: TrainingJobSpec, recipe: Recipe) -> None:
+    processes = cluster.processes(spec.workers, spec.resources)
+    if spec.resources.topology is not None:
+        raise Fault(
+            "NotSupported", "a recipe trains on CPUs and GPUs: use a pool without TPUs, or an entrypoint with JAX."
+        )
+    if recipe.batch_size < processes:
+        raise Fault(
+            "NotSupported",
+            f"spec.recipe.batchSize is {recipe.batch_size} for {processes} workers together: give each at least one "
+            "row per step.",
+        )
+
+
+def _train(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, folder: Path) -> None:
+    from ray.train import RunConfig
+
+    from tradewind_workload.train.trainer import Trainer
+
+    runs = folder / ".train"
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Fault(
+            "StorageFailed",
+            f"{spec.output.storage_uri} can't be written ({error.strerror}): let group 10001 write there, or choose "
+            "another "
+            "spec.output.storageUri.",
+        ) from None
+    trainer = Trainer(
+        work,
+        train_loop_config={
+            "job": job.dump(),
+            "prepared": prepared,
+            "threads": cluster.threads(spec.resources),
+        },
+        scaling_config=cluster.scaling(spec.workers, spec.resources),
+        # What a further attempt goes on from is in our own checkpoints (see checkpoint.py); this is Ray Train's own
+        # record.
+        run_config=RunConfig(name="ray", storage_path=str(runs)),
+    )
+    try:
+        trainer.fit()
+    except Exception as error:
+        if (fault := fault_in(error)) is not None:
+            raise fault from None
+        if any(isinstance(cause, Superseded) for cause in causes(error)):
+            raise Superseded("the operator has moved on") from None
+        raise
+
+
+def fingerprint(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, world: int) -> str:
+    """What a checkpoint must be of to be restored: this object, these settings, this data, this number of workers."""
+    assert spec.recipe is not None and spec.data is not None
+    content = json.dumps(
+        [
+            job.uid,
+            _settings(spec.recipe),
+            _settings(spec.data),
+            world,
+            len(prepared.train),
+            len(prepared.validation),
+            prepared.labels,
+        ],
+        sort_keys=True,
+    )
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _settings(part: Model) -> dict[str, Any]:
+    """What differs from the defaults: a field that a newer version adds leaves the checkpoints of this one good."""
+    return part.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+
+
+def work(config: dict[str, Any]) -> None:
+    """What each worker of Ray Train runs."""
+    import torch
+
+    from tradewind_workload.tasks.network import build
+    from tradewind_workload.train import checkpoint, process_group
+    from tradewind_workload.train.training import Share, Training, shares
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(config["threads"])
+    job = JobDocument.read(config["job"])
+    spec = training_spec(job)
+    recipe, prepared = spec.recipe, config["prepared"]
+    assert recipe is not None
+    rank, world, device = process_group.join()
+    dealt = shares(len(prepared.train), world, recipe.seed)
+    mine = prepared.train.take(dealt[rank])
+    judged = prepared.validation.take(np.arange(rank, len(prepared.validation), world))
+    held = judged.load()
+    training = Training(
+        build(recipe.model, prepared, recipe.seed),
+        recipe,
+        Share(mine.load(), mine.classes, tuple(len(numbers) for numbers in dealt), rank),
+        epochs=recipe.epochs,
+        augment=prepared.augment,
+        device=device,
+    )
+    folder = local_path(spec.output.storage_uri)
+    checkpoints = folder / ".train" / "checkpoints"
+    mark = fingerprint(job, spec, prepared, world)
+    first = 0
+    if (state := checkpoint.restore(checkpoints, mark)) is not None:
+        training.restore(state)
+        first = state.epoch
+    voice = _Voice(job, training, first_step=training.step) if rank == 0 else None
+    if voice is not None:
+        print(f"continuing after epoch {first}" if first else "starting", flush=True)
+    for epoch in range(first, recipe.epochs):
+        loss = training.epoch(epoch, voice.speak if voice is not None else lambda: None)
+        accuracy = training.correct(held, judged.classes) / len(prepared.validation)
+        done = epoch + 1
+        if voice is not None:
+            voice.measured(done, loss, accuracy)
+            if done % spec.checkpoint.every_epochs == 0 or done == recipe.epochs:
+                checkpoint.write(checkpoints, training.state(done), mark, spec.checkpoint.keep)
+                voice.kept(training.step)
+            print(f"epoch {done}/{recipe.epochs}: loss {loss:.4f}, accuracy {accuracy:.4f}", flush=True)
+            voice.speak()
+    if voice is not None:
+        export(job, spec, prepared, training.model.cpu(), folder)
+        voice.close()
+
+
+def export(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, model: Any, folder: Path) -> str:
+    """Write the model's folder, load it back, compare it with torch on the validation data. Returns the digest."""
+    from safetensors.torch import save
+
+    from tradewind_workload.export.inference import open_session, predict
+    from tradewind_workload.export.onnx_export import to_onnx
+    from tradewind_workload.export.signature import signature
+    from tradewind_workload.train.training import logits
+
+    model.eval()
+    content = to_onnx(model, prepared.row_shape, len(prepared.labels))
+    files = begin(folder, {ONNX: content, WEIGHTS: save({k: v.contiguous() for k, v in model.state_dict().items()})})
+    rows = prepared.validation.load()
+    session = open_session(folder / ONNX)
+    served = predict(session, rows)
+    require_same(logits(model, rows), served.probabilities, str(folder / ONNX))
+    import onnx
+
+    inputs, outputs = (map(Tensor.read, of) for of in signature(onnx.load_from_string(content)))
+    assert spec.recipe is not None and spec.data is not None
+    manifest = Manifest(
+        task=spec.recipe.task,
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
+        labels=prepared.labels,
+        metrics=(
+            KeyValue(name=PRIMARY_METRIC, value=decimal(served.accuracy(prepared.validation.classes))),
+            KeyValue(name="loss", value=decimal(cross_entropy(served.probabilities, prepared.validation.classes))),
+        ),
+        recipe=spec.recipe.written(),
+        data=spec.data.written(),
+        lineage=Lineage(kind=job.kind, namespace=job.namespace, name=job.name, uid=job.uid),
+        files=files,
+    )
+    return finish(folder, manifest)
+
+
+def require_same(expected_logits: np.ndarray, probabilities: np.ndarray, where: str) -> None:
+    """Raises RuntimeError where the exported model differs from torch."""
+    shifted = np.exp(expected_logits - expected_logits.max(axis=1, keepdims=True))
+    expected = shifted / shifted.sum(axis=1, keepdims=True)
+    off = float(np.abs(expected - probabilities).max())
+    if not off <= TOLERANCE:
+        raise RuntimeError(
+            f"{where} differs from the trained network by {off:.2e} in a probability: the export is wrong"
+        )
+
+
+def cross_entropy(probabilities: np.ndarray, classes: np.ndarray) -> float:
+    """Mean loss of the true classes."""
+    return float(-np.log(np.maximum(probabilities[np.arange(len(classes)), classes], 1e-12)).mean())
+
+
+def decimal(value: float, digits: int = 6) -> str:
+    """A measurement as the decimal string that the API has it as."""
+    text = f"{value:.{digits}f}"
+    short = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if short == "-0" else short
+
+
+class _Voice:
+    """The first worker's reports: after each epoch, and while an epoch is long."""
+
+    def __init__(self, job: JobDocument, training: Any, first_step: int) -> None:
+        self._superseded = threading.Event()
+        self._reporter = Reporter(job, on_superseded=self._superseded.set)
+        self._training = training
+        self._first = first_step
+        self._started = time.monotonic()
+        self._spoken = -1e9
+        self._metrics: tuple[KeyValue, ...] = ()
+        self._checkpoint: CheckpointRecord | None = None
+        self.speak()
+
+    def measured(self, epoch: int, loss: float, accuracy: float) -> None:
+        self._metrics = (
+            KeyValue(name=PRIMARY_METRIC, value=decimal(accuracy)),
+            KeyValue(name="loss", value=decimal(loss)),
+            KeyValue(name="epoch", value=str(epoch)),
+        )
+        self._spoken = -1e9
+
+    def kept(self, step: int) -> None:
+        self._checkpoint = CheckpointRecord(step=step, time=rfc3339(datetime.now(UTC)))
+
+    def speak(self) -> None:
+        """Leave a report, if the last one is a second old. Raises Superseded where the operator has moved on."""
+        if self._superseded.is_set():
+            raise Superseded("the operator has moved on")
+        now = time.monotonic()
+        if now - self._spoken < 1.0:
+            return
+        self._spoken = now
+        step, steps = self._training.step, self._training.steps
+        done = step - self._first
+        remaining = round((now - self._started) / done * (steps - step)) if done else None
+        # The last percent is the export's.
+        status = TrainerStatus(
+            progress_percentage=min(99, 100 * step // steps),
+            estimated_remaining_seconds=remaining,
+            metrics=self._metrics,
+            last_updated_time=rfc3339(),
+        )
+        self._reporter.progress(Report(trainer_status=status, last_checkpoint=self._checkpoint).written())
+
+    def close(self) -> None:
+        self._reporter.close()

@@ -1,0 +1,204 @@
+"""Optimisation of a classifier, alone or with other processes; an epoch depends on nothing but the seed and its number.
+
+Every row is seen once an epoch. A step's gradient is that of the mean loss over the rows of all workers, so that a
+worker with a row more than another does not weigh more.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from tradewind_workload.io.fault import Fault
+from tradewind_workload.tasks.augmentation import vary
+from tradewind_workload.train.checkpoint import State
+from tradewind_workload.train.optimizer import optimizer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tradewind.api.data import Augment
+    from tradewind.api.trainingjob import Recipe
+    from tradewind_workload.tasks.network import Classifier
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of one process: its rows, and how many rows each process has."""
+
+    inputs: np.ndarray  # float32 [n, *row shape]
+    classes: np.ndarray  # int64 [n]
+    sizes: tuple[int, ...]  # rows of every process, by rank
+    rank: int = 0
+
+
+def shares(rows: int, world: int, seed: int) -> list[np.ndarray]:
+    """Numbers of the rows that each process trains on: a permutation by the seed, dealt out."""
+    order = np.random.default_rng([seed, 1]).permutation(rows)
+    return [order[rank::world] for rank in range(world)]
+
+
+class Training:
+    """Trains `model` in place. All processes of a group make the same calls."""
+
+    def __init__(
+        self,
+        model: Classifier,
+        recipe: Recipe,
+        share: Share,
+        *,
+        epochs: int,
+        augment: Augment | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self.model = model.to(device)
+        self._recipe = recipe
+        self._share = share
+        self._device = device
+        self._classes = torch.from_numpy(share.classes)
+        self._inputs = torch.from_numpy(share.inputs)
+        self.steps_per_epoch = max(1, math.ceil(sum(share.sizes) / recipe.batch_size))
+        self.steps = epochs * self.steps_per_epoch
+        self.step = 0
+        self._augment = augment
+        self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self._optimizer = optimizer(self._parameters, recipe.optimizer)
+        smallest = min(share.sizes) // self.steps_per_epoch
+        if smallest < 2 and any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
+            raise Fault(
+                "NotSupported",
+                f"spec.recipe.batchSize {recipe.batch_size} over {len(share.sizes)} workers and {sum(share.sizes)} "
+                "rows leaves less than "
+                "2 rows per step and worker, and a cnn normalises over them: raise batchSize or lower "
+                "spec.workers.",
+            )
+
+    def epoch(self, number: int, on_step: Callable[[], None] = lambda: None) -> float:
+        """Train epoch `number` (from 0) and return its mean loss over the rows of all processes."""
+        seed = [self._recipe.seed, 2, number, self._share.rank]
+        order = np.random.default_rng(seed).permutation(len(self._classes))
+        torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+        self.model.train()
+        total = 0.0
+        for i in range(self.steps_per_epoch):
+            mine = _slice(len(order), self.steps_per_epoch, i)
+            everyone = sum(
+                len(range(*_slice(size, self.steps_per_epoch, i).indices(size))) for size in self._share.sizes
+            )
+            total += self._step(torch.from_numpy(order[mine]), everyone)
+            self.step += 1
+            on_step()
+        self._average_buffers()
+        loss = self._sum(total) / sum(self._share.sizes)
+        if not math.isfinite(loss):
+            raise Fault(
+                "ProgramFailed",
+                f"the loss is not finite in epoch {number + 1}: lower spec.recipe.optimizer.lr (it is "
+                f"{self._recipe.optimizer.lr}), "
+                "or add standardize to spec.data.prepare.",
+            )
+        return loss
+
+    def _step(self, chosen: torch.Tensor, everyone: int) -> float:
+        """One step of the optimiser. Returns the sum of the losses of this process's rows."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._rate()
+        self._optimizer.zero_grad(set_to_none=False)
+        loss = torch.zeros((), device=self._device)
+        if len(chosen):
+            inputs = self._inputs[chosen]
+            if self._augment is not None and self.model.image is not None:
+                inputs = vary(inputs, self.model.image, self._augment)
+            logits = self.model(inputs.to(self._device))
+            loss = nn.functional.cross_entropy(logits, self._classes[chosen].to(self._device), reduction="sum")
+            (loss / everyone).backward()
+        self._sum_gradients()
+        self._optimizer.step()
+        return float(loss.detach())
+
+    def _rate(self) -> float:
+        start = float(self._recipe.optimizer.lr)
+        if self._recipe.optimizer.schedule == "constant":
+            return start
+        return start * 0.5 * (1 + math.cos(math.pi * self.step / self.steps))
+
+    def _sum_gradients(self) -> None:
+        if len(self._share.sizes) == 1:
+            return
+        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self._parameters]
+        # One exchange of one size at every step: the order of the additions, and so the sum, never differs between
+        # runs.
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        dist.all_reduce(flat)
+        for parameter, part in zip(self._parameters, flat.split([g.numel() for g in gradients]), strict=True):
+            parameter.grad = part.view_as(parameter)
+
+    def _average_buffers(self) -> None:
+        """Each process has normalised by its own batches: all go on with the mean of what they found."""
+        if len(self._share.sizes) == 1:
+            return
+        for module in self.model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                for buffer in (module.running_mean, module.running_var):
+                    assert buffer is not None
+                    dist.all_reduce(buffer)
+                    buffer.div_(len(self._share.sizes))
+
+    def _sum(self, value: float) -> float:
+        if len(self._share.sizes) == 1:
+            return value
+        tensor = torch.tensor([value], dtype=torch.float64, device=self._device)
+        dist.all_reduce(tensor)
+        return float(tensor[0])
+
+    def correct(self, inputs: np.ndarray, classes: np.ndarray) -> int:
+        """How many of all processes' rows the model labels right; each process gives its own rows."""
+        labels = logits(self.model, inputs, self._device).argmax(1) if len(classes) else np.zeros(0, np.int64)
+        return int(self._sum(float((labels == classes).sum())))
+
+    def state(self, epoch: int) -> State:
+        """All that training goes on from after `epoch` epochs."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        for number, fields in self._optimizer.state_dict()["state"].items():
+            tensors |= {
+                f"optimizer.{number}.{name}": torch.as_tensor(value)
+                for name, value in fields.items()
+                if value is not None
+            }
+        return State(epoch, self.step, tensors)
+
+    def restore(self, state: State) -> None:
+        """Go on from a state of a training with the same settings."""
+        self.model.load_state_dict(
+            {k.removeprefix("model."): v for k, v in state.tensors.items() if k.startswith("model.")}
+        )
+        whole = self._optimizer.state_dict()
+        whole["state"] = {}
+        for name, tensor in state.tensors.items():
+            if name.startswith("optimizer."):
+                _, number, field = name.split(".", 2)
+                whole["state"].setdefault(int(number), {})[field] = tensor
+        self._optimizer.load_state_dict(whole)
+        self.step = state.step
+
+
+def logits(model: Classifier, inputs: np.ndarray, device: str = "cpu", batch: int = 256) -> np.ndarray:
+    """Logits, float32 [n, classes], in evaluation mode."""
+    model.eval()
+    with torch.inference_mode():
+        return np.concatenate(
+            [
+                model(torch.from_numpy(inputs[start : start + batch]).to(device)).cpu().numpy()
+                for start in range(0, len(inputs), batch)
+            ]
+        )
+
+
+def _slice(rows: int, parts: int, number: int) -> slice:
+    return slice(rows * number // parts, rows * (number + 1) // parts)
