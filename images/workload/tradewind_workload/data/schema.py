@@ -1,0 +1,29 @@
+"""What the columns of a data set are: kinds that training, serving and reports agree on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+# number: float64; boolean: bool; datetime: timestamp[us]; category and text: string. A missing value is null.
+Kind = Literal["number", "boolean", "category", "datetime", "text"]
+
+
+@dataclass(frozen=True)
+class ColumnSchema:
+    """A column, and what was seen of it in the training data."""
+
+    name: str
+    kind: Kind
+    why: str  # how the kind was decided, in words for people
+    rows: int
+    missing: int
+    distinct: int | None = None  # None: too many to count
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The inputs in the order of the first file, and the label."""
+
+    inputs: tuple[ColumnSchema, ...]
+    label: ColumnSchema
