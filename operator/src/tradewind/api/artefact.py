@@ -71,7 +71,7 @@ class Manifest(Observed):
 
 
 class Pointer(Observed):
-    """The content of current.json: which of the models in an output folder its address means."""
+    """The content of current.json: which of the models below an output folder the folder's address means."""
 
     format_version: Literal[1] = 1
     folder: Annotated[str, StringConstraints(pattern=_BELOW)] = Field(
