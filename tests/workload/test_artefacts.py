@@ -109,6 +109,17 @@ def test_what_killed_writers_left_is_swept_when_it_is_old_and_ours(tmp_path: Pat
     assert (growing / "model.onnx").exists(), "its file was written a moment ago"
 
 
+def test_two_writers_at_once_do_not_meet(tmp_path: Path) -> None:
+    with Draft.begin(tmp_path) as one, Draft.begin(tmp_path) as other:
+        one.write("model.onnx", b"one")
+        other.write("model.onnx", b"other")
+        manifest = {"task": "custom", "inputs": [], "outputs": []}
+        stored = [draft.finish(manifest | {"files": draft.files}) for draft in (one, other)]
+    assert [(model.folder / "model.onnx").read_bytes() for model in stored] == [b"one", b"other"]
+    for model in stored:
+        open_model(model.folder, model.digest)
+
+
 def test_the_same_model_written_twice_is_there_once(tmp_path: Path) -> None:
     first = write(tmp_path)
     stamp = (first.folder / "model.onnx").stat().st_mtime_ns
