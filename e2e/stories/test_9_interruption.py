@@ -9,9 +9,11 @@ from e2e.stories.jobs import digits_training, run_python
 from e2e.stories.waiting import Item, until, until_condition
 
 DIGESTS = """
-import hashlib, pathlib
-for folder in ("whole", "killed"):
-    files = (pathlib.Path("/mnt/pvc/digits", folder, name) for name in ("model.onnx", "model.safetensors"))
+import hashlib, json, pathlib
+for name in ("whole", "killed"):
+    output = pathlib.Path("/mnt/pvc/digits", name)
+    model = output / json.loads((output / "current.json").read_text())["folder"]
+    files = (model / name for name in ("model.onnx", "model.safetensors"))
     print(*(hashlib.sha256(file.read_bytes()).hexdigest() for file in files))
 """
 

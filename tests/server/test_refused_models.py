@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -209,6 +210,61 @@ def test_the_digest_is_that_of_the_manifest_or_of_the_file(folder: Path) -> None
     assert load(folder, digest).digest == digest
     with pytest.raises(Unservable, match="was accepted: the model was replaced"):
         load(folder, alone)
+
+
+def output(folder: Path, changes: dict[str, object] | None = None) -> tuple[Path, str]:
+    """The folder as the model of an output folder, which points to it; the digest of the model."""
+    digest = graphs.manifest(folder)
+    target = folder.parent / "models" / digest.removeprefix("sha256:")[:16]
+    target.parent.mkdir(exist_ok=True)
+    folder.rename(target)
+    pointer = {"formatVersion": 1, "folder": f"models/{target.name}", "digest": digest}
+    (folder.parent / "current.json").write_text(json.dumps(pointer | (changes or {})))
+    return folder.parent, digest
+
+
+def test_an_output_folder_means_the_model_that_it_points_to(folder: Path) -> None:
+    where, digest = output(folder)
+    assert load(where).digest == load(where, digest).digest == digest
+    # As KServe lays it out where it does not mount the volume itself: a link for each entry.
+    linked = where / "linked"
+    linked.mkdir()
+    for name in ("current.json", "models"):
+        (linked / name).symlink_to(where / name)
+    assert load(linked).digest == digest
+    with pytest.raises(Unservable, match="was accepted: the model was replaced"):
+        load(where, "sha256:" + "0" * 64)
+
+
+def test_the_accepted_model_of_an_earlier_version_is_served_beside_a_pointer(folder: Path) -> None:
+    """It lay in the output folder itself, and does so after the job was made again by this version."""
+    where, digest = output(folder)
+    graphs.save(graphs.classifier(), where / "model.onnx")
+    before = graphs.manifest(where, task="custom")
+    assert before != digest
+    assert load(where, before).digest == before
+    assert load(where).digest == load(where, digest).digest == digest
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"folder": "../other"}, "does not say where a model is (folder: "),
+        ({"folder": "/etc"}, "does not say where a model is (folder: "),
+        ({"formatVersion": 2}, "does not say where a model is (formatVersion: "),
+        ({"folder": "out"}, "leads out of its folder"),
+        ({"folder": "models/none"}, "points to models/none, which is not there"),
+        ({"digest": "sha256:" + "0" * 64}, "the model was replaced"),
+    ],
+)
+def test_a_pointer_that_leads_nowhere_good_is_refused(folder: Path, changes: dict[str, object], words: str) -> None:
+    where, _ = output(folder, changes)
+    (where / "out").symlink_to("/usr")
+    with pytest.raises(Unservable, match=re.escape(words)):
+        load(where)
+    (where / "current.json").write_text("{")
+    with pytest.raises(Unservable, match="does not say where a model is"):
+        load(where)
 
 
 def change_model(folder: Path) -> None:

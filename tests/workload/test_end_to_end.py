@@ -17,7 +17,7 @@ from tradewind.api.report import JobDocument, Report
 from tradewind_workload.compress import job as compression_job
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.reporter import Reporter
-from tradewind_workload.io.store import open_model
+from tradewind_workload.io.store import locate, open_model
 
 if TYPE_CHECKING:
     from conftest import Trained
@@ -26,13 +26,14 @@ SECOND = {"attempt": 2, "run": "attempt-2"}
 
 
 def test_trained_model_is_whole_and_reported(trained: Trained) -> None:
-    folder = trained.volumes / "claim" / "model"
-    manifest, digest = open_model(folder)
+    manifest, digest = open_model(trained.volumes / "claim" / "model")
+    folder, _ = locate(trained.volumes / "claim" / "model")
     reports = [Report.model_validate(report) for report in trained.reports]
     last = reports[-1]
     assert last.model is not None
     assert last.model.digest == digest
-    assert last.model.storage_uri == "pvc://claim/model"
+    assert last.model.storage_uri == f"pvc://claim/model/models/{folder.name}"
+    assert not list((trained.volumes / "claim/model").glob(".train/checkpoints/*/*")), "no attempt needs them any more"
     assert last.model.size_bytes == (folder / "model.onnx").stat().st_size
     assert manifest.labels == tuple("0123456789")
     assert manifest.lineage is not None
@@ -42,7 +43,7 @@ def test_trained_model_is_whole_and_reported(trained: Trained) -> None:
 
 
 def test_accuracy_in_the_manifest_is_that_of_the_file(trained: Trained) -> None:
-    folder = trained.volumes / "claim" / "model"
+    folder, _ = locate(trained.volumes / "claim" / "model")
     manifest, _ = open_model(folder)
     with np.load(trained.volumes / "claim/data/validation.npz") as data:
         images, classes = data["image"], data["digit"]
@@ -69,10 +70,15 @@ def test_progress_on_the_way(trained: Trained) -> None:
 
 
 def test_an_attempt_after_the_files_are_whole_does_not_train_again(trained: Trained) -> None:
-    """The report of the first one was lost."""
+    """The report of the first one was lost, and a job that came after it has written its own pointer."""
+    pointer = trained.volumes / "claim" / "model" / "current.json"
+    right = pointer.read_bytes()
+    pointer.write_bytes(right.replace(b"models/", b"models/another"))
     code, output = finish(start(trained.document | SECOND | {"reportUrl": ""}, trained.volumes))
     assert code == 0, output
     assert "epoch" not in output
+    assert trained.reports[-1]["model"]["digest"] in output
+    assert pointer.read_bytes() == right
 
 
 def test_bad_data_ends_with_a_sentence(trained: Trained, operator: Endpoint) -> None:
@@ -153,7 +159,7 @@ def test_rows_say_what_the_files_are(
     with np.load(trained.volumes / "claim/data/validation.npz") as data:
         images, classes = data["image"], data["digit"]
     baseline = result.variants[0]
-    assert baseline.storage_uri == "pvc://claim/model"
+    assert baseline.storage_uri == f"pvc://claim/model/models/{locate(trained.volumes / 'claim/model')[0].name}"
     for variant in result.variants:
         assert variant.storage_uri is not None
         folder = trained.volumes / variant.storage_uri.removeprefix("pvc://")
@@ -209,14 +215,16 @@ def test_second_attempt_takes_over_what_is_finished(
 ) -> None:
     result, _ = compressed
     folder = trained.volumes / "claim" / "variants"
-    (folder / "static" / "model.json").unlink()  # as if it had been killed while that one was written
-    before = {path: path.stat().st_mtime_ns for path in folder.glob("*/model.onnx")}
+    static, _ = locate(folder / "static")
+    (static / "model.json").unlink()  # as if it had been killed while that one was written
+    whole = "*/models/" + "[0-9a-f]" * 16 + "/model.onnx"
+    before = {path: path.stat().st_mtime_ns for path in folder.glob(whole)}
     code, output = finish(start(compression(trained, "pvc://claim/variants") | SECOND, trained.volumes))
     assert code == 0, output
     assert output.count("finished by an earlier attempt") == 3
-    after = {path: path.stat().st_mtime_ns for path in folder.glob("*/model.onnx")}
-    changed = [path.parent.name for path in before if before[path] != after[path]]
-    assert changed == ["static"]
+    after = {path: path.stat().st_mtime_ns for path in folder.glob(whole)}
+    assert len(after) == len(before) == 4
+    assert [path.parent for path in before if before[path] != after[path]] == [static]
     _, digest = open_model(folder / "static")
     assert digest == result.variants[2].digest  # byte for byte
 

@@ -73,7 +73,8 @@ pathlib.Path(os.environ["TRADEWIND_OUTPUT"], "told.json").write_text(json.dumps(
     assert code == 0
     arguments, where, told = json.loads((volumes / "claim/own/told.json").read_text())
     assert arguments == [hostile]
-    assert told["TRADEWIND_STORAGE_PATH"] == str(volumes / "claim/own/.train")
+    runs = volumes / "claim/own/.train/runs"
+    assert told["TRADEWIND_STORAGE_PATH"] == str(runs / "11111111-1111-1111-1111-111111111111")  # of this object alone
     assert told["TRADEWIND_DATA_TRAIN"] == str(volumes / "claim/d/t.csv")
     assert "TRADEWIND_DATA_VALIDATION" not in told
     assert told["TRADEWIND_WORKERS"] == "3"
@@ -110,9 +111,23 @@ def test_model_that_it_leaves_becomes_the_result(operator: Endpoint, volumes: Pa
     assert report.model.digest == digest
     assert report.model.size_bytes == (volumes / "made.onnx").stat().st_size
     # What it writes without the classes of the contract is what these would write.
-    document = json.loads((volumes / "claim/own/model.json").read_text())
+    assert report.model.storage_uri == f"pvc://claim/own/models/{digest.removeprefix('sha256:')[:16]}"
+    stored = volumes / report.model.storage_uri.removeprefix("pvc://")
+    document = json.loads((stored / "model.json").read_text())
     assert {"formatVersion": 1, **Manifest.model_validate(document).written()} == document
     assert not (manifest.model_extra or manifest.files["model.onnx"].model_extra)
+
+
+def test_what_is_served_stays_when_the_program_overwrites_its_file(operator: Endpoint, volumes: Path) -> None:
+    for kind in (TensorProto.FLOAT, TensorProto.DOUBLE):
+        identity(volumes / "made.onnx", kind)
+        assert run(operator, volumes, COPY.format(str(volumes / "made.onnx"))) == 0
+    first, second = (Report.model_validate(told).model for told in operator.reports)
+    assert first is not None
+    assert second is not None
+    for told in (first, second):
+        assert open_model(volumes / told.storage_uri.removeprefix("pvc://"), told.digest)[1] == told.digest
+    assert open_model(volumes / "claim/own")[1] == second.digest != first.digest
 
 
 def test_model_of_an_earlier_run_is_not_its_result(operator: Endpoint, volumes: Path) -> None:

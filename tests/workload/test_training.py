@@ -13,6 +13,7 @@ from tradewind.api.data import Augment
 from tradewind.api.trainingjob import Recipe
 from tradewind_workload.data.fitting import Stage
 from tradewind_workload.io.fault import Fault
+from tradewind_workload.io.places import checkpoint_folder
 from tradewind_workload.tasks.network import Classifier, build_network, build_preparation
 from tradewind_workload.train import checkpoint
 from tradewind_workload.train.training import Share, Training, shares
@@ -143,6 +144,33 @@ def test_checkpoints_of_another_training_are_not_gone_on_from(tmp_path: Path) ->
     run = training(recipe())
     checkpoint.write(tmp_path, run.state(1), "mark of one object", keep=2)
     assert checkpoint.restore(tmp_path, "mark of another object") is None
+
+
+def test_checkpoints_of_another_job_are_neither_deleted_nor_gone_on_from(tmp_path: Path) -> None:
+    run = training(recipe())
+    for uid in ("first", "second"):
+        for epoch in (1, 2):
+            checkpoint.write(checkpoint_folder(tmp_path, uid), run.state(epoch), f"mark of {uid}", keep=1)
+    for uid in ("first", "second"):
+        assert checkpoint.restore(checkpoint_folder(tmp_path, uid), f"mark of {uid}") is not None
+    assert checkpoint.restore(checkpoint_folder(tmp_path, "third"), "mark of third") is None
+
+
+def test_checkpoints_of_an_earlier_version_are_gone_on_from(tmp_path: Path) -> None:
+    """It had those of all jobs in one folder; an attempt after an upgrade looks there too, and deletes nothing."""
+    run = training(recipe())
+    folder = checkpoint_folder(tmp_path, "mine")
+    run.epoch(0)
+    checkpoint.write(folder.parent, run.state(1), "mark", keep=2)
+    state = checkpoint.restore(folder, "mark")
+    assert state is not None
+    assert state.epoch == 1
+    run.epoch(1)
+    checkpoint.write(folder, run.state(2), "mark", keep=1)
+    state = checkpoint.restore(folder, "mark")
+    assert state is not None
+    assert state.epoch == 2
+    assert len([path for path in folder.parent.iterdir() if path.is_file()]) == 1
 
 
 def test_only_the_newest_checkpoints_stay(tmp_path: Path) -> None:

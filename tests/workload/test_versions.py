@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import pytest
 from jobs import blobs, finish, start, training_job, write_csv
 
 from tests.versions import NEW, newer
-from tradewind.api.artefact import MANIFEST, Manifest
+from tradewind.api.artefact import MANIFEST, POINTER, Manifest
 from tradewind.api.report import JobDocument, Report
 from tradewind.api.trainingjob import Recipe
 from tradewind_workload.compress.candidates import Workshop, seed_of
@@ -21,7 +22,7 @@ from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.files import ONNX
 from tradewind_workload.io.places import Assignment, read_document
 from tradewind_workload.io.reporter import Reporter
-from tradewind_workload.io.store import data_of, open_model, recipe_of
+from tradewind_workload.io.store import data_of, locate, open_model, recipe_of
 from tradewind_workload.measure.processor import processor
 from tradewind_workload.train.recipe import fingerprint
 
@@ -67,8 +68,11 @@ def test_jobs_run_with_documents_of_other_versions(operator: Endpoint, volumes: 
     assert trained.run == "attempt-1"
     assert (trained.model.metrics[0].name, trained.model.primary_metric) == ("accuracy", "accuracy")
 
-    path = volumes / "claim" / "model" / MANIFEST
+    output_folder = volumes / "claim" / "model"
+    path, pointer = locate(output_folder)[0] / MANIFEST, output_folder / POINTER
     path.write_text(json.dumps(newer(json.loads(path.read_text()))))
+    digest = f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+    pointer.write_text(json.dumps(newer(json.loads(pointer.read_text())) | {"digest": digest}))
     document = compression_job(COMPRESSION, reportUrl=operator.url)
     code, output = finish(start(document, volumes, TRADEWIND_MOUNT=str(operator.mount)))
     assert code == 0, output

@@ -9,9 +9,10 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from tradewind.api.artefact import MANIFEST, Manifest
+from tradewind.api.artefact import MANIFEST, POINTER, Manifest, Pointer
 
 NORM = "model.onnx"
+_RESTORE = "give the address of a model's own folder, in models/, or make the model again"
 _CHUNK = 1 << 20
 
 
@@ -32,11 +33,12 @@ class Artefact:
 
 
 def read(model_dir: Path, expected_digest: str | None) -> Artefact:
-    """Reads the model. `model_dir` is an ONNX file or a folder with one.
+    """Reads the model. `model_dir` is an ONNX file, a folder with one, or the output folder of a job.
 
     The digest is that of model.json, or of the ONNX file where there is no model.json; `sha256:` and hex digits.
     Raises Unservable if anything is missing, or isn't what the manifest or `expected_digest` says.
     """
+    model_dir, expected_digest = _follow(model_dir, expected_digest)
     path = _find(model_dir)
     onnx = _bytes(path)
     folder = model_dir if model_dir.is_dir() else None
@@ -45,7 +47,7 @@ def read(model_dir: Path, expected_digest: str | None) -> Artefact:
     if manifest_path and manifest_path.exists():
         identity = _bytes(manifest_path)
         manifest = _manifest(identity, manifest_path)
-    digest = "sha256:" + hashlib.sha256(identity).hexdigest()
+    digest = _digest(identity)
     if expected_digest and digest != expected_digest:
         what = manifest_path if manifest else path
         raise Unservable(
@@ -55,6 +57,28 @@ def read(model_dir: Path, expected_digest: str | None) -> Artefact:
     if manifest and folder:
         _check_files(manifest, folder, path.name, onnx)
     return Artefact(path=path, onnx=onnx, manifest=manifest, digest=digest, weights=folder)
+
+
+def _follow(model_dir: Path, expected_digest: str | None) -> tuple[Path, str | None]:
+    """Where current.json of an output folder points to, and the digest that the model there must have.
+
+    The accepted model goes first where it lies in the folder itself: an earlier version of Tradewind wrote it there.
+    """
+    path, beside = model_dir / POINTER, model_dir / MANIFEST
+    if not path.is_file() or (expected_digest and beside.is_file() and _digest(_bytes(beside)) == expected_digest):
+        return model_dir, expected_digest
+    try:
+        pointer = Pointer.read(from_json(_bytes(path)))
+    except ValueError as error:
+        raise Unservable(f"{path} does not say where a model is ({_first(error)}): {_RESTORE}") from error
+    # KServe may have linked the pointer into this folder: its target lies beside what the link leads to.
+    home = path.resolve().parent
+    found = (home / pointer.folder).resolve()
+    if not found.is_relative_to(home):
+        raise Unservable(f"{path} leads out of its folder, to {found}: {_RESTORE}")
+    if not found.is_dir():
+        raise Unservable(f"{path} points to {pointer.folder}, which is not there: {_RESTORE}")
+    return found, expected_digest or pointer.digest
 
 
 def _find(model_dir: Path) -> Path:
@@ -75,6 +99,10 @@ def _find(model_dir: Path) -> Path:
         f"{model_dir} has {len(found)} ONNX files ({', '.join(found[:5])}): call the one to serve {NORM},"
         " or give its own path in storageUri"
     )
+
+
+def _digest(content: bytes) -> str:
+    return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
 def _bytes(path: Path) -> bytes:
@@ -99,9 +127,15 @@ def _manifest(content: bytes, path: Path) -> Manifest:
     try:
         return Manifest.read(document)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(map(str, first["loc"])) or "the document"
-        raise Unservable(f"{path} is not a manifest of version 1: {field}: {first['msg']}") from error
+        raise Unservable(f"{path} is not a manifest of version 1: {_first(error)}") from error
+
+
+def _first(error: ValueError) -> str:
+    """The first mistake in a document."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the document'}: {first['msg']}"
 
 
 def _check_files(manifest: Manifest, folder: Path, served: str, onnx: bytes) -> None:

@@ -22,7 +22,7 @@ os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # it prints every li
 
 from typing import Any
 
-from tradewind_workload.io.fault import Fault, Superseded
+from tradewind_workload.io.fault import Fault, StorageUnavailable, Superseded
 from tradewind_workload.io.places import Assignment, read_document
 from tradewind_workload.io.reporter import Refused, Reporter
 
@@ -36,6 +36,9 @@ def main() -> int:
     except Superseded as error:
         print(f"nothing more to do: {error}", flush=True)
         return 0
+    except StorageUnavailable as fault:
+        print(f"{fault.reason}: {fault.message}", file=sys.stderr, flush=True)
+        return 1
     except Fault as fault:
         print(f"{fault.reason}: {fault.message}", file=sys.stderr, flush=True)
         return _give_up(reporter, fault)

@@ -18,10 +18,12 @@ MODULES = (
     "export/inference",  # needs onnxruntime, and is imported only where the program leaves a model.onnx
     "export/signature",
     "io/__init__",
+    "io/artefacts",
     "io/fault",
     "io/files",
     "io/places",
     "io/reporter",
+    "io/retries",
     "programs/__init__",
     "programs/program",
     "programs/report",

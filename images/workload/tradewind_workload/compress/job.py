@@ -29,12 +29,13 @@ from tradewind_workload.data.headers import Task, read_headers
 from tradewind_workload.data.preparation import Prepared, prepare
 from tradewind_workload.export.inference import Predictions, open_session, predict
 from tradewind_workload.export.signature import signature
+from tradewind_workload.io.artefacts import Draft, address, point
 from tradewind_workload.io.document import compression_spec
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.files import ONNX, WEIGHTS
 from tradewind_workload.io.places import local_path
 from tradewind_workload.io.reporter import Reporter, rfc3339
-from tradewind_workload.io.store import begin, data_of, finish, open_model
+from tradewind_workload.io.store import data_of, files_of, find, finish, locate, open_model
 from tradewind_workload.measure.measurement import Figures, measure
 from tradewind_workload.measure.page import write_report
 from tradewind_workload.measure.processor import processor
@@ -68,8 +69,9 @@ def run(job: JobDocument, reporter: Reporter) -> None:
     if job.source is None:
         raise Fault("InvalidModel", "the job names no model: set spec.model.")
     measured_metric(spec.goals)  # before hours of work: what it asks for must be measured at all
-    source = local_path(job.source.storage_uri)
-    manifest, digest = open_model(source, job.source.digest)
+    named = local_path(job.source.storage_uri)
+    source, expected = locate(named, job.source.digest)
+    manifest, digest = open_model(source, expected)
     _require_classifier(manifest, source)
     data = spec.data or data_of(manifest, source)
     if data is None:
@@ -86,7 +88,8 @@ def run(job: JobDocument, reporter: Reporter) -> None:
 
     workshop = Workshop(source, manifest, prepared, train_classes, cpu, spec.measure.threads)
     before = predict(open_session(source / ONNX, spec.measure.threads), rows)
-    stored = [Stored(BASELINE, (), source, job.source.storage_uri, digest, accuracy=before.accuracy(classes))]
+    uri = address(job.source.storage_uri, named, source)
+    stored = [Stored(BASELINE, (), source, uri, digest, accuracy=before.accuracy(classes))]
     print(f"baseline: accuracy {stored[0].accuracy:.4f} on {len(rows)} validation rows", flush=True)
     progress.step(0)
     for number, candidate in enumerate(spec.candidates, 1):
@@ -152,26 +155,30 @@ def _store(
 ) -> Stored:
     """Make a variant, write it, load it back and see that it gives the same outputs; or take over a finished one."""
     uri = f"{spec.output.storage_uri}/{candidate.name}"
-    folder = local_path(uri)
+    output = local_path(uri)
     words = told(candidate.methods, workshop.processor)
-    try:
-        found, digest = open_model(folder)
-        if _is_same(found, job, source_digest, (*source.methods, *words)):
-            accuracy = predict(open_session(folder / ONNX, spec.measure.threads), rows).accuracy(classes)
-            print(f"{candidate.name}: finished by an earlier attempt", flush=True)
-            return Stored(candidate.name, words, folder, uri, digest, accuracy=accuracy)
-    except Fault:
-        pass  # not there, or not whole: it is made anew
+    if (found := find(output, lambda made: _is_same(made, job, source_digest, (*source.methods, *words)))) is not None:
+        model, _ = found
+        accuracy = predict(open_session(model.folder / ONNX, spec.measure.threads), rows).accuracy(classes)
+        point(output, model)
+        print(f"{candidate.name}: finished by an earlier attempt", flush=True)
+        where = address(uri, output, model.folder)
+        return Stored(candidate.name, words, model.folder, where, model.digest, accuracy=accuracy)
     started = time.monotonic()
     try:
         made = workshop.make(candidate)
         expected = predict(open_session(made.onnx, spec.measure.threads), rows)
-        files = begin(folder, {ONNX: made.onnx} | ({WEIGHTS: made.weights} if made.weights is not None else {}))
-        loaded = predict(open_session(folder / ONNX, spec.measure.threads), rows)
-        if not _equal(expected, loaded):
-            raise RuntimeError("the file gives other outputs than the model that was written")
-        accuracy = loaded.accuracy(classes)
-        digest = finish(folder, _manifest(job, made, source, source_digest, words, loaded, accuracy, classes, files))
+        with Draft.begin(output) as draft:
+            draft.write(ONNX, made.onnx)
+            if made.weights is not None:
+                draft.write(WEIGHTS, made.weights)
+            loaded = predict(open_session(draft.folder / ONNX, spec.measure.threads), rows)
+            if not _equal(expected, loaded):
+                raise RuntimeError("the file gives other outputs than the model that was written")
+            accuracy, files = loaded.accuracy(classes), files_of(draft)
+            manifest = _manifest(job, made, source, source_digest, words, loaded, accuracy, classes, files)
+            model = finish(draft, manifest)
+        point(output, model)
     except Fault as fault:
         if fault.reason == "StorageFailed":
             raise
@@ -182,7 +189,8 @@ def _store(
             candidate.name, words, None, uri, None, failure=f"could not be made: {' '.join(str(error).split())[:500]}"
         )
     print(f"{candidate.name}: made in {time.monotonic() - started:.1f} s, accuracy {accuracy:.4f}", flush=True)
-    return Stored(candidate.name, words, folder, uri, digest, accuracy=accuracy)
+    where = address(uri, output, model.folder)
+    return Stored(candidate.name, words, model.folder, where, model.digest, accuracy=accuracy)
 
 
 def _equal(one: Predictions, other: Predictions) -> bool:

@@ -25,6 +25,11 @@ class Fault(Exception):
         return self.message
 
 
+class StorageUnavailable(Fault):
+    """Trouble of a volume that outlasted this program's patience. It may be over for the next attempt, so it ends this
+    attempt and not the job."""
+
+
 class Superseded(Exception):
     """The operator has moved on (a later attempt, or the object has ended or is gone): leave quietly."""
 

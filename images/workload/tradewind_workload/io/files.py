@@ -1,79 +1,158 @@
-"""Files on the volume of a model: each is whole or not there, and what is written last makes the folder a model."""
+"""Files on a volume: each is whole or not there, also where its writer is killed, and two writers never share one."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
-import json
 import os
-from pathlib import Path
-from typing import Any
+import re
+import secrets
+import shutil
+import socket
+from typing import TYPE_CHECKING
 
 from tradewind_workload.io.fault import Fault
+from tradewind_workload.io.retries import patiently, require_length
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MANIFEST = "model.json"  # as api.artefact has it
 ONNX = "model.onnx"
 WEIGHTS = "model.safetensors"
-METRICS = ".train/metrics.json"  # what a program reported last, below its output
-_CHUNK = 1 << 20
+STALE = 86400.0  # seconds; whoever wrote no byte for a day does not write any more
+_CHUNK = 1 << 22
+# What `partial` names, and what an earlier version did: .model.onnx.4711.partial
+_PARTIAL = re.compile(r"\..+\.([A-Za-z0-9-]+-\d+-[0-9a-f]{8}|\d+)\.partial")
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """A reader sees the old file or the whole new one, also after a crash: written beside, synced, renamed."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+def partial(path: Path) -> Path:
+    """A name beside `path` to write at: of this pod, this process and this moment alone."""
+    host = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())
+    return path.with_name(f".{path.name}.{host}-{os.getpid()}-{secrets.token_hex(4)}.partial")
+
+
+def write_atomically(path: Path, *parts: bytes) -> None:
+    """A reader sees the old file or the whole new one, also after a crash: written beside, synced, renamed.
+
+    Raises Fault(StorageFailed) with the path, what is wrong and what to do, and StorageUnavailable.
+    """
+
+    def write() -> None:
+        make_folder(path.parent)
+        beside = partial(path)
+        try:
+            write_synced(beside, *parts)
+            beside.replace(path)
+        except BaseException:
+            remove(beside)
+            raise
+        sync(path.parent)
+
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        _sync(path.parent)
+        patiently(write, path)
+        sweep(path.parent, path.stat().st_mtime)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
-        raise Fault("StorageFailed", storage_message(path, error)) from error
+        raise storage_fault(path, error) from error
 
 
-def storage_message(path: Path, error: OSError) -> str:
-    """What went wrong with a file, and what to do."""
-    remedy = {
-        28: "make the PersistentVolumeClaim larger or free space on it",
-        122: "raise the quota of the volume",
-        13: "let group 10001 write there (fsGroup), or choose another spec.output.storageUri",
-        30: "the volume is read-only: choose another spec.output.storageUri",
-    }.get(error.errno or 0, "check the volume of spec.output.storageUri")
-    return f"{path} could not be written ({error.strerror}): {remedy}."
+def write_synced(path: Path, *parts: bytes) -> None:
+    """Write a file that nobody else knows of, and wait until it is on the disk."""
+    with path.open("wb") as file:
+        for part in parts:
+            file.write(part)
+        file.flush()
+        os.fsync(file.fileno())
 
 
-def _sync(folder: Path) -> None:
+def copy_synced(source: Path, target: Path) -> str:
+    """Copy a file of any size to where nobody else looks. Returns the SHA-256 of what was copied, in hexadecimal."""
+    digest, copied = hashlib.sha256(), 0
+    with source.open("rb") as reading, target.open("wb") as writing:
+        while chunk := reading.read(_CHUNK):
+            digest.update(chunk)
+            writing.write(chunk)
+            copied += len(chunk)
+        require_length(source, copied, os.fstat(reading.fileno()).st_size)
+        writing.flush()
+        os.fsync(writing.fileno())
+    return digest.hexdigest()
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal. Raises OSError, and StorageUnavailable."""
+
+    def read() -> str:
+        digest, done = hashlib.sha256(), 0
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+                done += len(chunk)
+            require_length(path, done, os.fstat(file.fileno()).st_size)
+        return digest.hexdigest()
+
+    return patiently(read, path)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, so that they are there after a crash too."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync(folder.parent)
+
+
+def sync(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk, where the volume knows how to."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)
 
 
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+def remove(path: Path) -> None:
+    """Remove a file or a folder as far as that works: what stays is swept another day."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
-def adopt(folder: Path, names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """Files that another program wrote into the folder, as far as they are there: api.artefact.File by name."""
-    return {
-        name: {"sha256": sha256(folder / name), "sizeBytes": (folder / name).stat().st_size}
-        for name in names
-        if (folder / name).is_file()
-    }
+def sweep(folder: Path, now: float) -> None:
+    """Remove what killed writers left in a folder: our own partial names, and no byte written for a day.
+
+    `now` is the time of a file just written there: the clock of the volume, which is not that of this machine.
+    """
+    with contextlib.suppress(OSError):
+        for entry in folder.iterdir():
+            if _PARTIAL.fullmatch(entry.name) and _last_written(entry) < now - STALE:
+                remove(entry)
 
 
-def write_manifest(folder: Path, manifest: dict[str, Any]) -> str:
-    """Write the manifest, which makes the folder a model. Returns its digest, `sha256:<hex>`."""
-    content = json.dumps(manifest, indent=1, ensure_ascii=False).encode()
-    write_atomically(folder / MANIFEST, content)
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+def _last_written(path: Path) -> float:
+    """Seconds since the epoch; infinite where that can't be told, for what can't be told is not removed."""
+    try:
+        found = [path.lstat().st_mtime]
+        if path.is_dir():
+            found += [entry.lstat().st_mtime for entry in path.iterdir()]
+    except OSError:
+        return float("inf")
+    return max(found)
+
+
+def storage_fault(path: Path, error: OSError) -> Fault:
+    """What went wrong when a file was written, and what to do."""
+    remedy = {
+        errno.ENOSPC: "make the PersistentVolumeClaim larger or free space on it",
+        errno.EDQUOT: "raise the quota of the volume",
+        errno.EACCES: "let group 10001 write there (fsGroup), or choose another spec.output.storageUri",
+        errno.EROFS: "the volume is read-only: choose another spec.output.storageUri",
+    }.get(error.errno or 0, "check the volume of spec.output.storageUri")
+    return Fault("StorageFailed", f"{path} could not be written ({error.strerror}): {remedy}.")

@@ -16,6 +16,7 @@ from typing import Any
 MOUNT = "/var/run/secrets/tradewind"
 JOB_FILE = f"{MOUNT}/job.json"
 PVC_ROOT = "/mnt/pvc"
+METRICS = "metrics.json"  # what a program reported last, in the folder of its run
 
 
 def read_document() -> dict[str, Any]:
@@ -27,6 +28,16 @@ def read_document() -> dict[str, Any]:
 def local_path(storage_uri: str) -> Path:
     """Where pvc://<claim>/<path> lies in the pods of the job."""
     return Path(os.environ.get("TRADEWIND_PVC_ROOT", PVC_ROOT), storage_uri.removeprefix("pvc://"))
+
+
+def run_folder(output: Path, uid: str) -> Path:
+    """Where Ray Train and a program keep what a further attempt of the same job goes on from, below its output."""
+    return output / ".train" / "runs" / uid
+
+
+def checkpoint_folder(output: Path, uid: str) -> Path:
+    """Where a recipe's checkpoints lie, below its output."""
+    return output / ".train" / "checkpoints" / uid
 
 
 @dataclass(frozen=True)
@@ -60,3 +71,8 @@ class Assignment:
     def output(self) -> str:
         """The address of the folder for the result."""
         return str(self.spec["output"]["storageUri"])
+
+    @property
+    def run_folder(self) -> Path:
+        """See run_folder."""
+        return run_folder(local_path(self.output), self.uid)

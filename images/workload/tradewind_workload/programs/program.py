@@ -4,7 +4,8 @@ It gets the environment of the pod, and
 TRADEWIND_OUTPUT (folder for its result), TRADEWIND_STORAGE_PATH (for RunConfig(storage_path=...): a further attempt
 restores from there), TRADEWIND_WORKERS (for ScalingConfig(num_workers=...)), TRADEWIND_ATTEMPT, and where the job has
 data, TRADEWIND_DATA_TRAIN and TRADEWIND_DATA_VALIDATION (paths).
-A model.onnx that it leaves in TRADEWIND_OUTPUT becomes the job's model.
+A model.onnx that it leaves in TRADEWIND_OUTPUT becomes the job's model: it is copied to a folder that never changes
+(see io/artefacts.py), and the program's own file stays.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tradewind_workload.io.artefacts import Draft, address, point
 from tradewind_workload.io.fault import Fault
-from tradewind_workload.io.files import METRICS, ONNX, WEIGHTS, adopt, write_manifest
-from tradewind_workload.io.places import Assignment, local_path
+from tradewind_workload.io.files import ONNX, WEIGHTS, make_folder, storage_fault
+from tradewind_workload.io.places import METRICS, Assignment, local_path
+from tradewind_workload.io.retries import patiently
 from tradewind_workload.programs.snapshots import repair
 
 if TYPE_CHECKING:
@@ -37,16 +40,12 @@ def run(job: Assignment, reporter: Reporter) -> int:
     argv = [str(argument) for argument in job.spec["entrypoint"]["argv"]]
     folder = local_path(job.output)
     try:
-        (folder / ".train").mkdir(parents=True, exist_ok=True)
+        patiently(lambda: make_folder(job.run_folder), job.output)
+        (job.run_folder / METRICS).unlink(missing_ok=True)
     except OSError as error:
-        raise Fault(
-            "StorageFailed",
-            f"{job.output} can't be written ({error.strerror}): let group 10001 write there, or choose "
-            "another spec.output.storageUri.",
-        ) from None
-    for line in repair(folder / ".train"):
+        raise storage_fault(job.run_folder, error) from None
+    for line in repair(job.run_folder):
         print(line, flush=True)
-    (folder / METRICS).unlink(missing_ok=True)
     started = time.time()
     with tempfile.TemporaryDirectory(prefix="program-") as scratch:
         where = _copy(Path(os.environ.get("TRADEWIND_WORKING_DIR", WORKING_DIR)), Path(scratch))
@@ -71,7 +70,7 @@ def environment(job: Assignment, where: Path) -> dict[str, str]:
     values |= {
         "PATH": f"{Path(sys.executable).parent}:{values.get('PATH', os.defpath)}",  # python is the one that has Ray
         "TRADEWIND_OUTPUT": str(folder),
-        "TRADEWIND_STORAGE_PATH": str(folder / ".train"),
+        "TRADEWIND_STORAGE_PATH": str(job.run_folder),
         "TRADEWIND_WORKERS": str(job.spec.get("workers", 1)),
         "TRADEWIND_ATTEMPT": str(job.attempt),
     }
@@ -175,24 +174,29 @@ def _publish(job: Assignment, folder: Path) -> dict[str, Any]:
         raise Fault("InvalidModel", f"{path}: {error}; export it with tensors of numbers.") from None
     open_session(path)
     metrics: list[dict[str, str]] = []
-    reported = folder / METRICS
+    reported = job.run_folder / METRICS
     if reported.is_file():
         metrics = json.loads(reported.read_bytes())
-    files = adopt(folder, (ONNX, WEIGHTS))
-    manifest = {
-        "formatVersion": 1,
-        "task": "custom",
-        "inputs": inputs,
-        "outputs": outputs,
-        "metrics": metrics,
-        "lineage": {"kind": job.kind, "namespace": job.namespace, "name": job.name, "uid": job.uid},
-        "files": files,
-    }
-    if (data := job.spec.get("data")) is not None:
-        manifest["data"] = data
+    data = job.spec.get("data")
+    with Draft.begin(folder) as draft:
+        for name in (ONNX, WEIGHTS):
+            if (folder / name).is_file():
+                draft.copy(name, folder / name)
+        manifest = {
+            "formatVersion": 1,
+            "task": "custom",
+            "inputs": inputs,
+            "outputs": outputs,
+            "metrics": metrics,
+            "lineage": {"kind": job.kind, "namespace": job.namespace, "name": job.name, "uid": job.uid},
+            "files": draft.files,
+            **({} if data is None else {"data": data}),
+        }
+        stored = draft.finish(manifest)
+    point(folder, stored)
     return {
-        "storageUri": job.output,
-        "digest": write_manifest(folder, manifest),
+        "storageUri": address(job.output, folder, stored.folder),
+        "digest": stored.digest,
         "metrics": metrics,
-        "sizeBytes": files[ONNX]["sizeBytes"],
+        "sizeBytes": draft.files[ONNX]["sizeBytes"],
     }

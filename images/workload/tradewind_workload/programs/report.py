@@ -22,8 +22,8 @@ from ray.train.v2._internal.callbacks.user_callback import UserCallbackHandler
 
 import tradewind_workload
 from tradewind_workload.io.fault import Fault
-from tradewind_workload.io.files import METRICS, write_atomically
-from tradewind_workload.io.places import Assignment, local_path, read_document
+from tradewind_workload.io.files import write_atomically
+from tradewind_workload.io.places import METRICS, Assignment, read_document
 from tradewind_workload.io.reporter import Reporter, rfc3339
 from tradewind_workload.programs.snapshots import keep
 
@@ -73,7 +73,7 @@ class TradewindCallback(UserCallback):  # type: ignore[misc]
         self._reporter.close()
         self._reporter = None
         try:
-            write_atomically(local_path(self._job.output) / METRICS, json.dumps(self._metrics).encode())
+            write_atomically(self._job.run_folder / METRICS, json.dumps(self._metrics).encode())
         except Fault as fault:  # what the program does must not fail by what is said of it
             print(f"metrics not written: {fault}", flush=True)
 

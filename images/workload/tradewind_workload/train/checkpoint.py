@@ -1,5 +1,7 @@
 """Checkpoints of a recipe's training: one file each, with a hash inside; the newest one that is whole is restored.
 
+Each job has a folder of its own: another one's checkpoints are neither deleted nor gone on from.
+
 Ray Train keeps a list of its checkpoints in one JSON file that it overwrites in place; a process killed in that moment
 leaves a list that can't be read and a run that can't be restored. Here the names of the files are the list.
 """
@@ -16,8 +18,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from tradewind_workload.io.files import write_atomically
+from tradewind_workload.io.retries import read_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     import torch
@@ -45,30 +49,35 @@ def write(folder: Path, state: State, fingerprint: str, keep: int) -> None:
             "sha256": hashlib.sha256(body).hexdigest(),
         }
     ).encode()
-    write_atomically(folder / f"{state.step:012d}{_SUFFIX}", struct.pack("<I", len(head)) + head + body)
-    for stale in _newest(folder)[keep:]:
+    write_atomically(folder / f"{state.step:012d}{_SUFFIX}", struct.pack("<I", len(head)), head, body)
+    for stale in _newest(_checkpoints(folder))[keep:]:
         stale.unlink(missing_ok=True)
 
 
 def restore(folder: Path, fingerprint: str) -> State | None:
-    """The newest checkpoint that is whole and of this very training; None to start from the beginning."""
-    for path in _newest(folder):
+    """The newest checkpoint that is whole and of this very training; None to start from the beginning.
+
+    An earlier version had the checkpoints of all jobs in the folder above. Raises StorageUnavailable.
+    """
+    for path in _newest([*_checkpoints(folder), *_checkpoints(folder.parent)]):
         if (state := _read(path, fingerprint)) is not None:
             return state
     return None
 
 
-def _newest(folder: Path) -> list[Path]:
+def _checkpoints(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(
-        (path for path in folder.iterdir() if path.suffix == _SUFFIX and not path.name.startswith(".")), reverse=True
-    )
+    return [path for path in folder.iterdir() if path.suffix == _SUFFIX and not path.name.startswith(".")]
+
+
+def _newest(paths: Iterable[Path]) -> list[Path]:
+    return sorted(paths, key=lambda path: path.name, reverse=True)
 
 
 def _read(path: Path, fingerprint: str) -> State | None:
     try:
-        content = path.read_bytes()
+        content = read_whole(path)
         (length,) = struct.unpack("<I", content[:4])
         head = json.loads(content[4 : 4 + length])
         body = content[4 + length :]

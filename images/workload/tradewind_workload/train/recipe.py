@@ -19,12 +19,14 @@ from tradewind.api.job import CheckpointRecord, TrainerStatus
 from tradewind.api.report import JobDocument, Report
 from tradewind.api.trainingjob import ModelResult, Recipe, TrainingJobSpec
 from tradewind_workload.data.headers import read_headers
+from tradewind_workload.io.artefacts import Draft, Stored, address, point
 from tradewind_workload.io.document import training_spec
 from tradewind_workload.io.fault import Fault, Superseded, causes, fault_in
-from tradewind_workload.io.files import ONNX, WEIGHTS
-from tradewind_workload.io.places import local_path
+from tradewind_workload.io.files import ONNX, WEIGHTS, make_folder, remove, storage_fault
+from tradewind_workload.io.places import checkpoint_folder, local_path, run_folder
 from tradewind_workload.io.reporter import Reporter, rfc3339
-from tradewind_workload.io.store import begin, finish, open_model
+from tradewind_workload.io.retries import patiently
+from tradewind_workload.io.store import files_of, find, finish
 from tradewind_workload.train import cluster
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ def run(job: JobDocument, reporter: Reporter) -> None:
     spec = training_spec(job)
     assert spec.recipe is not None and spec.data is not None
     folder = local_path(spec.output.storage_uri)
-    if not _finished(folder, job):
+    if (finished := _finished(folder, job)) is None:
         _require_supported(spec, spec.recipe)
         read_headers(spec.data, spec.recipe.task)  # most mistakes show here, before anything is started
         # Ray Data, 2.5 s of processor time: a mistake is told, and a finished attempt ends, without it.
@@ -59,23 +61,25 @@ def run(job: JobDocument, reporter: Reporter) -> None:
             flush=True,
         )
         _train(job, spec, prepared, folder)
-    reporter.final(Report(model=_result(folder, spec.output.storage_uri)).written())
+        finished = _finished(folder, job)
+        if finished is None:
+            raise RuntimeError(f"the model that was just written to {folder} is not there")
+    stored, manifest = finished
+    point(folder, stored)
+    uri = address(spec.output.storage_uri, folder, stored.folder)
+    reporter.final(Report(model=_result(uri, stored, manifest)).written())
+    remove(checkpoint_folder(folder, job.uid))  # the operator has the result: no further attempt needs them
 
 
-def _finished(folder: Path, job: JobDocument) -> bool:
-    """Whether an earlier attempt of this very object wrote the whole model and only could not tell."""
-    try:
-        manifest, _ = open_model(folder)
-    except Fault:
-        return False
-    return manifest.lineage is not None and manifest.lineage.uid == job.uid
+def _finished(folder: Path, job: JobDocument) -> tuple[Stored, Manifest] | None:
+    """The model of this very object: after its training, or where an earlier attempt only could not tell."""
+    return find(folder, lambda manifest: manifest.lineage is not None and manifest.lineage.uid == job.uid)
 
 
-def _result(folder: Path, uri: str) -> ModelResult:
-    manifest, digest = open_model(folder)
+def _result(uri: str, stored: Stored, manifest: Manifest) -> ModelResult:
     return ModelResult(
         storage_uri=uri,
-        digest=digest,
+        digest=stored.digest,
         metrics=manifest.metrics,
         primary_metric=PRIMARY_METRIC,
         size_bytes=manifest.files[ONNX].size_bytes,
@@ -101,16 +105,11 @@ def _train(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, folder: 
 
     from tradewind_workload.train.trainer import Trainer
 
-    runs = folder / ".train"
+    runs = run_folder(folder, job.uid)
     try:
-        runs.mkdir(parents=True, exist_ok=True)
+        patiently(lambda: make_folder(runs), runs)
     except OSError as error:
-        raise Fault(
-            "StorageFailed",
-            f"{spec.output.storage_uri} can't be written ({error.strerror}): let group 10001 write there, or choose "
-            "another "
-            "spec.output.storageUri.",
-        ) from None
+        raise storage_fault(runs, error) from None
     trainer = Trainer(
         work,
         train_loop_config={
@@ -185,7 +184,7 @@ def work(config: dict[str, Any]) -> None:
         device=device,
     )
     folder = local_path(spec.output.storage_uri)
-    checkpoints = folder / ".train" / "checkpoints"
+    checkpoints = checkpoint_folder(folder, job.uid)
     mark = fingerprint(job, spec, prepared, world)
     first = 0
     if (state := checkpoint.restore(checkpoints, mark)) is not None:
@@ -221,30 +220,31 @@ def export(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, model: A
 
     model.eval()
     content = to_onnx(model, prepared.row_shape, len(prepared.labels))
-    files = begin(folder, {ONNX: content, WEIGHTS: save({k: v.contiguous() for k, v in model.state_dict().items()})})
-    rows = prepared.validation.load()
-    session = open_session(folder / ONNX)
-    served = predict(session, rows)
-    require_same(logits(model, rows), served.probabilities, str(folder / ONNX))
-    import onnx
+    rows, classes = prepared.validation.load(), prepared.validation.classes
+    with Draft.begin(folder) as draft:
+        draft.write(ONNX, content)
+        draft.write(WEIGHTS, save({k: v.contiguous() for k, v in model.state_dict().items()}))
+        served = predict(open_session(draft.folder / ONNX), rows)
+        require_same(logits(model, rows), served.probabilities, str(draft.folder / ONNX))
+        import onnx
 
-    inputs, outputs = (map(Tensor.read, of) for of in signature(onnx.load_from_string(content)))
-    assert spec.recipe is not None and spec.data is not None
-    manifest = Manifest(
-        task=spec.recipe.task,
-        inputs=tuple(inputs),
-        outputs=tuple(outputs),
-        labels=prepared.labels,
-        metrics=(
-            KeyValue(name=PRIMARY_METRIC, value=decimal(served.accuracy(prepared.validation.classes))),
-            KeyValue(name="loss", value=decimal(cross_entropy(served.probabilities, prepared.validation.classes))),
-        ),
-        recipe=spec.recipe.written(),
-        data=spec.data.written(),
-        lineage=Lineage(kind=job.kind, namespace=job.namespace, name=job.name, uid=job.uid),
-        files=files,
-    )
-    return finish(folder, manifest)
+        inputs, outputs = (map(Tensor.read, of) for of in signature(onnx.load_from_string(content)))
+        assert spec.recipe is not None and spec.data is not None
+        manifest = Manifest(
+            task=spec.recipe.task,
+            inputs=tuple(inputs),
+            outputs=tuple(outputs),
+            labels=prepared.labels,
+            metrics=(
+                KeyValue(name=PRIMARY_METRIC, value=decimal(served.accuracy(classes))),
+                KeyValue(name="loss", value=decimal(cross_entropy(served.probabilities, classes))),
+            ),
+            recipe=spec.recipe.written(),
+            data=spec.data.written(),
+            lineage=Lineage(kind=job.kind, namespace=job.namespace, name=job.name, uid=job.uid),
+            files=files_of(draft),
+        )
+        return finish(draft, manifest).digest
 
 
 def require_same(expected_logits: np.ndarray, probabilities: np.ndarray, where: str) -> None:

@@ -1,4 +1,4 @@
-"""model.json: what lies in the folder of a model. It is written last, so a folder that has it is whole."""
+"""What lies in the store: model.json of a model, which is written last, and current.json of an output folder."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from tradewind.api.data import Data
 from tradewind.api.trainingjob import Recipe
 
 MANIFEST = "model.json"
+POINTER = "current.json"
+MODELS = "models"
+_BELOW = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$"  # no part starts with a dot: none leads up
 
 
 class Tensor(Observed):
@@ -65,3 +68,15 @@ class Manifest(Observed):
     def made_with(self) -> Data | None:
         """The data that the model was made with. Raises ValidationError where this version can't read it."""
         return None if self.data is None else Data.read(self.data)
+
+
+class Pointer(Observed):
+    """The content of current.json: which of the models below an output folder the folder's address means."""
+
+    format_version: Literal[1] = 1
+    folder: Annotated[str, StringConstraints(pattern=_BELOW)] = Field(
+        description="Its folder, below the one with current.json."
+    )
+    digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")] = Field(
+        description="SHA-256 of its model.json."
+    )

@@ -209,6 +209,9 @@ StorageUri = Annotated[
     ),
 ]
 
+# Of a model below an output folder that has the longest address itself.
+StoredUri = Annotated[str, StringConstraints(pattern=STORAGE_URI, max_length=640)]
+
 TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 
 

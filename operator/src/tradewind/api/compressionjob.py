@@ -23,6 +23,7 @@ from tradewind.api.base import (
     Reference,
     Rule,
     StorageUri,
+    StoredUri,
     fixed_once_started,
 )
 from tradewind.api.bounds import Latency, MeasuredLatency, MeasuredQuality, QualityLoss
@@ -38,7 +39,9 @@ class ModelSource(OneOf):
         default=None, description="TrainingJob with a recipe, in the same namespace; waited for until it is Complete."
     )
     storage_uri: StorageUri | None = Field(
-        default=None, description="Folder with model.onnx, model.safetensors and model.json."
+        default=None,
+        description="Folder with model.onnx, model.safetensors and model.json, or the output folder of a job, which "
+        "means the model that was finished last.",
     )
 
 
@@ -203,7 +206,7 @@ class Variant(Observed):
     pareto: bool | None = Field(
         default=None, description="No other variant is at least as good in accuracy, latency and size."
     )
-    storage_uri: StorageUri | None = Field(default=None, description="Folder with its files.")
+    storage_uri: StoredUri | None = Field(default=None, description="Folder with its files, which never changes.")
     digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")] | None = Field(
         default=None, description="SHA-256 of its model.json."
     )

@@ -43,7 +43,9 @@ class ServedModel(OneOf):
         default=None, description="TrainingJob of the same namespace; waited for until it is Complete."
     )
     storage_uri: StorageUri | None = Field(
-        default=None, description="An ONNX file, or a folder with model.onnx (and model.json if Tradewind made it)."
+        default=None,
+        description="An ONNX file, a folder with model.onnx (and model.json if Tradewind made it), or the output "
+        "folder of a job, which means the model that was finished last when a replica starts.",
     )
 
 

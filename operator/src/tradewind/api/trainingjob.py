@@ -20,7 +20,7 @@ from tradewind.api.base import (
     PrinterColumn,
     Rule,
     Says,
-    StorageUri,
+    StoredUri,
     fixed_once_started,
 )
 from tradewind.api.data import Data
@@ -205,7 +205,9 @@ class TrainingJobSpec(Model):
 class ModelResult(Observed):
     """A finished model in the store."""
 
-    storage_uri: StorageUri = Field(description="Folder with model.onnx, model.safetensors and model.json.")
+    storage_uri: StoredUri = Field(
+        description="Folder with model.onnx, model.safetensors and model.json, which never changes."
+    )
     digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")] = Field(
         description="SHA-256 of model.json, which has the SHA-256 of every other file."
     )
