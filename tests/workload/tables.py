@@ -52,7 +52,7 @@ def mixed(rows: int, seed: int) -> pa.Table:
         return [None if gone else value for value, gone in zip(values, random.random(rows) < share, strict=True)]
 
     moments = random.integers(-5_000_000_000, 4_000_000_000, rows) * 1_000_000 + random.integers(0, 1_000_000, rows)
-    cities = ["Zürich", "Zu\u0308rich", "", "são paulo", "東京", "it's, \"x\"\n", " Zürich"]
+    cities = ["Zürich", "Zu\u0308rich", "", "são paulo", "東京", 'it\'s, "x"\n', " Zürich"]
     tail = np.exp(random.normal(0, 3, rows)) * random.choice([-1, 1], rows)
     return table_of(
         KINDS,

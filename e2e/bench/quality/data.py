@@ -62,8 +62,10 @@ def made(name: str, rows: int, *, bends: bool) -> Table:
     member = random.random(rows) < 0.4
     score = 0.8 * effect + np.array([-1, 0, 0.5, 1])[kind] + 0.5 * (np.log(amount) - 3) + 0.7 * weekend - 0.6 * member
     if bends:
-        score = 2 * np.sin(age / 5) * np.where(member, 1, -1) + 1.5 * (np.abs(np.log(amount) - 3) < 0.8) + effect * (
-            kind > 1
+        score = (
+            2 * np.sin(age / 5) * np.where(member, 1, -1)
+            + 1.5 * (np.abs(np.log(amount) - 3) < 0.8)
+            + effect * (kind > 1)
         )
     labels = (score - np.median(score) + random.logistic(0, 0.5, rows) > 0).astype(np.int64)
 
@@ -80,10 +82,9 @@ def made(name: str, rows: int, *, bends: bool) -> Table:
             "member": some(member, 0.03, pa.bool_()),
         }
     )
-    kinds: dict[str, Kind] = {
-        **{"town": "category", "kind": "category", "amount": "number", "age": "number"},
-        **{"sold at": "datetime", "member": "boolean"},
-    }
+    kinds: dict[str, Kind] = dict(
+        zip(table.column_names, ("category", "category", "number", "number", "datetime", "boolean"), strict=True)
+    )
     return Table(name, table, kinds, labels)
 
 

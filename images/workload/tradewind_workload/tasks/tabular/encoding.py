@@ -293,7 +293,9 @@ def _category(column: ColumnSchema, found: Frequencies, rows: int) -> Codes | st
     if not present:
         return f"{left}no training row has a value in it."
     if not common and not found.missing:
-        return f"{left}no value of it occurs {least} times or more in the training rows, as in names or numbers of rows."
+        return (
+            f"{left}no value of it occurs {least} times or more in the training rows, as in names or numbers of rows."
+        )
     if len(common) == 1 and covered == rows:
         return f"{left}every training row has the same value, {common[0]!r}."
     if column.kind == "text" and covered < present / 2:

@@ -42,9 +42,7 @@ class TabularNetwork(nn.Module):
         linear = not layers.hidden
         # Without hidden layers, the vector of a code is its weights for the outputs.
         sizes = [outputs if linear else vector_size(size) for size in codes]
-        self.embeddings = nn.ModuleList(
-            nn.Embedding(size, length) for size, length in zip(codes, sizes, strict=True)
-        )
+        self.embeddings = nn.ModuleList(nn.Embedding(size, length) for size, length in zip(codes, sizes, strict=True))
         for table in self.embeddings:
             assert isinstance(table, nn.Embedding)
             if linear:

@@ -38,29 +38,29 @@ class Distribution:
     keys: np.ndarray  # int64, the bits of a float64 such that they sort as the numbers do, without the last `shift`
     counts: np.ndarray  # int64
     shift: int
-    missing: int  # rows without a (finite) value
+    missing: int  # rows without a value
 
     @classmethod
     def of(cls, values: np.ndarray) -> Distribution:
-        """Counts of float64 [n]; NaN and infinity count as missing."""
-        present = values[np.isfinite(values)] + 0.0  # no negative zero
+        """Counts of float64 [n]; NaN and what is too large for single precision count as missing."""
+        present = values[np.abs(values) <= np.finfo(np.float32).max] + 0.0  # no negative zero
         bits = present.view(np.int64)
         keys, counts = np.unique(np.where(bits < 0, _MINIMUM - bits, bits), return_counts=True)
-        return cls(keys, counts, 0, len(values) - len(present))._fitted()
+        return cls._in_buckets(keys, counts, 0, len(values) - len(present))
 
     def merged(self, other: Distribution) -> Distribution:
         """Counts of the rows of both."""
         shift = max(self.shift, other.shift)
         keys = np.concatenate([part.keys >> (shift - part.shift) for part in (self, other)])
         keys, counts = _summed(keys, np.concatenate([self.counts, other.counts]))
-        return Distribution(keys, counts, shift, self.missing + other.missing)._fitted()
+        return self._in_buckets(keys, counts, shift, self.missing + other.missing)
 
-    def _fitted(self) -> Distribution:
-        keys, counts, shift = self.keys, self.counts, self.shift
+    @classmethod
+    def _in_buckets(cls, keys: np.ndarray, counts: np.ndarray, shift: int, missing: int) -> Distribution:
         while len(keys) > BUCKETS:
             keys, counts = _summed(keys >> 1, counts)
             shift += 1
-        return Distribution(keys, counts, shift, self.missing)
+        return cls(keys, counts, shift, missing)
 
     @property
     def present(self) -> int:
