@@ -33,13 +33,13 @@ def table_of(kinds: dict[str, Kind], columns: dict[str, list[object]]) -> pa.Tab
 
 
 KINDS: dict[str, Kind] = {
+    "Stadt": "category",
     "Größe in m²": "number",
     "a.b/c d": "number",
     "_axis": "number",
     "bought at": "number",
     "ja?": "boolean",
     "Zeit 時刻": "datetime",
-    "Stadt": "category",
     "日本 🍣": "text",
 }
 

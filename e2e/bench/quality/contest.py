@@ -171,7 +171,6 @@ def play(table: Table, seed: int) -> None:
             "seed": seed,
             "model": name,
             "validation": loss(answers[0], table.labels[parts[1]]),
-            "validation_score": score(answers[0], table.labels[parts[1]]),
             "test": score(answers[1], table.labels[parts[2]]),
             "seconds": time.process_time() - began,
         }

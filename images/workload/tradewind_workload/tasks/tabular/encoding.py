@@ -76,15 +76,11 @@ class Codes:
 class Encoding:
     """What was fitted. `standard` is for networks, `raw` for trees, to which a missing number is NaN."""
 
+    names: tuple[str, ...]  # the columns that are used, in the order of the data
     numbers: tuple[Number, ...]
     codes: tuple[Codes, ...]
     notes: tuple[str, ...] = ()  # for people: which columns were left out, and why
     scale: Literal["standard", "raw"] = "standard"
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The columns that are used, in the order of the model's inputs."""
-        return tuple(dict.fromkeys(column.name for column in (*self.numbers, *self.codes)))
 
     @property
     def indicators(self) -> tuple[int, ...]:
@@ -119,7 +115,7 @@ class Encoding:
         for codes in self.codes:
             if codes.part is None:
                 made[codes.name] = strings_of(batch.column(codes.name)).to_numpy(zero_copy_only=False)
-        return made
+        return {name: made[name] for name in self.names}
 
     def apply(self, batch: pa.RecordBatch | pa.Table) -> tuple[np.ndarray, np.ndarray]:
         """The rows as a model sees them: numbers, float32 [n, width], and codes, int64 [n, columns of codes]."""
@@ -178,6 +174,7 @@ class Encoding:
             return Number(**(column | {"tail": tuple(tail) if tail else None}))  # type: ignore[arg-type]
 
         return cls(
+            names=tuple(found["names"]),
             numbers=tuple(number(column) for column in found["numbers"]),
             codes=tuple(Codes(**(column | {"values": tuple(column["values"])})) for column in found["codes"]),
             notes=tuple(found["notes"]),
@@ -225,7 +222,9 @@ def finish(statistics: Statistics, schema: Schema) -> Encoding:
                 codes.append(Codes(column.name, column.kind, part, tuple(seen)))
     if not numbers and not codes:
         raise Fault("InvalidData", f"no column is left to learn from: {' '.join(notes) or 'there is none'}")
-    return Encoding(tuple(numbers), tuple(codes), tuple(notes))
+    used = {column.name for column in (*numbers, *codes)}
+    names = tuple(column.name for column in schema.inputs if column.name in used)
+    return Encoding(names, tuple(numbers), tuple(codes), tuple(notes))
 
 
 def _useless(found: Distribution, column: ColumnSchema) -> str | None:

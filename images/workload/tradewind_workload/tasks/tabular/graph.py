@@ -116,7 +116,7 @@ def input_types(encoding: Encoding) -> dict[str, int]:
         types[number.name] = TensorProto.STRING if number.kind == "boolean" else plain
     for codes in encoding.codes:
         types.setdefault(codes.name, TensorProto.STRING)
-    return types
+    return {name: types[name] for name in encoding.names}
 
 
 def _numbers(graph: Graph, encoding: Encoding, columns: dict[str, str]) -> str:

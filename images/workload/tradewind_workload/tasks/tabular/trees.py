@@ -28,7 +28,7 @@ class Settings:
     rounds: int = 2000  # at most; each adds a tree, or one for each class if there are more than two
     patience: int = 50  # rounds without a better loss on the validation rows, after which it stops
     learning_rate: float = 0.05
-    max_depth: int = 6
+    max_depth: int = 4
     min_child_weight: float = 1.0
     row_share: float = 0.8  # of the rows that each tree sees
     column_share: float = 0.8  # of the columns that each tree sees
