@@ -66,6 +66,18 @@ def test_every_kind_of_column() -> None:
         assert_same(encoding, mixed(rows, 2))
 
 
+def test_values_that_the_training_rows_lack() -> None:
+    kinds = {"town": "category", "at": "datetime"}
+    schema = schema_of(kinds)
+    tuesday = datetime.datetime(2024, 1, 30)  # noqa: DTZ001
+    days = [tuesday + datetime.timedelta(days=i % 4, hours=i % 5) for i in range(40)]
+    encoding = finish(fit(table_of(kinds, {"town": ["é", "b"] * 20, "at": days}), schema), schema)
+    saturday_night = tuesday + datetime.timedelta(days=144, hours=23)
+    later = table_of(kinds, {"town": ["e\u0301", "", None, "é"], "at": [saturday_night, None, *days[:2]]})
+    assert_same(encoding, later)
+    assert encoding.apply(later)[1][0].tolist() == [1, 1, 1, 1]
+
+
 numbers = st.none() | st.floats(width=32) | st.floats() | st.integers(-3, 3).map(float)
 words = st.none() | st.sampled_from(["é", "e\u0301", "", " ", "A", "a"]) | st.text(st.characters(codec="utf-8"))
 moments = st.none() | st.datetimes(datetime.datetime(1, 1, 1), datetime.datetime(9999, 12, 31))  # noqa: DTZ001
