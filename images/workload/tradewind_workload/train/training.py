@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tradewind.api.data import Augment
     from tradewind.api.trainingjob import Recipe
     from tradewind_workload.tasks.network import Classifier
+    from tradewind_workload.tasks.tabular.network import TabularNetwork
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Share:
     """The part of one process: its rows, and how many rows each process has."""
 
     inputs: np.ndarray  # float32 [n, *row shape]
-    classes: np.ndarray  # int64 [n]
+    classes: np.ndarray  # int64 [n]; what the loss compares the outputs with
     sizes: tuple[int, ...]  # rows of every process, by rank
     rank: int = 0
 
@@ -44,23 +45,30 @@ def shares(rows: int, world: int, seed: int) -> list[np.ndarray]:
     return [order[rank::world] for rank in range(world)]
 
 
+def summed_cross_entropy(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """Loss of all rows together, of logits [n, classes]."""
+    return nn.functional.cross_entropy(logits, classes, reduction="sum")
+
+
 class Training:
     """Trains `model` in place. All processes of a group make the same calls."""
 
     def __init__(
         self,
-        model: Classifier,
+        model: Classifier | TabularNetwork,
         recipe: Recipe,
         share: Share,
         *,
         epochs: int,
         augment: Augment | None = None,
         device: str = "cpu",
+        loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = summed_cross_entropy,
     ) -> None:
         self.model = model.to(device)
         self._recipe = recipe
         self._share = share
         self._device = device
+        self._loss = loss
         self._classes = torch.from_numpy(share.classes)
         self._inputs = torch.from_numpy(share.inputs)
         self.steps_per_epoch = max(1, math.ceil(sum(share.sizes) / recipe.batch_size))
@@ -115,8 +123,8 @@ class Training:
             inputs = self._inputs[chosen]
             if self._augment is not None and self.model.image is not None:
                 inputs = vary(inputs, self.model.image, self._augment)
-            logits = self.model(inputs.to(self._device))
-            loss = nn.functional.cross_entropy(logits, self._classes[chosen].to(self._device), reduction="sum")
+            outputs = self.model(inputs.to(self._device))
+            loss = self._loss(outputs, self._classes[chosen].to(self._device))
             (loss / everyone).backward()
         self._sum_gradients()
         self._optimizer.step()
@@ -188,7 +196,7 @@ class Training:
         self.step = state.step
 
 
-def logits(model: Classifier, inputs: np.ndarray, device: str = "cpu", batch: int = 256) -> np.ndarray:
+def logits(model: Classifier | TabularNetwork, inputs: np.ndarray, device: str = "cpu", batch: int = 256) -> np.ndarray:
     """Logits, float32 [n, classes], in evaluation mode."""
     model.eval()
     with torch.inference_mode():

@@ -1,0 +1,1 @@
+"""How good the models of the recipes are beside those that a data scientist makes with scikit-learn."""

@@ -1,0 +1,306 @@
+"""How the columns of a table become numbers and codes; fitted on the training rows, kept as JSON.
+
+graph.py has the same arithmetic as an ONNX graph.
+
+- A number keeps its value for trees. For a network it is standardised, with the median for a missing value and a column
+  more that says where one was missing. A long tail is first made short by a logarithm.
+- A boolean is the number 0 or 1.
+- A datetime is a number of seconds, and has its month, weekday and hour (UTC) as codes where they vary. Its year is in
+  the seconds.
+- A category is a code: 0 where it is missing, 1 for a value that is rare or unknown, then the values of the training
+  rows, the most frequent first. A text is treated as a category if most of its values occur often, and is left out if
+  they don't.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tradewind_workload.io.fault import Fault
+from tradewind_workload.tasks.tabular.columns import PARTS, booleans_of, day_parts, numbers_of, strings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tradewind_workload.data.schema import ColumnSchema, Kind, Schema
+    from tradewind_workload.tasks.tabular.statistics import Distribution, Frequencies, Statistics
+
+MISSING, OTHER, FIRST = 0, 1, 2  # codes
+LEVELS = 1000  # values of a category that have a code of their own
+OFTEN = 1000  # a value has one if it is at least one of so many rows, and never if it occurs only once
+TAIL = 10  # deviations from the mean, beyond which a column has a long tail
+LIMIT = 1e6  # largest standardised value
+
+
+@dataclass(frozen=True)
+class Number:
+    """A column that is encoded as a number.
+
+    `origin` is subtracted first. What a network gets: `fill` for a missing value; with a `tail`, (x - centre) / scale
+    and then sign(x) log(1 + |x|); less the mean, divided by the deviation.
+    """
+
+    name: str
+    kind: Kind
+    precise: bool  # double precision: neighbouring values would be one in single precision
+    origin: float
+    fill: float
+    missing: bool  # whether a training row had none
+    tail: tuple[float, float] | None  # centre, scale
+    mean: float
+    deviation: float
+
+
+@dataclass(frozen=True)
+class Codes:
+    """A column, or a part of the moments in it, that is encoded as codes."""
+
+    name: str
+    kind: Kind
+    part: Literal["month", "weekday", "hour"] | None
+    values: tuple[str, ...] | tuple[int, ...]  # those with the codes 2, 3, ...
+
+    @property
+    def size(self) -> int:
+        """How many codes there are."""
+        return FIRST + len(self.values)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What was fitted. `standard` is for networks, `raw` for trees, to which a missing number is NaN."""
+
+    names: tuple[str, ...]  # the columns that are used, in the order of the data
+    numbers: tuple[Number, ...]
+    codes: tuple[Codes, ...]
+    notes: tuple[str, ...] = ()  # for people: which columns were left out, and why
+    scale: Literal["standard", "raw"] = "standard"
+
+    @property
+    def indicators(self) -> tuple[int, ...]:
+        """Positions of the numbers with a further column that is 1 where they are missing."""
+        return () if self.scale == "raw" else tuple(i for i, column in enumerate(self.numbers) if column.missing)
+
+    @property
+    def width(self) -> int:
+        """Columns of numbers that a model sees."""
+        return len(self.numbers) + len(self.indicators)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many codes each column of codes has."""
+        return tuple(column.size for column in self.codes)
+
+    def raw(self) -> Encoding:
+        """The same for trees."""
+        return replace(self, scale="raw")
+
+    def feeds(self, batch: pa.RecordBatch | pa.Table) -> dict[str, np.ndarray]:
+        """The rows as the inputs of the graph: float32 or float64 [n], or strings [n], by the name of the column."""
+        made: dict[str, np.ndarray] = {}
+        for number in self.numbers:
+            column = batch.column(number.name)
+            if number.kind == "boolean":
+                made[number.name] = booleans_of(column).to_numpy(zero_copy_only=False)
+            else:
+                with np.errstate(over="ignore"):  # what is too large for single precision is infinite, and so missing
+                    precision = np.float64 if number.precise else np.float32
+                    made[number.name] = numbers_of(column, number.kind).astype(precision)
+        for codes in self.codes:
+            if codes.part is None:
+                made[codes.name] = strings_of(batch.column(codes.name)).to_numpy(zero_copy_only=False)
+        return {name: made[name] for name in self.names}
+
+    def apply(self, batch: pa.RecordBatch | pa.Table) -> tuple[np.ndarray, np.ndarray]:
+        """The rows as a model sees them: numbers, float32 [n, width], and codes, int64 [n, columns of codes]."""
+        values = np.empty((batch.num_rows, len(self.numbers)))
+        for i, number in enumerate(self.numbers):
+            found = numbers_of(batch.column(number.name), number.kind)
+            with np.errstate(over="ignore"):
+                values[:, i] = found if number.precise else found.astype(np.float32)
+        codes = np.empty((batch.num_rows, len(self.codes)), np.int64)
+        for i, column in enumerate(self.codes):
+            codes[:, i] = _codes(column, batch.column(column.name))
+        return self._scaled(values), codes
+
+    def rows(self, batch: pa.RecordBatch | pa.Table) -> np.ndarray:
+        """Both as one matrix, float32 [n, width + columns of codes]; a code is far below what float32 has exactly."""
+        numbers, codes = self.apply(batch)
+        return np.concatenate([numbers, codes.astype(np.float32)], axis=1)
+
+    def _scaled(self, values: np.ndarray) -> np.ndarray:
+        vectors = self.vectors()
+        values = values - vectors["origin"]
+        with np.errstate(over="ignore"):
+            missing = ~np.isfinite(values.astype(np.float32))
+        if self.scale == "raw":
+            return np.where(missing, np.nan, values).astype(np.float32)
+        values = np.where(missing, vectors["fill"], values)
+        spread = (values - vectors["centre"]) / vectors["scale"]
+        values = np.where(vectors["tailed"], np.sign(spread) * np.log(np.abs(spread) + 1), values)
+        values = np.clip((values - vectors["mean"]) / vectors["deviation"], -LIMIT, LIMIT)
+        return np.concatenate([values, missing[:, list(self.indicators)]], axis=1).astype(np.float32)
+
+    def vectors(self) -> dict[str, np.ndarray]:
+        """What was fitted of the numbers, by field: float64 (tailed: bool) [numbers]."""
+        columns = self.numbers
+        return {
+            "origin": np.array([column.origin for column in columns], np.float64),
+            "fill": np.array([column.fill for column in columns], np.float64),
+            "tailed": np.array([column.tail is not None for column in columns], np.bool_),
+            "centre": np.array([column.tail[0] if column.tail else 0 for column in columns], np.float64),
+            "scale": np.array([column.tail[1] if column.tail else 1 for column in columns], np.float64),
+            "mean": np.array([column.mean for column in columns], np.float64),
+            "deviation": np.array([column.deviation for column in columns], np.float64),
+        }
+
+    def written(self) -> str:
+        """As JSON."""
+        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
+
+    @classmethod
+    def read(cls, text: str) -> Encoding:
+        """From what `written` gave. Raises ValueError, KeyError or TypeError for anything else."""
+        found = json.loads(text)
+
+        def number(column: dict[str, object]) -> Number:
+            tail = column["tail"]
+            return Number(**(column | {"tail": tuple(tail) if tail else None}))  # type: ignore[arg-type]
+
+        return cls(
+            names=tuple(found["names"]),
+            numbers=tuple(number(column) for column in found["numbers"]),
+            codes=tuple(Codes(**(column | {"values": tuple(column["values"])})) for column in found["codes"]),
+            notes=tuple(found["notes"]),
+            scale=found["scale"],
+        )
+
+
+def _codes(column: Codes, of: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    if column.part is None:
+        known = pa.array(["", *column.values], pa.string())
+        found = pc.index_in(strings_of(of).cast(pa.string()), value_set=known)
+        # 0 is the empty string, which is missing; the values follow after the code for others.
+        place = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+        return np.where(place < 0, OTHER, np.where(place == 0, MISSING, place + FIRST - 1))
+    seconds = numbers_of(of, "datetime")
+    missing = ~np.isfinite(seconds)
+    part = day_parts(np.where(missing, 0, seconds))[column.part]
+    values = np.array(column.values, np.int64)
+    place = np.searchsorted(values, part).clip(max=len(values) - 1)
+    return np.where(missing, MISSING, np.where(values[place] == part, place + FIRST, OTHER))
+
+
+def finish(statistics: Statistics, schema: Schema) -> Encoding:
+    """The encoding of a table. Raises Fault(InvalidData) where no column is left to learn from."""
+    numbers: list[Number] = []
+    codes: list[Codes] = []
+    notes: list[str] = []
+    for column in schema.inputs:
+        if column.name in statistics.categories:
+            frequencies = statistics.categories[column.name]
+            made = _category(column, frequencies, statistics.rows)
+            if isinstance(made, str):
+                notes.append(made)
+            else:
+                codes.append(made)
+            continue
+        distribution = statistics.numbers[column.name]
+        if (why := _useless(distribution, column)) is not None:
+            notes.append(f"the column {column.name!r} is left out: {why}.")
+            continue
+        numbers.append(_number(column, distribution))
+        for part in PARTS:
+            seen = sorted(statistics.parts.get((column.name, part), ()))
+            if len(seen) > 1:
+                codes.append(Codes(column.name, column.kind, part, tuple(seen)))
+    if not numbers and not codes:
+        raise Fault("InvalidData", f"no column is left to learn from: {' '.join(notes) or 'there is none'}")
+    used = {column.name for column in (*numbers, *codes)}
+    names = tuple(column.name for column in schema.inputs if column.name in used)
+    return Encoding(names, tuple(numbers), tuple(codes), tuple(notes))
+
+
+def _useless(found: Distribution, column: ColumnSchema) -> str | None:
+    if not found.present:
+        return "no training row has a value in it"
+    if len(found.counts) == 1 and not found.missing and not found.shift:
+        return f"every training row has the same value, {_worded(found.values[0], column)}"
+    values = found.values
+    if column.kind != "number" or found.missing or not np.array_equal(values, np.floor(values)):
+        return None
+    different = len(values) == found.present or (found.shift and column.distinct == column.rows)
+    # A measurement in whole numbers can differ in every row too, but hardly ever fills its range like this.
+    if different and found.present > 20 and values[-1] - values[0] < 2 * found.present:
+        return "it numbers the rows, since every training row has another whole number"
+    return None
+
+
+def _worded(value: float, column: ColumnSchema) -> str:
+    if column.kind == "boolean":
+        return "true" if value else "false"
+    if column.kind == "datetime":
+        return str(np.datetime64(int(value * 1e6), "us"))
+    return f"{value:g}"
+
+
+def _number(column: ColumnSchema, found: Distribution) -> Number:
+    values = found.values
+    mean, deviation = found.moments(values)
+    largest = float(np.abs(values[[0, -1]]).max())
+    # Numbers such as seconds since 1970: single precision has no more than 24 bits.
+    precise = column.kind == "datetime" or (column.kind == "number" and largest * 2**-24 > deviation / 1000 > 0)
+    origin = float(np.round(values[0])) if precise else 0.0
+    values = values - origin
+    fill = found.quantile(0.5) - origin
+    tail = None
+    if deviation > 0 and np.abs(values - (mean - origin)).max() > TAIL * deviation:
+        apart = np.abs(values - fill)
+        order = np.argsort(apart, kind="stable")[np.sort(apart) > 0]
+        half = np.searchsorted(np.cumsum(found.counts[order]), found.counts[order].sum() / 2)
+        tail = (fill, float(apart[order][half]))
+        spread = (values - tail[0]) / tail[1]
+        values = np.sign(spread) * np.log(np.abs(spread) + 1)
+    mean, deviation = found.moments(values)
+    return Number(
+        name=column.name,
+        kind=column.kind,
+        precise=precise,
+        origin=origin,
+        fill=fill,
+        missing=found.missing > 0,
+        tail=tail,
+        mean=mean,
+        # A column that never varies where it has a value is 0, rather than a rounding error made large.
+        deviation=deviation if deviation > 1e-12 * max(abs(mean), 1e-30) else 1.0,
+    )
+
+
+def _category(column: ColumnSchema, found: Frequencies, rows: int) -> Codes | str:
+    """The codes of a column, or why it has none, in a sentence."""
+    present = rows - found.missing
+    least = max(2, min(10, rows // OFTEN))
+    common = sorted((value for value, count in found.counts.items() if count >= least), key=_order(found))[:LEVELS]
+    covered = sum(found.counts[value] for value in common)
+    left = f"the column {column.name!r} is left out: "
+    if not present:
+        return f"{left}no training row has a value in it."
+    if not common and not found.missing:
+        return (
+            f"{left}no value of it occurs {least} times or more in the training rows, as in names or numbers of rows."
+        )
+    if len(common) == 1 and covered == rows:
+        return f"{left}every training row has the same value, {common[0]!r}."
+    if column.kind == "text" and covered < present / 2:
+        return f"{left}it is free text, which models of tables don't read, and most of its values occur only once."
+    return Codes(column.name, column.kind, None, tuple(common))
+
+
+def _order(found: Frequencies) -> Callable[[str], tuple[int, str]]:
+    return lambda value: (-found.counts[value], value)

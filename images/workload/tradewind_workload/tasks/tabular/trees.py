@@ -1,0 +1,177 @@
+"""Boosted trees on encoded tables, by XGBoost.
+
+A missing number goes the way that the training rows show to be better at each split. A category is an ordinary number,
+its code, so a split parts the frequent values from the rare ones; a few splits in a row part any value from the others.
+XGBoost writes the model as UBJSON.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import xgboost
+
+    from tradewind_workload.tasks.tabular.graph import Graph, Rows
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How trees are grown."""
+
+    rounds: int = 2000  # at most; each adds a tree, or one for each class if there are more than two
+    patience: int = 50  # rounds without a better loss on the validation rows, after which it stops
+    learning_rate: float = 0.05
+    max_depth: int = 4
+    min_child_weight: float = 1.0
+    row_share: float = 0.8  # of the rows that each tree sees
+    column_share: float = 0.8  # of the columns that each tree sees
+    l2: float = 1.0
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows with what they should give."""
+
+    rows: np.ndarray  # float32 [n, columns], of an encoding for trees
+    labels: np.ndarray  # int64 [n], the number of the class; or float32 [n], the value
+
+
+def train(
+    training: Examples,
+    validation: Examples,
+    *,
+    classes: int | None,
+    settings: Settings,
+    class_weights: tuple[float, ...] = (),
+    threads: int = 1,
+    seed: int = 0,
+    on_round: Callable[[int, float], None] = lambda _round, _loss: None,
+) -> xgboost.Booster:
+    """Trees up to the round with the least loss on the validation rows. `classes` is None for values.
+
+    `on_round` is told the rounds done and the loss; what it raises ends the training.
+    """
+    import xgboost
+
+    class Progress(xgboost.callback.TrainingCallback):
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            ((losses),) = evals_log["validation"].values()
+            on_round(epoch + 1, float(losses[-1]))
+            return False
+
+    def matrix(examples: Examples) -> xgboost.DMatrix:
+        weights = np.array(class_weights, np.float32)[examples.labels] if class_weights else None
+        return xgboost.DMatrix(examples.rows, examples.labels, weight=weights, nthread=threads)
+
+    parameters: dict[str, Any] = {
+        **_objective(classes),
+        "tree_method": "hist",
+        "learning_rate": settings.learning_rate,
+        "max_depth": settings.max_depth,
+        "min_child_weight": settings.min_child_weight,
+        "subsample": settings.row_share,
+        "colsample_bytree": settings.column_share,
+        "lambda": settings.l2,
+        "nthread": threads,
+        "seed": seed,
+        "verbosity": 0,
+    }
+    stop = xgboost.callback.EarlyStopping(rounds=settings.patience, data_name="validation", save_best=True)
+    return xgboost.train(
+        parameters,
+        matrix(training),
+        num_boost_round=settings.rounds,
+        evals=[(matrix(validation), "validation")],
+        callbacks=[Progress(), stop],
+        verbose_eval=False,
+    )
+
+
+def _objective(classes: int | None) -> dict[str, Any]:
+    if classes is None:
+        return {"objective": "reg:squarederror", "eval_metric": "rmse"}
+    if classes == 2:
+        return {"objective": "binary:logistic", "eval_metric": "logloss"}
+    return {"objective": "multi:softprob", "num_class": classes, "eval_metric": "mlogloss"}
+
+
+def predict(booster: xgboost.Booster, rows: np.ndarray) -> np.ndarray:
+    """Probabilities, float32 [n, classes], or values, float32 [n], by XGBoost itself."""
+    import xgboost
+
+    answer = booster.predict(xgboost.DMatrix(rows, nthread=1))
+    if _document(booster)["learner"]["objective"]["name"] == "binary:logistic":
+        return np.stack([1 - answer, answer], 1)
+    return np.asarray(answer)
+
+
+def _document(booster: xgboost.Booster) -> Any:
+    return json.loads(bytes(booster.save_raw("json")))
+
+
+def write_trees(graph: Graph, rows: Rows, booster: xgboost.Booster) -> str:
+    """The trees as nodes of a graph; logits, or values, float32 [n, outputs].
+
+    From XGBoost's own document, node by node: onnxmltools 1.16 is off by 0.4 in a probability where the first tree of a
+    binary model is a single leaf, as it is where nothing can be learned.
+    """
+    learner = _document(booster)["learner"]
+    objective = learner["objective"]["name"]
+    model = learner["gradient_booster"]["model"]
+    base = np.array(json.loads(learner["learner_model_param"]["base_score"]), np.float32).reshape(-1)
+    binary = objective == "binary:logistic"
+    if binary:  # logits of 0 for the first class, and of the trees' sum for the second
+        base = np.array([0, -np.log(1 / base[0] - 1)], np.float32)
+    outputs = max(len(base), int(learner["learner_model_param"]["num_class"]))
+    base = np.broadcast_to(base, (outputs,))
+    fields: dict[str, list[Any]] = {name: [] for name in _FIELDS}
+    for number, (tree, output) in enumerate(zip(model["trees"], model["tree_info"], strict=True)):
+        _write_tree(fields, tree, number, 1 if binary else output)
+    parts = [rows.numbers] if rows.numbers else []
+    if rows.codes:
+        parts.append(graph.node("Cast", [rows.codes], "codes_as_numbers", to=1))
+    return graph.node(
+        "TreeEnsembleRegressor",
+        [graph.joined(parts, "features")],
+        "trees",
+        "ai.onnx.ml",
+        n_targets=outputs,
+        base_values=base.tolist(),
+        aggregate_function="SUM",
+        post_transform="NONE",
+        **fields,
+    )
+
+
+_FIELDS = (
+    *("nodes_treeids", "nodes_nodeids", "nodes_featureids", "nodes_modes", "nodes_values", "nodes_truenodeids"),
+    *("nodes_falsenodeids", "nodes_missing_value_tracks_true"),
+    *("target_treeids", "target_nodeids", "target_ids", "target_weights"),
+)
+
+
+def _write_tree(fields: dict[str, list[Any]], tree: dict[str, Any], number: int, output: int) -> None:
+    if any(tree["split_type"]):
+        raise TypeError("a split by a set of categories has no ONNX here: encode categories as codes")
+    for node, (left, right) in enumerate(zip(tree["left_children"], tree["right_children"], strict=True)):
+        leaf = left == -1
+        fields["nodes_treeids"].append(number)
+        fields["nodes_nodeids"].append(node)
+        fields["nodes_featureids"].append(0 if leaf else tree["split_indices"][node])
+        fields["nodes_modes"].append("LEAF" if leaf else "BRANCH_LT")
+        fields["nodes_values"].append(0.0 if leaf else tree["split_conditions"][node])
+        fields["nodes_truenodeids"].append(0 if leaf else left)
+        fields["nodes_falsenodeids"].append(0 if leaf else right)
+        fields["nodes_missing_value_tracks_true"].append(0 if leaf else int(tree["default_left"][node]))
+        if leaf:  # its value stands where a split has its threshold
+            fields["target_treeids"].append(number)
+            fields["target_nodeids"].append(node)
+            fields["target_ids"].append(output)
+            fields["target_weights"].append(tree["split_conditions"][node])
