@@ -142,8 +142,6 @@ MODELS: dict[str, tuple[Callable[[], ModelProto | bytes], str]] = {
     "custom operator": (custom_operator, "Only operators of ONNX"),
     "operator in Python": (python_operator, "Only operators of ONNX"),
     "weights larger than their bytes": (declares_more_than_it_has, "can't be loaded"),
-    "an output larger than memory": (fills_the_memory, "did not answer zeros"),
-    "shapes that never fit": (never_fits, "did not answer zeros of shape [[-1, -1]]"),
     "an edge from nowhere": (missing_node_input, "can't be loaded"),
     "a cycle": (cycle, "can't be loaded"),
     "a later IR": (lambda: newer(ir=99), "Export it for ONNX Runtime"),
@@ -171,6 +169,16 @@ def test_models(tmp_path: Path, case: str) -> None:
     assert "Traceback" not in str(refusal.value)
     assert len(str(refusal.value)) < 1000
     assert not OWNED.exists()
+
+
+@pytest.mark.parametrize("make", [fills_the_memory, never_fits])
+def test_what_answers_no_zeros_is_served_and_told(
+    tmp_path: Path, make: Callable[[], ModelProto], caplog: pytest.LogCaptureFixture
+) -> None:
+    graphs.save(make(), tmp_path / "model.onnx")
+    assert load(tmp_path).ready
+    assert "m could not be tried before its first request" in caplog.text
+    assert 'put samples.json beside it, {"instances": [...]}' in caplog.text
 
 
 def test_weights_in_the_same_folder_are_read(tmp_path: Path) -> None:
