@@ -198,8 +198,8 @@ def takes_datatype(spec: TensorSpec, datatype: Any) -> bool:
 
 
 def of_tensor(spec: TensorSpec, given: Array, max_rows: int) -> Array:
-    """A column of the values of a binary tensor of a type that `takes_datatype` takes."""
-    if given.dtype == spec.dtype and (spec.kind not in ("boolean", "datetime") or given.dtype.kind != "O"):
+    """A column of the values of a tensor of a type that `takes_datatype` takes."""
+    if given.dtype == spec.dtype and not (given.dtype.kind == "O" and spec.kind == "boolean"):
         return given.reshape(-1, *spec.shape[1:])
     if given.dtype.kind in "Ob":
         return of_values(spec, given.ravel().tolist(), max_rows)

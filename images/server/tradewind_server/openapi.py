@@ -65,10 +65,7 @@ def _v1_request(model: OnnxModel) -> dict[str, Any]:
 
 def _row(model: OnnxModel) -> dict[str, Any]:
     table = columns.matrix(model.inputs)
-    if table:
-        specs = {name: columns.column_of(table, name) for name in table.columns}
-    else:
-        specs = dict(model.inputs)
+    specs = {name: columns.column_of(table, name) for name in table.columns} if table else dict(model.inputs)
     if not table and len(specs) == 1:
         ((_, spec),) = specs.items()
         if not spec.is_column:

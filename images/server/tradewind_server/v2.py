@@ -139,39 +139,30 @@ def _tensor(spec: TensorSpec, tensor: dict[str, Any], binary: memoryview, max_ro
     if datatype != spec.datatype and not (spec.is_column and columns.takes_datatype(spec, datatype)):
         raise BadRequest(f"{where}: expected datatype {spec.datatype}, got {shown(datatype)}")
     shape = _shape(spec, tensor.get("shape"))
-    if spec.is_column and len(shape) + len(spec.axes) == 3 and shape[1:] in ([], [1]):
-        spec = spec.flat if len(shape) == 1 else replace(spec, axes=(*spec.axes, 1))
-    spec.check_shape(shape, max_rows)
+    sent = _as_sent(spec, shape)
+    sent.check_shape(shape, max_rows)
     size = checked(tensor, INPUT, where).get("binary_data_size")
     if size is None:
-        if spec.is_column and (datatype != spec.datatype or spec.kind):
-            return _column(spec, tensor, shape, max_rows), 0
-        return _from_json(spec, tensor, shape, max_rows), 0
-    if type(size) is not int or size < 0 or size > len(binary):
+        size, array = 0, _from_json(sent, tensor, shape, max_rows)
+    elif type(size) is not int or size < 0 or size > len(binary):
         raise BadRequest(
             f"{where}: binary_data_size is {shown(size)}, but {len(binary)} bytes are left behind"
             " the JSON (is Inference-Header-Content-Length set?)"
         )
-    if "data" in tensor:
+    elif "data" in tensor:
         raise BadRequest(f"{where}: give data or binary_data_size, not both")
-    if not spec.is_column:
-        return from_bytes(spec, binary[:size], shape), size
-    sent = from_bytes(replace(spec, datatype=datatype), binary[:size], shape)
-    return columns.of_tensor(spec, sent, max_rows), size
+    elif datatype == spec.datatype:
+        array = from_bytes(sent, binary[:size], shape)
+    else:
+        array = from_bytes(replace(sent, datatype=datatype), binary[:size], shape)
+    return (columns.of_tensor(spec, array, max_rows) if spec.is_column else array), size
 
 
-def _column(spec: TensorSpec, tensor: dict[str, Any], shape: Sequence[int], max_rows: int) -> Array:
-    """A column's values, each as JSON writes it whatever type of the client's they were."""
-    if spec.kind == "datetime" and tensor["datatype"] != "BYTES":
-        spec = replace(spec, kind=None)  # seconds already
-    data = tensor.get("data")
-    if not isinstance(data, list):
-        return _from_json(spec, tensor, shape, max_rows)
-    if all(isinstance(value, list) and len(value) == 1 for value in data):
-        data = [value for (value,) in data]
-    if len(data) != shape[0]:
-        raise BadRequest(f"input {shown(spec.name)}: shape says {shown(list(shape))}, but there are {len(data)} values")
-    return columns.of_values(spec, data, max_rows)
+def _as_sent(spec: TensorSpec, shape: Sequence[int]) -> TensorSpec:
+    """A column may come as [-1] or [-1, 1], whichever of them the model takes."""
+    if not spec.is_column or len(shape) == len(spec.axes):
+        return spec
+    return spec.flat if len(shape) == 1 else replace(spec, axes=(*spec.axes[:1], 1))
 
 
 def _shape(spec: TensorSpec, shape: Any) -> Sequence[int]:
@@ -189,7 +180,21 @@ def _from_json(spec: TensorSpec, tensor: dict[str, Any], shape: Sequence[int], m
         raise BadRequest(f"input {shown(spec.name)} has no data")
     if spec.datatype == "FP16":
         raise BadRequest(f"input {shown(spec.name)}: FP16 can't be sent as JSON; use the binary tensor extension")
-    return from_json(spec, tensor["data"], max_rows, shape)
+    data = tensor["data"]
+    if not spec.is_column or (tensor["datatype"] == spec.datatype and not spec.kind) or not isinstance(data, list):
+        return from_json(spec, data, max_rows, shape)
+    return _column(spec, tensor["datatype"], data, shape, max_rows)
+
+
+def _column(spec: TensorSpec, datatype: str, data: list[Any], shape: Sequence[int], max_rows: int) -> Array:
+    """A column's values, each as JSON writes it whatever type of the client's they were."""
+    if spec.kind == "datetime" and datatype != "BYTES":
+        spec = replace(spec, kind=None)  # seconds already
+    if all(isinstance(value, list) and len(value) == 1 for value in data):
+        data = [value for (value,) in data]
+    if len(data) != shape[0]:
+        raise BadRequest(f"input {shown(spec.name)}: shape says {shown(list(shape))}, but there are {len(data)} values")
+    return columns.of_values(spec, data, max_rows)
 
 
 def _wanted(model: OnnxModel, request: dict[str, Any]) -> dict[str, bool]:
