@@ -11,7 +11,7 @@ import pytest
 from loaded import Loaded
 from onnx import TensorProto
 
-from tradewind_server import v2
+from tradewind_server import openapi, v2
 from tradewind_server.folder import Unservable
 
 COLUMNS = ["weight", "height", "age"]
@@ -247,6 +247,21 @@ def test_metadata_tells_an_input_for_each_column(apart: Loaded) -> None:
     told = {one["name"]: one.get("parameters") for one in document["inputs"]}
     assert told["colour"] == {"kind": "category", "nullable": True}
     assert told["children"] == {"kind": "number"}
+
+
+def test_the_page_of_the_model_names_the_columns(strict: Loaded) -> None:
+    (v1, _) = openapi.page(strict.model)["paths"].values()
+    row = v1["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]["instances"]["items"]
+    assert row["required"] == COLUMNS
+    assert row["properties"]["age"] == {"type": "number"}
+
+
+def test_the_page_of_the_model_tells_the_kinds(apart: Loaded) -> None:
+    (v1, _) = openapi.page(apart.model)["paths"].values()
+    row = v1["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]["instances"]["items"]
+    assert row["required"] == ["paid", "children"]
+    assert row["properties"]["since"] == {"type": ["string", "null"], "format": "date-time"}
+    assert row["properties"]["paid"] == {"type": "boolean"}
 
 
 def test_units_and_labels_come_with_the_answer(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from onnx import ModelProto, TensorProto, helper
 from process import PATIENCE, Process
 
-from tradewind_server.folder import Unservable
+from tradewind_server.folder import Unservable, external
 from tradewind_server.model import OnnxModel
 
 # What a model would leave behind if any code of its own ran.
@@ -184,6 +184,36 @@ def test_what_answers_no_zeros_is_served_and_told(
 def test_weights_in_the_same_folder_are_read(tmp_path: Path) -> None:
     graphs.save(outside("w.data"), tmp_path / "model.onnx")
     (tmp_path / "w.data").write_bytes(np.arange(4, dtype="<f4").tobytes())
+    assert load(tmp_path).ready
+
+
+def test_the_digest_covers_weights_beside_the_file(tmp_path: Path) -> None:
+    graphs.save(outside("w.data"), tmp_path / "model.onnx")
+    (tmp_path / "w.data").write_bytes(np.arange(4, dtype="<f4").tobytes())
+    digest = load(tmp_path).digest
+    (tmp_path / "else").write_text("not the model's")
+    assert load(tmp_path, digest).digest == digest
+    (tmp_path / "w.data").write_bytes(np.arange(1, 5, dtype="<f4").tobytes())
+    with pytest.raises(Unservable, match="was accepted: the model was replaced"):
+        load(tmp_path, digest)
+
+
+def test_a_long_name_of_weights_is_found(tmp_path: Path) -> None:
+    name = "w" * 200 + ".data"
+    graphs.save(outside(name), tmp_path / "model.onnx")
+    (tmp_path / name).write_bytes(bytes(16))
+    assert external((tmp_path / "model.onnx").read_bytes()) == {name}
+    assert load(tmp_path).digest != "sha256:" + hashlib.sha256((tmp_path / "model.onnx").read_bytes()).hexdigest()
+
+
+def test_weights_beside_the_file_must_be_in_the_manifest(tmp_path: Path) -> None:
+    graphs.save(outside("w.data"), tmp_path / "model.onnx")
+    (tmp_path / "w.data").write_bytes(bytes(16))
+    described = {"inputs": [], "outputs": [], "labels": []}
+    graphs.manifest(tmp_path, **described)
+    with pytest.raises(Unservable, match=r"does not list w\.data: the folder holds a file that was never accepted"):
+        load(tmp_path)
+    graphs.manifest(tmp_path, **described, files=graphs.listed(tmp_path, "model.onnx", "w.data"))
     assert load(tmp_path).ready
 
 

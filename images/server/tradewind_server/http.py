@@ -41,7 +41,8 @@ METRICS: Headers = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8
 _PENDING_BODIES = 4
 # A value takes 2 bytes of JSON or more, but about a hundred of memory: as many are allowed as fill a body in 16 each.
 _BYTES_OF_A_VALUE = 16
-_FEWER = f"send fewer rows in each request{raise_limit('maxBodyBytes')}"
+_LARGER = raise_limit("maxBodyBytes")
+_FEWER = f"send fewer rows in each request{_LARGER}"
 
 
 class Disconnected(Exception):
@@ -138,7 +139,7 @@ class Application:
         def hold(size: int) -> None:
             nonlocal held
             if self._held_bytes + size > _PENDING_BODIES * self.max_body_bytes:
-                raise Unavailable("the bodies of requests that wait take too much memory: ask again later")
+                raise Unavailable(f"the bodies of requests that wait take too much memory: ask again later{_LARGER}")
             held += size
             self._held_bytes += size
 

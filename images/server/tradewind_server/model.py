@@ -20,7 +20,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, R
 from tradewind.api.artefact import SAMPLES, Manifest, Samples, Tensor
 from tradewind_server import folder, metrics, samples, warmup
 from tradewind_server.folder import Artefact, Unservable
-from tradewind_server.refusal import BadRequest, Failed, Unavailable
+from tradewind_server.refusal import BadRequest, Failed, Unavailable, raise_limit
 from tradewind_server.tensors import DATATYPES, Array, TensorSpec, check_axes
 
 log = logging.getLogger(__name__)
@@ -114,7 +114,8 @@ class OnnxModel(BaseKServeModel):  # type: ignore[misc]  # kserve carries no typ
         if self._waiting >= self.max_queue + self.threads:
             seconds = self._mean_seconds * self._waiting / self.threads
             raise Unavailable(
-                f"{self._waiting} requests wait already: ask again later", max(1, min(30, round(seconds)))
+                f"{self._waiting} requests wait already: ask again later{raise_limit('maxQueue')}",
+                max(1, min(30, round(seconds))),
             )
         if len(self.inputs) > 1:
             check_axes(self.inputs.values(), feeds)
