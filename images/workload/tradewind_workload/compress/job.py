@@ -28,13 +28,14 @@ from tradewind_workload.compress.candidates import Made, Workshop, seed_of, told
 from tradewind_workload.data.headers import Task, read_headers
 from tradewind_workload.data.preparation import Prepared, prepare
 from tradewind_workload.export.inference import Predictions, open_session, predict
+from tradewind_workload.export.samples import TOLERANCE, TOLERANCE_8_BITS, golden
 from tradewind_workload.export.signature import signature
 from tradewind_workload.io.document import compression_spec
 from tradewind_workload.io.fault import Fault
-from tradewind_workload.io.files import ONNX, WEIGHTS
+from tradewind_workload.io.files import ONNX, SAMPLES, WEIGHTS
 from tradewind_workload.io.places import local_path
 from tradewind_workload.io.reporter import Reporter, rfc3339
-from tradewind_workload.io.store import begin, data_of, finish, open_model
+from tradewind_workload.io.store import add, begin, data_of, finish, open_model
 from tradewind_workload.measure.measurement import Figures, measure
 from tradewind_workload.measure.page import write_report
 from tradewind_workload.measure.processor import processor
@@ -167,10 +168,14 @@ def _store(
         made = workshop.make(candidate)
         expected = predict(open_session(made.onnx, spec.measure.threads), rows)
         files = begin(folder, {ONNX: made.onnx} | ({WEIGHTS: made.weights} if made.weights is not None else {}))
-        loaded = predict(open_session(folder / ONNX, spec.measure.threads), rows)
+        session = open_session(folder / ONNX, spec.measure.threads)
+        loaded = predict(session, rows)
         if not _equal(expected, loaded):
             raise RuntimeError("the file gives other outputs than the model that was written")
         accuracy = loaded.accuracy(classes)
+        tolerance = TOLERANCE_8_BITS if any(method.quantize for method in candidate.methods) else TOLERANCE
+        if samples := golden(session, rows, classes, source.inputs[0], tolerance):
+            files[SAMPLES] = add(folder, SAMPLES, samples)
         digest = finish(folder, _manifest(job, made, source, source_digest, words, loaded, accuracy, classes, files))
     except Fault as fault:
         if fault.reason == "StorageFailed":
@@ -213,8 +218,8 @@ def _manifest(
     inputs, outputs = (map(Tensor.read, of) for of in signature(onnx.load_from_string(made.onnx)))
     return Manifest(
         task=source.task,
-        inputs=tuple(inputs),
-        outputs=tuple(outputs),
+        inputs=tuple(_as_source(tensor, source.inputs) for tensor in inputs),
+        outputs=tuple(_as_source(tensor, source.outputs) for tensor in outputs),
         labels=source.labels,
         metrics=(
             KeyValue(name=PRIMARY_METRIC, value=decimal(accuracy)),
@@ -228,6 +233,14 @@ def _manifest(
         ),
         files=files,
     )
+
+
+def _as_source(tensor: Tensor, source: tuple[Tensor, ...]) -> Tensor:
+    """As the source's manifest describes it, with what no ONNX file says: columns, units, what may be missing."""
+    for known in source:
+        if (known.name, known.datatype, known.shape) == (tensor.name, tensor.datatype, tensor.shape):
+            return known
+    return tensor
 
 
 def judge_all(

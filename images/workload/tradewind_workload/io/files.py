@@ -14,6 +14,7 @@ from tradewind_workload.io.fault import Fault
 MANIFEST = "model.json"  # as api.artefact has it
 ONNX = "model.onnx"
 WEIGHTS = "model.safetensors"
+SAMPLES = "samples.json"  # as api.artefact has it
 METRICS = ".train/metrics.json"  # what a program reported last, below its output
 _CHUNK = 1 << 20
 

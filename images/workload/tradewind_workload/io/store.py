@@ -11,7 +11,15 @@ from pydantic_core import from_json
 from tradewind.api.artefact import MANIFEST, File, Manifest
 from tradewind_workload.io.document import first_mistake
 from tradewind_workload.io.fault import Fault
-from tradewind_workload.io.files import ONNX, WEIGHTS, sha256, storage_message, write_atomically, write_manifest
+from tradewind_workload.io.files import (
+    ONNX,
+    SAMPLES,
+    WEIGHTS,
+    sha256,
+    storage_message,
+    write_atomically,
+    write_manifest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,16 +36,17 @@ def begin(folder: Path, files: Mapping[str, bytes]) -> dict[str, File]:
     try:
         (folder / MANIFEST).unlink(missing_ok=True)
         # What an earlier model left would lie there unnamed by the new manifest.
-        for stale in {ONNX, WEIGHTS} - files.keys():
+        for stale in {ONNX, WEIGHTS, SAMPLES} - files.keys():
             (folder / stale).unlink(missing_ok=True)
     except OSError as error:
         raise Fault("StorageFailed", storage_message(folder / MANIFEST, error)) from error
-    for name, content in files.items():
-        write_atomically(folder / name, content)
-    return {
-        name: File(sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
-        for name, content in sorted(files.items())
-    }
+    return {name: add(folder, name, content) for name, content in sorted(files.items())}
+
+
+def add(folder: Path, name: str, content: bytes) -> File:
+    """Write one more file of a model that was begun, for its manifest to list."""
+    write_atomically(folder / name, content)
+    return File(sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
 
 
 def finish(folder: Path, manifest: Manifest) -> str:

@@ -4,7 +4,8 @@ It gets the environment of the pod, and
 TRADEWIND_OUTPUT (folder for its result), TRADEWIND_STORAGE_PATH (for RunConfig(storage_path=...): a further attempt
 restores from there), TRADEWIND_WORKERS (for ScalingConfig(num_workers=...)), TRADEWIND_ATTEMPT, and where the job has
 data, TRADEWIND_DATA_TRAIN and TRADEWIND_DATA_VALIDATION (paths).
-A model.onnx that it leaves in TRADEWIND_OUTPUT becomes the job's model.
+A model.onnx that it leaves in TRADEWIND_OUTPUT becomes the job's model, with samples.json where it leaves one too.
+Weights in files beside it become part of it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tradewind_workload.io.fault import Fault
-from tradewind_workload.io.files import METRICS, ONNX, WEIGHTS, adopt, write_manifest
+from tradewind_workload.io.files import METRICS, ONNX, SAMPLES, WEIGHTS, adopt, write_atomically, write_manifest
 from tradewind_workload.io.places import Assignment, local_path
 from tradewind_workload.programs.snapshots import repair
 
@@ -165,20 +166,17 @@ def _publish(job: Assignment, folder: Path) -> dict[str, Any]:
         proto = onnx.load(path, load_external_data=False)
     except Exception as error:  # noqa: BLE001 -- protobuf's error is of no public class
         raise Fault("InvalidModel", f"{path} is not an ONNX file: {' '.join(str(error).split())[:200]}") from None
-    if any(constant.data_location == onnx.TensorProto.EXTERNAL for constant in proto.graph.initializer):
-        raise Fault(
-            "InvalidModel", f"{path} keeps its weights in other files: save it as one file (external_data=False)."
-        )
+    beside = _weights_beside(proto, folder)
     try:
         inputs, outputs = signature(proto)
     except ValueError as error:
-        raise Fault("InvalidModel", f"{path}: {error}; export it with tensors of numbers.") from None
+        raise Fault("InvalidModel", f"{path}: {error}; export it with tensors of numbers or strings.") from None
     open_session(path)
     metrics: list[dict[str, str]] = []
     reported = folder / METRICS
     if reported.is_file():
         metrics = json.loads(reported.read_bytes())
-    files = adopt(folder, (ONNX, WEIGHTS))
+    files = adopt(folder, (ONNX, WEIGHTS, SAMPLES, *beside))
     manifest = {
         "formatVersion": 1,
         "task": "custom",
@@ -196,3 +194,35 @@ def _publish(job: Assignment, folder: Path) -> dict[str, Any]:
         "metrics": metrics,
         "sizeBytes": files[ONNX]["sizeBytes"],
     }
+
+
+# Protobuf has no messages of 2 GiB; what else is in the file needs room too.
+MOST_IN_ONE_FILE = (2 << 30) - (64 << 20)
+
+
+def _weights_beside(proto: Any, folder: Path) -> tuple[str, ...]:
+    """Names of the files with weights of the model; none after they were put into model.onnx, if there is room.
+
+    The exporter of torch writes two files by default. Raises Fault(InvalidModel) where one of them is not there.
+    """
+    import onnx
+    from onnx.external_data_helper import ExternalDataInfo, load_external_data_for_model, uses_external_data
+
+    names = {
+        ExternalDataInfo(constant).location for constant in proto.graph.initializer if uses_external_data(constant)
+    }
+    for name in sorted(names):
+        if Path(name).name != name or not (folder / name).is_file():
+            raise Fault(
+                "InvalidModel",
+                f"{folder / ONNX} says that it keeps weights in {name!r}, which is not in {folder}: leave both files "
+                "in TRADEWIND_OUTPUT, or save the model as one file (external_data=False).",
+            )
+    if not names or sum((folder / name).stat().st_size for name in names) > MOST_IN_ONE_FILE:
+        return tuple(sorted(names))
+    try:
+        load_external_data_for_model(proto, str(folder))
+    except (ValueError, OSError, onnx.checker.ValidationError) as error:
+        raise Fault("InvalidModel", f"{folder / ONNX}: its weights can't be read: {error}") from None
+    write_atomically(folder / ONNX, proto.SerializeToString())
+    return ()

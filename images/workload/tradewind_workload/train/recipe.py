@@ -21,15 +21,16 @@ from tradewind.api.trainingjob import ModelResult, Recipe, TrainingJobSpec
 from tradewind_workload.data.headers import read_headers
 from tradewind_workload.io.document import training_spec
 from tradewind_workload.io.fault import Fault, Superseded, causes, fault_in
-from tradewind_workload.io.files import ONNX, WEIGHTS
+from tradewind_workload.io.files import ONNX, SAMPLES, WEIGHTS
 from tradewind_workload.io.places import local_path
 from tradewind_workload.io.reporter import Reporter, rfc3339
-from tradewind_workload.io.store import begin, finish, open_model
+from tradewind_workload.io.store import add, begin, finish, open_model
 from tradewind_workload.train import cluster
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tradewind.api.data import Data
     from tradewind_workload.data.preparation import Prepared
 
 PRIMARY_METRIC = "accuracy"  # the one that counts of those that are measured
@@ -216,6 +217,7 @@ def export(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, model: A
 
     from tradewind_workload.export.inference import open_session, predict
     from tradewind_workload.export.onnx_export import to_onnx
+    from tradewind_workload.export.samples import golden
     from tradewind_workload.export.signature import signature
     from tradewind_workload.train.training import logits
 
@@ -228,11 +230,14 @@ def export(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, model: A
     require_same(logits(model, rows), served.probabilities, str(folder / ONNX))
     import onnx
 
-    inputs, outputs = (map(Tensor.read, of) for of in signature(onnx.load_from_string(content)))
     assert spec.recipe is not None and spec.data is not None
+    inputs, outputs = (map(Tensor.read, of) for of in signature(onnx.load_from_string(content)))
+    taken = _as_users_know(next(inputs), spec.data, prepared.columns)
+    if samples := golden(session, rows, prepared.validation.classes, taken):
+        files[SAMPLES] = add(folder, SAMPLES, samples)
     manifest = Manifest(
         task=spec.recipe.task,
-        inputs=tuple(inputs),
+        inputs=(taken,),
         outputs=tuple(outputs),
         labels=prepared.labels,
         metrics=(
@@ -245,6 +250,14 @@ def export(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, model: A
         files=files,
     )
     return finish(folder, manifest)
+
+
+def _as_users_know(tensor: Tensor, data: Data, columns: tuple[str, ...]) -> Tensor:
+    """With the names of a table's columns, and whether a value may be missing."""
+    known: dict[str, Any] = {"columns": columns} if columns else {}
+    if any(step.impute for step in data.prepare):
+        known["nullable"] = True
+    return tensor.model_copy(update=known)
 
 
 def require_same(expected_logits: np.ndarray, probabilities: np.ndarray, where: str) -> None:
