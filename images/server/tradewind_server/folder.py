@@ -48,6 +48,11 @@ def read(model_dir: Path, expected_digest: str | None) -> Artefact:
     folder = model_dir if model_dir.is_dir() else None
     manifest_path = folder / MANIFEST if folder else None
     outside = external(onnx)
+    if outside and folder is None:
+        names = ", ".join(sorted(outside)[:5])
+        raise Unservable(
+            f"{path} keeps its weights in other files ({names}): give the folder in storageUri, not the file"
+        )
     manifest, identity = None, _identity(path, onnx, folder, outside)
     if manifest_path and manifest_path.exists():
         identity = _bytes(manifest_path)
