@@ -198,6 +198,13 @@ def test_the_digest_covers_weights_beside_the_file(tmp_path: Path) -> None:
         load(tmp_path, digest)
 
 
+def test_a_name_that_is_no_file_is_left_to_onnx_runtime(tmp_path: Path) -> None:
+    for name in ("a\0b", "n" * 5000):
+        graphs.save(outside(name), tmp_path / "model.onnx")
+        with pytest.raises(Unservable, match="can't be loaded"):
+            load(tmp_path)
+
+
 def test_a_long_name_of_weights_is_found(tmp_path: Path) -> None:
     name = "w" * 200 + ".data"
     graphs.save(outside(name), tmp_path / "model.onnx")
@@ -220,7 +227,7 @@ def test_weights_beside_the_file_must_be_in_the_manifest(tmp_path: Path) -> None
 def test_weights_beside_a_single_file_are_refused(tmp_path: Path) -> None:
     graphs.save(outside("w.data"), tmp_path / "mine.onnx")
     (tmp_path / "w.data").write_bytes(bytes(16))
-    with pytest.raises(Unservable, match="give the folder in storageUri, not the file"):
+    with pytest.raises(Unservable, match=r"\(w.data\): give the folder in storageUri, not the file"):
         load(tmp_path / "mine.onnx")
 
 

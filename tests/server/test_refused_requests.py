@@ -111,6 +111,7 @@ V2 += [
 ]
 V2 += [
     ("content type", v2() | {"parameters": {"content_type": "hg_jpeg"}}, "content_type 'hg_jpeg' is not supported"),
+    ("content type of a list", v2() | {"parameters": {"content_type": ["pd"]}}, "content_type ['pd'] is not supported"),
     ("content type of an input", v2(parameters={"content_type": "base64"}), "content_type 'base64' is not supported"),
 ]
 

@@ -1,8 +1,8 @@
 """Columns by name: how what a user sends for a table becomes the tensors that the model takes.
 
 A table's model has either one matrix, whose columns the manifest names, or an input for each column. In both a client
-may name the columns in any order; what is left out
-or null is missing, which only a model that was trained for it takes.
+may name the columns in any order; what is left out or null is missing, which only a model that was trained for it
+takes.
 """
 
 from __future__ import annotations
@@ -161,12 +161,12 @@ def _seconds(spec: TensorSpec, value: Any, row: int) -> Any:
         return value
     try:
         time = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    except (TypeError, ValueError, OverflowError):
         raise BadRequest(
             f"column {shown(spec.name)} in row {row} is a time: write it as text in ISO 8601, "
             f"for example '2026-11-25T12:00:00Z', got {shown(value)}"
         ) from None
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
 _TRUTHS = {"true": True, "false": False}

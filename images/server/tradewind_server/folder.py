@@ -47,13 +47,12 @@ def read(model_dir: Path, expected_digest: str | None) -> Artefact:
     onnx = _bytes(path)
     folder = model_dir if model_dir.is_dir() else None
     manifest_path = folder / MANIFEST if folder else None
-    outside = external(onnx)
-    if outside and folder is None:
-        names = ", ".join(sorted(outside)[:5])
-        raise Unservable(
-            f"{path} keeps its weights in other files ({names}): give the folder in storageUri, not the file"
-        )
-    manifest, identity = None, _identity(path, onnx, folder, outside)
+    weights = _weights(onnx, folder) if folder else []
+    manifest, identity = None, onnx
+    if folder and weights:
+        hashes = [[path.name, hashlib.sha256(onnx).hexdigest()]]
+        hashes += [[name, _sha256(folder / name, f"has weights of {path.name}")] for name in weights]
+        identity = json.dumps(hashes).encode()
     if manifest_path and manifest_path.exists():
         identity = _bytes(manifest_path)
         manifest = _manifest(identity, manifest_path)
@@ -69,11 +68,11 @@ def read(model_dir: Path, expected_digest: str | None) -> Artefact:
         samples = _bytes(folder / SAMPLES)
     if manifest and folder:
         _check_files(manifest, folder, {path.name: onnx} | ({SAMPLES: samples} if samples is not None else {}))
-        if path.name not in manifest.files or outside - manifest.files.keys():
-            name = min(outside - manifest.files.keys(), default=path.name)
-            raise Unservable(
-                f"{folder / MANIFEST} does not list {name}: the folder holds a file that was never accepted"
-            )
+        for name in (path.name, *weights):
+            if name not in manifest.files:
+                raise Unservable(
+                    f"{folder / MANIFEST} does not list {name}: the folder holds a file that was never accepted"
+                )
     return Artefact(path=path, onnx=onnx, manifest=manifest, digest=digest, weights=folder, samples=samples)
 
 
@@ -91,17 +90,18 @@ def external(onnx: bytes) -> frozenset[str]:
     return frozenset(found)
 
 
-def _identity(path: Path, onnx: bytes, folder: Path | None, outside: frozenset[str]) -> bytes:
-    """What a model without a manifest is known by."""
-    if folder is None:
-        return onnx
+def _weights(onnx: bytes, folder: Path) -> list[str]:
+    """Those of the files that are there; what is not, or leads out of the folder, ONNX Runtime refuses itself."""
     root = folder.resolve()
-    # ONNX Runtime refuses what is not there or leads out of the folder, in its own words.
-    inside = [name for name in sorted(outside) if (file := (root / name).resolve()).is_file() and root in file.parents]
-    if not inside:
-        return onnx
-    files = [[path.name, hashlib.sha256(onnx).hexdigest()], *([name, _sha256(folder / name)] for name in inside)]
-    return json.dumps(files).encode()
+    found = set()
+    for name in external(onnx):
+        try:
+            file = (root / name).resolve()
+            if file.is_file() and root in file.parents:
+                found.add(file.relative_to(root).as_posix())
+        except (OSError, ValueError):
+            continue  # no name of a file
+    return sorted(found)
 
 
 def _find(model_dir: Path) -> Path:
@@ -156,19 +156,23 @@ def _check_files(manifest: Manifest, folder: Path, read: Mapping[str, bytes]) ->
     for name, file in manifest.files.items():
         if not name or Path(name).name != name:
             raise Unservable(f"{folder / MANIFEST} lists {name!r}: a file of the folder has a plain name")
-        found = hashlib.sha256(read[name]).hexdigest() if name in read else _sha256(folder / name)
+        found = (
+            hashlib.sha256(read[name]).hexdigest()
+            if name in read
+            else _sha256(folder / name, f"is listed in {MANIFEST}")
+        )
         if found != file.sha256:
             raise Unservable(
                 f"{folder / name} has the sha256 {found}, but {MANIFEST} says {file.sha256}: it was changed or cut off"
             )
 
 
-def _sha256(path: Path) -> str:
+def _sha256(path: Path, what: str) -> str:
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
     except OSError as error:
-        raise Unservable(f"{path} is listed in {MANIFEST}, but can't be read: {error.strerror}") from error
+        raise Unservable(f"{path} {what}, but can't be read: {error.strerror}") from error
     return digest.hexdigest()

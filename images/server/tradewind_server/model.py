@@ -219,6 +219,12 @@ def _session(artefact: Artefact, threads: int) -> onnxruntime.InferenceSession:
     try:
         session = onnxruntime.InferenceSession(artefact.onnx, options, providers=providers)
     except Exception as error:
+        outside = sorted(folder.external(artefact.onnx))
+        if outside and artefact.weights is None:
+            raise Unservable(
+                f"{artefact.path} keeps its weights in other files ({', '.join(outside[:5])}):"
+                " give the folder in storageUri, not the file"
+            ) from error
         raise Unservable(f"{artefact.path} can't be loaded: {_sentence(error)}{_advice(str(error))}") from error
     if session.get_providers()[0] != providers[0]:
         log.warning("%s is built in, but can't be used here: the model runs on the CPU", providers[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import islice
 
 
 class Refusal(Exception):
@@ -75,7 +76,8 @@ def listed(names: Iterable[str]) -> str:
 
 def nearest(name: object, names: Iterable[str]) -> str:
     """A hint at the name that may have been meant, or nothing."""
-    found = get_close_matches(name, list(names), 3) if isinstance(name, str) and len(name) <= 200 else []
+    some = islice((one for one in names if len(one) <= 100), 500)  # comparing takes time
+    found = get_close_matches(name, some, 3) if isinstance(name, str) and len(name) <= 100 else []
     return f"; did you mean {' or '.join(map(shown, found))}?" if found else ""
 
 
