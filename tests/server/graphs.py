@@ -57,6 +57,23 @@ def adder() -> ModelProto:
     return model(nodes, [("a", FLOAT, axes), ("b", FLOAT, axes)], [("sum", FLOAT, axes), ("twice", FLOAT, axes)])
 
 
+def table() -> ModelProto:
+    """[-1, 3] float32: each row read as a number of three digits, where a missing value is 0."""
+    weights = {"nothing": np.float32(0), "W": np.array([[100], [10], [1]], dtype=np.float32)}
+    nodes = [
+        helper.make_node("IsNaN", ["inputs"], ["missing"]),
+        helper.make_node("Where", ["missing", "nothing", "inputs"], ["filled"]),
+        helper.make_node("MatMul", ["filled", "W"], ["number"]),
+    ]
+    return model(nodes, [("inputs", FLOAT, ["rows", 3])], [("number", FLOAT, ["rows", 1])], weights)
+
+
+def echo(*columns: Info) -> ModelProto:
+    """Gives back each input, as `got_` and its name."""
+    nodes = [helper.make_node("Identity", [name], [f"got_{name}"]) for name, _, _ in columns]
+    return model(nodes, columns, [(f"got_{name}", element, axes) for name, element, axes in columns])
+
+
 def embedding() -> ModelProto:
     """A table of four rows, looked up by INT64 `x`: an index out of range fails inside of the model."""
     weights = {"table": np.arange(8, dtype=np.float32).reshape(4, 2)}
@@ -105,7 +122,6 @@ def save(proto: ModelProto, path: Path) -> Path:
 
 def manifest(folder: Path, **changes: Any) -> str:
     """Writes model.json of the classifier beside model.onnx; its digest."""
-    content = (folder / "model.onnx").read_bytes()
     document = {
         "formatVersion": 1,
         "task": "image-classification",
@@ -115,7 +131,16 @@ def manifest(folder: Path, **changes: Any) -> str:
             {"name": "probabilities", "datatype": "FP32", "shape": [-1, 3]},
         ],
         "labels": LABELS,
-        "files": {"model.onnx": {"sha256": hashlib.sha256(content).hexdigest(), "sizeBytes": len(content)}},
+        "files": listed(folder, "model.onnx"),
     } | changes
     (folder / "model.json").write_text(json.dumps(document))
     return "sha256:" + hashlib.sha256((folder / "model.json").read_bytes()).hexdigest()
+
+
+def listed(folder: Path, *names: str) -> dict[str, Any]:
+    """Files of the folder as a manifest lists them."""
+    contents = {name: (folder / name).read_bytes() for name in names}
+    return {
+        name: {"sha256": hashlib.sha256(content).hexdigest(), "sizeBytes": len(content)}
+        for name, content in contents.items()
+    }

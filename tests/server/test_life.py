@@ -131,6 +131,7 @@ def test_more_than_can_wait_is_refused_at_once(busy: Process) -> None:
     assert len(refused) == 7
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
     assert all("requests wait already" in answer.json()["error"] for answer in refused)
+    assert "spec.limits.maxQueue" in refused[0].json()["error"]
     samples = busy.metrics()
     assert samples['tradewind_request_total{code="503",model="m",protocol="v2"}'] == seen
     assert samples["tradewind_requests_waiting"] == 0
@@ -243,11 +244,22 @@ def test_metrics_have_few_labels(classifier: Process) -> None:
     assert 'digest="sha256:' in info
 
 
+def test_limits_come_by_the_environment(folder: Path, tmp_path: Path) -> None:
+    env = {"TRADEWIND_MAX_ROWS": "2", "TRADEWIND_MAX_BODY_BYTES": "2000", "TRADEWIND_MAX_QUEUE": "3"}
+    with running(folder, tmp_path / "log", "--max_rows=100", env=env) as process:
+        row = [[0, 9], [0, 0]]
+        assert process.predict(instances=[row] * 2).status_code == 200
+        error = process.predict(instances=[row] * 3).json()["error"]
+        assert "3 rows, the limit is 2" in error and "raise spec.limits.maxRows of the ModelDeployment" in error
+        assert process.predict(instances=[row] * 200).status_code == 413
+
+
 @pytest.mark.parametrize(
     ("flags", "env", "sentence"),
     [
         (["--max_rows=0"], {}, "--max_rows: must be at least 1"),
         (["--http_port=x"], {}, "--http_port"),
+        ([], {"TRADEWIND_MAX_ROWS": "0"}, "TRADEWIND_MAX_ROWS must be a whole number from 1, got '0'"),
         ([], {"TRADEWIND_THREADS": "many"}, "TRADEWIND_THREADS must be a number from 1 to 1024, got 'many'"),
     ],
 )

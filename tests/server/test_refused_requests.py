@@ -95,6 +95,26 @@ V2: list[tuple[str, Any, str]] = [
     ("a pickle", b"\x80\x04\x95\x0c\x00\x00\x00\x00\x00\x00\x00\x8c\x05hello\x94.", "is not JSON"),
 ]
 
+V2 += [
+    (f"parameter {name} of {where}", document, sentence)
+    for where, of, names in (
+        ("the request", lambda told: v2() | {"parameters": told}, ("top_k", "triton_enable_empty_final_response")),
+        ("input 'inputs'", lambda told: v2(parameters=told), ("shared_memory_region", "binary_data")),
+        (
+            "output 'label'",
+            lambda told: v2() | {"outputs": [{"name": "label", "parameters": told}]},
+            ("classification", "class_count", "shared_memory_region"),
+        ),
+    )
+    for name in names
+    for document, sentence in [(of({name: 1}), f"{where}: parameter {name!r} is not supported")]
+]
+V2 += [
+    ("content type", v2() | {"parameters": {"content_type": "hg_jpeg"}}, "content_type 'hg_jpeg' is not supported"),
+    ("content type of a list", v2() | {"parameters": {"content_type": ["pd"]}}, "content_type ['pd'] is not supported"),
+    ("content type of an input", v2(parameters={"content_type": "base64"}), "content_type 'base64' is not supported"),
+]
+
 V1: list[tuple[str, Any, str]] = [
     ("no instances", {}, 'give "instances"'),
     ("both forms", {"instances": [[[0, 9], [0, 0]]], "inputs": [[[0, 9], [0, 0]]]}, "not both"),
@@ -112,6 +132,8 @@ V1: list[tuple[str, Any, str]] = [
     ("named rows beside others", {"instances": [{"inputs": [[0, 9], [0, 0]]}, [[0, 9], [0, 0]]]}, "expected an object"),
     ("too many rows", {"instances": [[[0, 9], [0, 0]]] * 101}, "101 rows, the limit is 100"),
     ("inputs of a number", {"inputs": 1}, "expected a list of values"),
+    ("parameters", {"instances": [[[0, 9], [0, 0]]], "parameters": {"top_k": 2}}, "parameters of protocol v1 are not"),
+    ("signature", {"instances": [[[0, 9], [0, 0]]], "signature_name": "embed"}, "no signature 'embed'"),
     ("not JSON", b"instances", "is not JSON"),
 ]
 
@@ -223,7 +245,8 @@ def test_a_failure_inside_of_the_model_is_the_clients(servers: dict[str, Process
         ("GET", "/v2/models/%2e%2e%2fetc", 404, "no model"),
         ("GET", "/nothing", 404, "predictions are at"),
         ("POST", "/v2/repository/models/classifier/unload", 404, "no "),
-        ("GET", "/docs", 404, "no "),
+        ("GET", "/docs", 404, "what they take is at /openapi.json"),
+        ("POST", "/openapi.json", 405, "use GET"),
         ("GET", "/v2/models/classifier/infer", 405, "use POST"),
         ("DELETE", "/v2/models/classifier", 405, "use GET"),
         ("POST", "/metrics", 405, "use GET"),
@@ -236,7 +259,10 @@ def test_paths_and_methods(classifier: Process, method: str, path: str, code: in
 def test_bodies_above_the_limit(classifier: Process) -> None:
     path = "/v2/models/classifier/infer"
     refused(post(classifier, path, v2(data=[0] * 7000)), 400, "more than 6250 values as JSON: use binary tensors")
-    refused(post(classifier, path, b"x" * 100_001), 413, "the limit is 100000")
+    refused(
+        post(classifier, path, b"x" * 100_001), 413, "the limit is 100000: send fewer rows in each request, or raise"
+    )
+    refused(post(classifier, path, b"x" * 100_001), 413, "spec.limits.maxBodyBytes of the ModelDeployment")
     refused(classifier.http.post(path, content=iter([b"x" * 60_000] * 2)), 413, "above the limit of 100000")
     refused(post(classifier, path, b"{}", **{"Content-Encoding": "gzip"}), 415, "uncompressed")
 

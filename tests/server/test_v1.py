@@ -18,6 +18,7 @@ def test_a_class_is_named_and_its_probabilities_are_given(classifier: Process, f
     assert [len(row) for row in document["probabilities"]] == [3, 3, 3]
     assert all(sum(row) == pytest.approx(1, abs=1e-5) for row in document["probabilities"])
     assert document["probabilities"][0][1] > 0.99
+    assert document["labels"] == ["zero", "one", "two"]
 
 
 def test_rows_may_name_their_inputs(classifier: Process, servers: dict[str, Process]) -> None:
@@ -35,6 +36,15 @@ def test_a_single_output_is_the_prediction(servers: dict[str, Process]) -> None:
     assert servers["embedding"].predict(instances=[[0], [3]]).json() == {"predictions": [[[0, 1]], [[6, 7]]]}
     assert servers["text"].predict(instances=["a", "ü"]).json() == {"predictions": ["a", "ü"]}
     assert servers["half"].predict(instances=[[0.5, 1]]).json() == {"predictions": [[0.5, 1]]}
+
+
+def test_the_page_of_the_model(classifier: Process) -> None:
+    page = classifier.http.get("/openapi.json").json()
+    asked = page["paths"]["/v1/models/classifier:predict"]["post"]["requestBody"]["content"]["application/json"]
+    row = asked["schema"]["properties"]["instances"]["items"]
+    assert (row["minItems"], row["items"]["maxItems"], row["items"]["items"]) == (2, 2, {"type": "number"})
+    assert "example" not in asked
+    assert "/v2/models/classifier/infer" in page["paths"]
 
 
 def test_health_and_list(classifier: Process) -> None:

@@ -116,6 +116,18 @@ def test_strings(servers: dict[str, Process]) -> None:
     assert binary(servers["text"], asked, raw).content.endswith(raw)
 
 
+def test_parameters_that_clients_send_by_themselves(classifier: Process) -> None:
+    """Those of Triton's and MLServer's clients that change nothing in the answer."""
+    sequence = {"sequence_id": 7, "sequence_start": True, "sequence_end": False, "priority": 1, "timeout": 1000}
+    forwarded = {"content_type": "np", "headers": {"x-request-id": "1"}}
+    tensor = INPUT | {"data": [0, 9, 0, 0], "parameters": forwarded}
+    asked = classifier.infer(
+        tensor, parameters=sequence | forwarded, outputs=[{"name": "label", "parameters": {"content_type": "np"}}]
+    )
+    assert asked.json()["outputs"][0]["data"] == [1]
+    assert classifier.infer(INPUT | {"data": [0, 9, 0, 0], "parameters": None}, parameters={}).status_code == 200
+
+
 def test_kserves_own_client(classifier: Process) -> None:
     async def ask() -> tuple[bool, Any]:
         client = InferenceRESTClient(RESTConfig(protocol="v2"))

@@ -18,7 +18,7 @@ SOURCES = ("operator/src/tradewind", "images/workload/tradewind_workload", "imag
 # Fields of the spec of an object, which a message may also name without `spec.` before them.
 _FIELD = re.compile(
     r"(?<![\w.{])(?:spec\.)?(?P<path>(?:recipe|data|entrypoint|output|resources|podMetadata|runPolicy|checkpoint|model"
-    r"|candidates|goals|measure|select|scaling|alerts|workers|images|networkPolicy|pools|reporting)"
+    r"|candidates|goals|measure|select|scaling|limits|alerts|workers|images|networkPolicy|pools|reporting)"
     r"(?:\.[a-z][A-Za-z]*)+)(?![A-Za-z(])"
 )
 _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z_-]+")

@@ -36,6 +36,10 @@ def test_trained_model_is_whole_and_reported(trained: Trained) -> None:
     assert not list((trained.volumes / "claim/model").glob(".train/checkpoints/*/*")), "no attempt needs them any more"
     assert last.model.size_bytes == (folder / "model.onnx").stat().st_size
     assert manifest.labels == tuple("0123456789")
+    golden = json.loads((folder / "samples.json").read_bytes())
+    assert set(golden["outputs"]["label"]) == set(range(10))
+    assert (np.shape(golden["instances"]), "samples.json" in manifest.files) == ((16, 8, 8), True)
+    assert not manifest.inputs[0].columns and not manifest.inputs[0].nullable
     assert manifest.lineage is not None
     assert (manifest.lineage.kind, manifest.lineage.namespace, manifest.lineage.name) == ("TrainingJob", "team", "job")
     with safe_open(folder / "model.safetensors", framework="np") as weights:
@@ -168,6 +172,11 @@ def test_rows_say_what_the_files_are(
         assert variant.size_bytes == (folder / "model.onnx").stat().st_size
         session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
         label, probabilities = session.run(None, {"inputs": images})
+        golden = json.loads((folder / "samples.json").read_bytes())
+        assert "samples.json" in manifest.files
+        answers = session.run(None, {"inputs": np.array(golden["instances"], np.float32)})
+        assert answers[0].tolist() == golden["outputs"]["label"]
+        np.testing.assert_allclose(answers[1], golden["outputs"]["probabilities"], atol=golden["tolerance"])
         assert variant.quality is not None
         assert variant.quality.metric == "accuracy"
         assert float(variant.quality.value) == pytest.approx((label == classes).mean(), abs=1e-6)

@@ -10,14 +10,15 @@ import numpy as np
 import onnx
 import pytest
 from jobs import training_job
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from tradewind.api.artefact import Manifest
 from tradewind.api.report import Report
+from tradewind_workload.export.inference import open_session
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.places import Assignment
 from tradewind_workload.io.reporter import Reporter
-from tradewind_workload.io.store import open_model
+from tradewind_workload.io.store import locate, open_model
 from tradewind_workload.programs import program
 from tradewind_workload.programs.report import key_values
 from tradewind_workload.programs.snapshots import LAST_GOOD, SNAPSHOT, repair
@@ -130,6 +131,45 @@ def test_what_is_served_stays_when_the_program_overwrites_its_file(operator: End
     assert open_model(volumes / "claim/own")[1] == second.digest != first.digest
 
 
+def outside(folder: Path) -> None:
+    """An ONNX file with its weights in another one, as torch's exporter writes it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "w"], ["y"])],
+        "add",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 300])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 300])],
+        [numpy_helper.from_array(np.arange(300, dtype=np.float32), "w")],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(proto, folder / "model.onnx", save_as_external_data=True, location="model.onnx.data")
+
+
+COPY_ALL = "import os, shutil; shutil.copytree({!r}, os.environ['TRADEWIND_OUTPUT'], dirs_exist_ok=True)"
+
+
+@pytest.mark.parametrize("room", [program.MOST_IN_ONE_FILE, 0])
+def test_weights_beside_the_model_become_part_of_it(
+    operator: Endpoint, volumes: Path, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "MOST_IN_ONE_FILE", room)
+    outside(volumes / "made")
+    assert run(operator, volumes, COPY_ALL.format(str(volumes / "made"))) == 0
+    output = volumes / "claim/own"
+    manifest, _ = open_model(output)
+    assert sorted(manifest.files) == (["model.onnx"] if room else ["model.onnx", "model.onnx.data"])
+    folder, _ = locate(output)
+    (answer,) = open_session(folder / "model.onnx").run(None, {"x": np.ones((1, 300), np.float32)})
+    assert answer[0, :3].tolist() == [1, 2, 3]
+
+
+def test_weights_that_are_not_there_are_named(operator: Endpoint, volumes: Path) -> None:
+    outside(volumes / "made")
+    (volumes / "made/model.onnx.data").unlink()
+    with pytest.raises(Fault, match=r"keeps weights in 'model.onnx.data', which is not in .* leave both files"):
+        run(operator, volumes, COPY_ALL.format(str(volumes / "made")))
+
+
 def test_model_of_an_earlier_run_is_not_its_result(operator: Endpoint, volumes: Path) -> None:
     import os
 
@@ -145,7 +185,7 @@ def test_model_that_can_not_be_served_is_refused(
     operator: Endpoint, volumes: Path, content: bytes | None, words: str
 ) -> None:
     if content is None:
-        identity(volumes / "made.onnx", TensorProto.STRING)
+        identity(volumes / "made.onnx", TensorProto.COMPLEX64)
     else:
         (volumes / "made.onnx").write_bytes(content)
     source = COPY.format(str(volumes / "made.onnx"))

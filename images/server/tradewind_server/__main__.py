@@ -17,7 +17,8 @@ def arguments() -> argparse.Namespace:
         description="Serves an ONNX model over KServe's protocols v1 and v2.",
         epilog="Environment: TRADEWIND_MODEL_NAME is the name in paths in place of --model_name; "
         "TRADEWIND_MODEL_DIGEST is the digest that the model must have (sha256:...); "
-        "TRADEWIND_THREADS overrides the number of threads, which is taken from the control group.",
+        "TRADEWIND_THREADS overrides the number of threads, which is taken from the control group; "
+        "TRADEWIND_MAX_BODY_BYTES, TRADEWIND_MAX_ROWS and TRADEWIND_MAX_QUEUE are the limits in place of the flags.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--model_name", help="name of the model in paths, where TRADEWIND_MODEL_NAME is not set")
@@ -32,6 +33,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--grace_seconds", type=_positive, default=20, help="how long what runs may take after that")
     parser.add_argument("--log_format", choices=("json", "text"), default="json", help="form of the log's lines")
     args = parser.parse_args()
+    for limit in ("max_body_bytes", "max_rows", "max_queue"):
+        if told := os.environ.get(f"TRADEWIND_{limit.upper()}"):
+            try:
+                setattr(args, limit, _positive(told))
+            except (ValueError, argparse.ArgumentTypeError):
+                parser.error(f"TRADEWIND_{limit.upper()} must be a whole number from 1, got {told!r}")
     # KServe passes the name of the InferenceService, which has the revision in it; clients ask for the deployment's.
     told = os.environ.get("TRADEWIND_MODEL_NAME")
     args.model_name = told or args.model_name

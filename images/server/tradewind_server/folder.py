@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from tradewind.api.artefact import MANIFEST, POINTER, Manifest, Pointer
+from tradewind.api.artefact import MANIFEST, POINTER, SAMPLES, Manifest, Pointer
 
 NORM = "model.onnx"
 _RESTORE = "give the address of a model's own folder, in models/, or make the model again"
@@ -30,12 +33,15 @@ class Artefact:
     digest: str
     # Where tensors outside of the file may lie; None where only the file itself is mounted.
     weights: Path | None
+    # samples.json, if the folder has one that belongs to the model.
+    samples: bytes | None = None
 
 
 def read(model_dir: Path, expected_digest: str | None) -> Artefact:
     """Reads the model. `model_dir` is an ONNX file, a folder with one, or the output folder of a job.
 
-    The digest is that of model.json, or of the ONNX file where there is no model.json; `sha256:` and hex digits.
+    The digest is `sha256:` and hex digits: of model.json, which has those of all files; where there is none, of the
+    ONNX file; and where that keeps weights in files beside it, of the list of all these files with their own digests.
     Raises Unservable if anything is missing, or isn't what the manifest or `expected_digest` says.
     """
     model_dir, expected_digest = _follow(model_dir, expected_digest)
@@ -43,7 +49,12 @@ def read(model_dir: Path, expected_digest: str | None) -> Artefact:
     onnx = _bytes(path)
     folder = model_dir if model_dir.is_dir() else None
     manifest_path = folder / MANIFEST if folder else None
+    weights = _weights(onnx, folder) if folder else []
     manifest, identity = None, onnx
+    if folder and weights:
+        hashes = [[path.name, hashlib.sha256(onnx).hexdigest()]]
+        hashes += [[name, _sha256(folder / name, f"has weights of {path.name}")] for name in weights]
+        identity = json.dumps(hashes).encode()
     if manifest_path and manifest_path.exists():
         identity = _bytes(manifest_path)
         manifest = _manifest(identity, manifest_path)
@@ -54,9 +65,45 @@ def read(model_dir: Path, expected_digest: str | None) -> Artefact:
             f"{what} has the digest {digest}, but {expected_digest} was accepted: the model was replaced since then."
             " Put the accepted model back, or let the new one be accepted"
         )
+    samples = None
+    if folder and (folder / SAMPLES).is_file() and (manifest is None or SAMPLES in manifest.files):
+        samples = _bytes(folder / SAMPLES)
     if manifest and folder:
-        _check_files(manifest, folder, path.name, onnx)
-    return Artefact(path=path, onnx=onnx, manifest=manifest, digest=digest, weights=folder)
+        _check_files(manifest, folder, {path.name: onnx} | ({SAMPLES: samples} if samples is not None else {}))
+        for name in (path.name, *weights):
+            if name not in manifest.files:
+                raise Unservable(
+                    f"{folder / MANIFEST} does not list {name}: the folder holds a file that was never accepted"
+                )
+    return Artefact(path=path, onnx=onnx, manifest=manifest, digest=digest, weights=folder, samples=samples)
+
+
+# How an ONNX file names the file of a tensor outside of it: an entry `location` of TensorProto.external_data.
+_LOCATION = re.compile(rb"\n\x08location\x12([\x00-\x7f])|\n\x08location\x12([\x80-\xff][\x00-\x7f])")
+
+
+def external(onnx: bytes) -> frozenset[str]:
+    """The files, relative to the folder, in which an ONNX file says that its tensors lie."""
+    found = set()
+    for match in _LOCATION.finditer(onnx):
+        short, long = match.groups()
+        length = short[0] if short else (long[0] & 0x7F) | long[1] << 7
+        found.add(onnx[match.end() : match.end() + length].decode(errors="replace"))
+    return frozenset(found)
+
+
+def _weights(onnx: bytes, folder: Path) -> list[str]:
+    """Those of the files that are there; what is not, or leads out of the folder, ONNX Runtime refuses itself."""
+    root = folder.resolve()
+    found = set()
+    for name in external(onnx):
+        try:
+            file = (root / name).resolve()
+            if file.is_file() and root in file.parents:
+                found.add(file.relative_to(root).as_posix())
+        except (OSError, ValueError):
+            continue  # no name of a file
+    return sorted(found)
 
 
 def _follow(model_dir: Path, expected_digest: str | None) -> tuple[Path, str | None]:
@@ -138,26 +185,28 @@ def _first(error: ValueError) -> str:
     return f"{'.'.join(map(str, first['loc'])) or 'the document'}: {first['msg']}"
 
 
-def _check_files(manifest: Manifest, folder: Path, served: str, onnx: bytes) -> None:
-    """The served file is compared as it was read, so that what is checked is what is loaded."""
-    if served not in manifest.files:
-        raise Unservable(f"{folder / MANIFEST} does not list {served}: the folder holds a file that was never accepted")
+def _check_files(manifest: Manifest, folder: Path, read: Mapping[str, bytes]) -> None:
+    """Files that were read are compared as they were, so that what is checked is what is loaded."""
     for name, file in manifest.files.items():
         if not name or Path(name).name != name:
             raise Unservable(f"{folder / MANIFEST} lists {name!r}: a file of the folder has a plain name")
-        found = hashlib.sha256(onnx).hexdigest() if name == served else _sha256(folder / name)
+        found = (
+            hashlib.sha256(read[name]).hexdigest()
+            if name in read
+            else _sha256(folder / name, f"is listed in {MANIFEST}")
+        )
         if found != file.sha256:
             raise Unservable(
                 f"{folder / name} has the sha256 {found}, but {MANIFEST} says {file.sha256}: it was changed or cut off"
             )
 
 
-def _sha256(path: Path) -> str:
+def _sha256(path: Path, what: str) -> str:
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
     except OSError as error:
-        raise Unservable(f"{path} is listed in {MANIFEST}, but can't be read: {error.strerror}") from error
+        raise Unservable(f"{path} {what}, but can't be read: {error.strerror}") from error
     return digest.hexdigest()

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from tradewind_server import __version__, metrics, v1, v2
+from tradewind_server import __version__, metrics, openapi, v1, v2
 from tradewind_server.model import OnnxModel
 from tradewind_server.refusal import (
     Encoded,
@@ -23,6 +23,7 @@ from tradewind_server.refusal import (
     Refusal,
     TooLarge,
     Unavailable,
+    raise_limit,
     shown,
 )
 
@@ -40,6 +41,8 @@ METRICS: Headers = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8
 _PENDING_BODIES = 4
 # A value takes 2 bytes of JSON or more, but about a hundred of memory: as many are allowed as fill a body in 16 each.
 _BYTES_OF_A_VALUE = 16
+_LARGER = raise_limit("maxBodyBytes")
+_FEWER = f"send fewer rows in each request{_LARGER}"
 
 
 class Disconnected(Exception):
@@ -70,7 +73,8 @@ class Application:
             "/v2/models": lambda: (200, {"models": [name]}),
             "/v2/health/live": lambda: (200, {"live": True}),
             "/v2/health/ready": lambda: self._readiness({}),
-            f"/v2/models/{name}": self._metadata,
+            f"/v2/models/{name}": lambda: self._once_loaded(v2.metadata),
+            "/openapi.json": lambda: self._once_loaded(openapi.page),
             f"/v2/models/{name}/ready": lambda: self._readiness({"name": name}),
         }
 
@@ -114,7 +118,8 @@ class Application:
         if path.startswith(("/v1/models/", "/v2/models/")):
             return NotFound(f"no model at {shown(path)}: this server has {shown(name)}")
         return NotFound(
-            f"no {shown(path)} here: predictions are at /v1/models/{name}:predict and /v2/models/{name}/infer"
+            f"no {shown(path)} here: predictions are at /v1/models/{name}:predict and /v2/models/{name}/infer,"
+            " and what they take is at /openapi.json"
         )
 
     def _readiness(self, document: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -122,8 +127,8 @@ class Application:
             return 200, document | {"ready": True}
         return 503, document | {"ready": False, "reason": self.model.reason}
 
-    def _metadata(self) -> tuple[int, dict[str, Any]]:
-        return (200, v2.metadata(self.model)) if self.model.loaded else self._readiness({"name": self.model.name})
+    def _once_loaded(self, page: Callable[[OnnxModel], dict[str, Any]]) -> tuple[int, dict[str, Any]]:
+        return (200, page(self.model)) if self.model.loaded else self._readiness({"name": self.model.name})
 
     async def _predict(
         self, model: str, protocol: str, answer: Answer | None, scope: Message, receive: Receive, send: Send
@@ -134,7 +139,7 @@ class Application:
         def hold(size: int) -> None:
             nonlocal held
             if self._held_bytes + size > _PENDING_BODIES * self.max_body_bytes:
-                raise Unavailable("the bodies of requests that wait take too much memory: ask again later")
+                raise Unavailable(f"the bodies of requests that wait take too much memory: ask again later{_LARGER}")
             held += size
             self._held_bytes += size
 
@@ -185,7 +190,7 @@ async def _read(headers: Mapping[bytes, bytes], receive: Receive, limit: int, ho
         raise Encoded("send the body uncompressed")
     declared = headers.get(b"content-length", b"0")
     if declared.isdigit() and int(declared) > limit:
-        raise TooLarge(f"the body has {int(declared)} bytes, the limit is {limit}: send fewer rows in each request")
+        raise TooLarge(f"the body has {int(declared)} bytes, the limit is {limit}: {_FEWER}")
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -195,7 +200,7 @@ async def _read(headers: Mapping[bytes, bytes], receive: Receive, limit: int, ho
         chunk: bytes = message.get("body", b"")
         size += len(chunk)
         if size > limit:
-            raise TooLarge(f"the body is above the limit of {limit} bytes: send fewer rows in each request")
+            raise TooLarge(f"the body is above the limit of {limit} bytes: {_FEWER}")
         hold(len(chunk))
         chunks.append(chunk)
         if not message.get("more_body", False):

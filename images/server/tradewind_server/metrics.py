@@ -19,13 +19,17 @@ REQUEST_SECONDS = Histogram(
 INFERENCE_SECONDS = Histogram("tradewind_inference_seconds", "The model alone.", ("model",), buckets=_SECONDS)
 WAITING = Gauge("tradewind_requests_waiting", "Requests that wait for the model or run in it.")
 MODEL_INFO = Gauge("tradewind_model_info", "1 for the model that is served.", ("model", "digest", "task", "provider"))
+MODEL_TRIED = Gauge(
+    "tradewind_model_tried", "1 if the model has answered samples or zeros before any client, else 0.", ("model", "by")
+)
 
 UNKNOWN = "unknown"
 
 
-def describe(model: str, digest: str, task: str, provider: str) -> None:
-    """Says which model is served."""
+def describe(model: str, digest: str, task: str, provider: str, tried: str) -> None:
+    """Says which model is served, and what it answered before it was: samples, zeros or nothing."""
     MODEL_INFO.labels(model, digest, task, provider).set(1)
+    MODEL_TRIED.labels(model, tried).set(tried != "nothing")
 
 
 def text() -> bytes:

@@ -1,4 +1,5 @@
-"""A model of KServe's kind on ONNX Runtime: loading with every check, warm-up, and inference beside the event loop."""
+"""A model of KServe's kind on ONNX Runtime: loading with every check, a first trial, and inference beside the event
+loop."""
 
 from __future__ import annotations
 
@@ -6,28 +7,27 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
 from kserve.model import BaseKServeModel
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 
-from tradewind.api.artefact import Manifest
-from tradewind_server import folder, metrics
+from tradewind.api.artefact import SAMPLES, Manifest, Samples, Tensor
+from tradewind_server import folder, metrics, samples, warmup
 from tradewind_server.folder import Artefact, Unservable
-from tradewind_server.refusal import BadRequest, Failed, Unavailable
+from tradewind_server.refusal import BadRequest, Failed, Unavailable, raise_limit
 from tradewind_server.tensors import DATATYPES, Array, TensorSpec, check_axes
 
 log = logging.getLogger(__name__)
 
-# Sizes to try for an axis, other than the rows, that the model leaves open.
-_FREE_SIZES = (1, 16, 64, 224)
-
 
 class OnnxModel(BaseKServeModel):  # type: ignore[misc]  # kserve carries no types
-    """One ONNX model. Ready only after it was read, checked, loaded, and has answered once."""
+    """One ONNX model. Ready only after it was read, checked and loaded, and answers its golden samples as it should."""
 
     def __init__(
         self, name: str, model_dir: Path, digest: str | None, threads: int, max_queue: int, max_rows: int
@@ -43,6 +43,7 @@ class OnnxModel(BaseKServeModel):  # type: ignore[misc]  # kserve carries no typ
         self._stopped = False
         self.digest = ""
         self.manifest: Manifest | None = None
+        self.samples: Samples | None = None
         self.inputs: dict[str, TensorSpec] = {}
         self.outputs: dict[str, TensorSpec] = {}
         self.providers: list[str] = []
@@ -53,7 +54,7 @@ class OnnxModel(BaseKServeModel):  # type: ignore[misc]  # kserve carries no typ
         self._mean_seconds = 0.0
 
     def load(self) -> bool:
-        """Reads, checks, loads and asks the model once. Raises Unservable with what to do about it."""
+        """Reads, checks, loads and tries the model. Raises Unservable with what to do about it."""
         started = time.perf_counter()
         artefact = folder.read(self.model_dir, self.expected_digest)
         self._session = _session(artefact, self.threads)
@@ -65,11 +66,15 @@ class OnnxModel(BaseKServeModel):  # type: ignore[misc]  # kserve carries no typ
             raise Unservable(f"{artefact.path} takes no input: there would be nothing to ask it")
         if self.manifest:
             _check_manifest(self.manifest, self.inputs, self.outputs)
-        self._warm_up()
+            self.inputs = _as_users_know(self.inputs, self.manifest.inputs)
+            self.outputs = _as_users_know(self.outputs, self.manifest.outputs)
+        if artefact.samples is not None:
+            self.samples = samples.read(artefact.samples, listed=self.manifest is not None)
+        tried = self._try()
         self.loaded = True
         if not self._stopped:
             self.ready, self.reason = True, ""
-        metrics.describe(self.name, self.digest, self.manifest.task if self.manifest else "", self.providers[0])
+        metrics.describe(self.name, self.digest, self.manifest.task if self.manifest else "", self.providers[0], tried)
         log.info(
             "serving %s",
             self.name,
@@ -79,6 +84,7 @@ class OnnxModel(BaseKServeModel):  # type: ignore[misc]  # kserve carries no typ
                 "digest": self.digest,
                 "threads": self.threads,
                 "providers": self.providers,
+                "tried": tried,
                 "inputs": [f"{spec.name} {spec.datatype} {spec.shape}" for spec in self.inputs.values()],
                 "seconds": round(time.perf_counter() - started, 2),
             },
@@ -108,7 +114,8 @@ class OnnxModel(BaseKServeModel):  # type: ignore[misc]  # kserve carries no typ
         if self._waiting >= self.max_queue + self.threads:
             seconds = self._mean_seconds * self._waiting / self.threads
             raise Unavailable(
-                f"{self._waiting} requests wait already: ask again later", max(1, min(30, round(seconds)))
+                f"{self._waiting} requests wait already: ask again later{raise_limit('maxQueue')}",
+                max(1, min(30, round(seconds))),
             )
         if len(self.inputs) > 1:
             check_axes(self.inputs.values(), feeds)
@@ -127,8 +134,8 @@ class OnnxModel(BaseKServeModel):  # type: ignore[misc]  # kserve carries no typ
         try:
             outputs: list[Array] = self._session.run(wanted, feeds)
         except (InvalidArgument, RuntimeException, Fail) as error:
-            # The model has answered before, so a node that fails does so for these values: an index out of range, or
-            # sizes of open axes that don't go together. Not so if memory is short.
+            # The model was loaded, so a node that fails does so for these values: an index out of range, or sizes of
+            # open axes that don't go together. Not so if memory is short.
             sentence = _sentence(error)
             if "alloc" in sentence.lower() or "memory" in sentence.lower():
                 log.error("out of memory: %s", sentence)
@@ -141,33 +148,58 @@ class OnnxModel(BaseKServeModel):  # type: ignore[misc]  # kserve carries no typ
         metrics.INFERENCE_SECONDS.labels(self.name).observe(seconds)
         return outputs, seconds
 
-    def _warm_up(self) -> None:
-        """Asks the model for zeros: one row, then two, since an export with a fixed number of rows may hide it."""
-        open_axes = any(isinstance(axis, str) for spec in self.inputs.values() for axis in spec.axes[1:])
+    def _try(self) -> str:
+        """Asks the model before any client does: golden samples, or zeros. Returns which of them it has answered.
+
+        Raises Unservable where it answers its samples otherwise than when it was stored.
+        """
+        if self.samples is not None:
+            self._check_labels(samples.replay(self.samples, self.inputs, self._answer))
+            return "samples"
         error: Exception | None = None
-        for free in _FREE_SIZES if open_axes else _FREE_SIZES[:1]:
+        for feeds in warmup.guesses(list(self.inputs.values())):
             try:
-                outputs = self._session.run(None, {spec.name: spec.zeros(free) for spec in self.inputs.values()})
+                outputs = self._answer(feeds)
                 break
-            except Exception as failure:  # noqa: BLE001 -- as in _run
+            except BadRequest as failure:
                 error = failure
         else:
-            raise Unservable(
-                f"the model did not answer zeros of shape {[spec.shape for spec in self.inputs.values()]}:"
-                f" {_sentence(error)}. Does it run in ONNX Runtime {onnxruntime.__version__} with these shapes?"
+            log.warning(
+                "%s could not be tried before its first request, and is served as it is: %s. To have it tried, put %s"
+                ' beside it, {"instances": [...]} with rows as a request has them, and give the folder in storageUri',
+                self.name,
+                error or "zeros of any size would be too large",
+                SAMPLES,
             )
-        for spec, output in zip(self.outputs.values(), outputs, strict=True):
-            if self.labels and spec.name == "probabilities" and output.shape[-1:] != (len(self.labels),):
-                raise Unservable(
-                    f"model.json names {len(self.labels)} labels, but probabilities have the shape {output.shape}"
-                )
-        if all(spec.axes and isinstance(spec.axes[0], str) for spec in self.inputs.values()):
-            try:
-                self._session.run(None, {spec.name: spec.zeros(free, rows=2) for spec in self.inputs.values()})
-            except Exception as failure:  # noqa: BLE001 -- as in _run
-                log.warning(
-                    "the model answers one row, but not two, though it declares any number: %s", _sentence(failure)
-                )
+            return "nothing"
+        self._check_labels(outputs)
+        self._try_two_rows(feeds)
+        return "zeros"
+
+    def _answer(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """All outputs, by name. Raises BadRequest in ONNX Runtime's words."""
+        quiet = onnxruntime.RunOptions()
+        quiet.log_severity_level = 4  # a guess that fails is no error for the log
+        try:
+            return dict(zip(self.outputs, self._session.run(list(self.outputs), dict(feeds), quiet), strict=True))
+        except Exception as error:  # noqa: BLE001 -- as in _run
+            raise BadRequest(_sentence(error)) from None
+
+    def _check_labels(self, outputs: Mapping[str, Array]) -> None:
+        found = outputs.get("probabilities")
+        if self.labels and found is not None and found.shape[-1:] != (len(self.labels),):
+            raise Unservable(
+                f"model.json names {len(self.labels)} labels, but probabilities have the shape {found.shape}"
+            )
+
+    def _try_two_rows(self, feeds: Mapping[str, Array]) -> None:
+        """An export with a fixed number of rows may hide it."""
+        if not all(spec.axes and isinstance(spec.axes[0], str) for spec in self.inputs.values()):
+            return
+        try:
+            self._answer({name: np.concatenate([array, array]) for name, array in feeds.items()})
+        except BadRequest as failure:
+            log.warning("the model answers one row, but not two, though it declares any number: %s", failure)
 
 
 def _session(artefact: Artefact, threads: int) -> onnxruntime.InferenceSession:
@@ -187,17 +219,19 @@ def _session(artefact: Artefact, threads: int) -> onnxruntime.InferenceSession:
     try:
         session = onnxruntime.InferenceSession(artefact.onnx, options, providers=providers)
     except Exception as error:
-        raise Unservable(
-            f"{artefact.path} can't be loaded: {_sentence(error)}{_advice(str(error), artefact)}"
-        ) from error
+        outside = sorted(folder.external(artefact.onnx))
+        if outside and artefact.weights is None:
+            raise Unservable(
+                f"{artefact.path} keeps its weights in other files ({', '.join(outside[:5])}):"
+                " give the folder in storageUri, not the file"
+            ) from error
+        raise Unservable(f"{artefact.path} can't be loaded: {_sentence(error)}{_advice(str(error))}") from error
     if session.get_providers()[0] != providers[0]:
         log.warning("%s is built in, but can't be used here: the model runs on the CPU", providers[0])
     return session
 
 
-def _advice(text: str, artefact: Artefact) -> str:
-    if "External data" in text and artefact.weights is None:
-        return ". Its weights are in another file: give the folder in storageUri, not the file"
+def _advice(text: str) -> str:
     if "External data" in text:
         return ". Weights outside of the file must lie in the same folder"
     if "not a registered function/op" in text or "No opset import" in text or "custom" in text.lower():
@@ -238,6 +272,23 @@ def _check_manifest(manifest: Manifest, inputs: dict[str, TensorSpec], outputs: 
                 has = f"{spec.datatype} {spec.shape}" if spec else f"only {', '.join(found)}"
                 says = f"{tensor.datatype} {list(tensor.shape)}"
                 raise Unservable(f"model.json declares {tensor.name!r} as {says}, but the model has {has}")
+            if tensor.columns and (
+                len(spec.axes) != 2 or (isinstance(spec.axes[1], int) and spec.axes[1] != len(tensor.columns))
+            ):
+                raise Unservable(
+                    f"model.json names {len(tensor.columns)} columns of {tensor.name!r}, but the model has {spec.shape}"
+                )
+
+
+def _as_users_know(specs: dict[str, TensorSpec], declared: Sequence[Tensor]) -> dict[str, TensorSpec]:
+    """With the columns, kinds and units of the manifest."""
+    known = {tensor.name: tensor for tensor in declared}
+    return {
+        name: replace(spec, columns=found.columns, nullable=found.nullable, kind=found.kind, unit=found.unit)
+        if (found := known.get(name))
+        else spec
+        for name, spec in specs.items()
+    }
 
 
 def expected_digest() -> str | None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+from itertools import islice
+
 
 class Refusal(Exception):
     """The request can't be answered; `code` is an HTTP status, the text is what the client reads."""
@@ -62,3 +66,21 @@ def shown(value: object) -> str:
     """What a client sent, short and in quotes, so that an error never carries a whole body back."""
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in quotes, the first ones where there are many."""
+    found = [shown(name) for name in names]
+    return ", ".join(found[:12]) + (f" and {len(found) - 12} more" if len(found) > 12 else "")
+
+
+def nearest(name: object, names: Iterable[str]) -> str:
+    """A hint at the name that may have been meant, or nothing."""
+    some = islice((one for one in names if len(one) <= 100), 500)  # comparing takes time
+    found = get_close_matches(name, some, 3) if isinstance(name, str) and len(name) <= 100 else []
+    return f"; did you mean {' or '.join(map(shown, found))}?" if found else ""
+
+
+def raise_limit(field: str) -> str:
+    """Where a limit is set, for the end of a sentence."""
+    return f", or raise spec.limits.{field} of the ModelDeployment"

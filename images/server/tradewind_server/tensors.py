@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tradewind_server.refusal import BadRequest, shown
+from tradewind_server.refusal import BadRequest, listed, raise_limit, shown
 
 Array = NDArray[Any]
 
@@ -35,16 +36,27 @@ DATATYPES = {onnx: datatype for onnx, datatype, _ in _TYPES}
 _DTYPES: dict[str, np.dtype[Any]] = {datatype: np.dtype(dtype) for _, datatype, dtype in _TYPES}
 
 
+def is_number(datatype: str) -> bool:
+    """Whether the protocol's datatype is one of numbers."""
+    return datatype in _DTYPES and _DTYPES[datatype].kind in "iuf"
+
+
 @dataclass(frozen=True)
 class TensorSpec:
     """An input or output as the model declares it.
 
-    An axis is its size, or its name in the graph where the size is the client's to choose ("" if it has none).
+    An axis is its size, or its name in the graph where the size is the client's to choose ("" if it has none). What
+    follows the axes is from the manifest: names of the columns in the last axis, whether a value may be missing, what a
+    user sends for it, and the unit of what comes back.
     """
 
     name: str
     datatype: str
     axes: tuple[int | str, ...]
+    columns: tuple[str, ...] = ()
+    nullable: bool = False
+    kind: str | None = None
+    unit: str | None = None
 
     @property
     def shape(self) -> list[int]:
@@ -56,17 +68,29 @@ class TensorSpec:
         """NumPy's element type; object for BYTES."""
         return _DTYPES[self.datatype]
 
-    def zeros(self, free: int, rows: int = 1) -> Array:
-        """An input of zeros: a first axis of any size has `rows`, the others `free`."""
-        sizes = [axis if isinstance(axis, int) else (rows if at == 0 else free) for at, axis in enumerate(self.axes)]
-        return np.full(sizes, "", dtype=object) if self.datatype == "BYTES" else np.zeros(sizes, dtype=self.dtype)
+    @cached_property
+    def is_column(self) -> bool:
+        """Whether it has one value a row: [-1] or [-1, 1]."""
+        return self.axes[1:] in ((), (1,)) and bool(self.axes) and isinstance(self.axes[0], str)
+
+    @cached_property
+    def flat(self) -> TensorSpec:
+        """The same without the axes behind the rows."""
+        return replace(self, axes=self.axes[:1])
+
+    @cached_property
+    def expected(self) -> str:
+        """The shape, and what its columns are, for a sentence."""
+        return f"expected shape {self.shape}" + (
+            f" (a row has {listed(self.columns)}, in this order)" if self.columns else ""
+        )
 
     def check_shape(self, shape: Sequence[int], max_rows: int) -> None:
         """Refuses a shape that the model doesn't take, an empty one, and more than `max_rows` rows."""
         if len(shape) != len(self.axes) or any(
             isinstance(axis, int) and axis != size for axis, size in zip(self.axes, shape, strict=True)
         ):
-            raise BadRequest(f"input {shown(self.name)}: expected shape {self.shape}, got {shown(list(shape))}")
+            raise BadRequest(f"input {shown(self.name)}: {self.expected}, got {shown(list(shape))}")
         if 0 in shape:
             raise BadRequest(
                 f"input {shown(self.name)} is empty: its shape is {shown(list(shape))}; send at least one row"
@@ -74,7 +98,7 @@ class TensorSpec:
         if shape and not isinstance(self.axes[0], int) and shape[0] > max_rows:
             raise BadRequest(
                 f"input {shown(self.name)} has {shape[0]} rows, the limit is {max_rows}:"
-                " send the others in further requests"
+                f" send the others in further requests{raise_limit('maxRows')}"
             )
 
 
@@ -109,16 +133,18 @@ def from_json(spec: TensorSpec, data: Any, max_rows: int, shape: Sequence[int] |
     flat = shape is not None and not (data and isinstance(data[0], list))
     kinds: set[type] = set()
     _add_kinds(data, 1 if flat else len(spec.axes), kinds, spec)
-    _check_kinds(spec, kinds)
+    _check_kinds(spec, kinds, data)
     try:
         with np.errstate(over="ignore"):
-            array = np.array(data, dtype=spec.dtype)
+            array = np.array(data, dtype=spec.dtype)  # null is NaN here
     except OverflowError:
         raise BadRequest(f"{where}: a number is out of the range of {spec.datatype}") from None
     except ValueError:
-        raise BadRequest(f"{where}: the lists have different lengths; expected shape {spec.shape}") from None
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise BadRequest(f"{where}: the lists have different lengths; {spec.expected}") from None
+    if array.dtype.kind == "f" and np.isinf(array).any():
         raise BadRequest(f"{where}: a number is too large for {spec.datatype}")
+    if type(None) in kinds and spec.datatype == "BYTES":
+        array[np.equal(array, None)] = ""
     if shape is None:
         spec.check_shape(array.shape, max_rows)
         return array
@@ -143,31 +169,62 @@ def _add_kinds(data: Any, depth: int, kinds: set[type], spec: TensorSpec) -> Non
         kinds |= found
         return
     if depth == 1 or found - {list}:
-        raise BadRequest(f"input {shown(spec.name)}: lists are nested unevenly; expected shape {spec.shape}")
+        raise BadRequest(f"input {shown(spec.name)}: lists are nested unevenly; {spec.expected}")
     for row in data:
         _add_kinds(row, depth - 1, kinds, spec)
 
 
-def _check_kinds(spec: TensorSpec, kinds: set[type]) -> None:
-    where = f"input {shown(spec.name)} is {spec.datatype}"
-    if type(None) in kinds:
-        raise BadRequest(f"{where}: null is not a value")
+def _check_kinds(spec: TensorSpec, kinds: set[type], data: Any) -> None:
+    """Refuses values that are not of the element type, and names the first of them."""
+    if type(None) in kinds and not _takes_missing(spec):
+        place, column = _place(spec, data, {type(None)})
+        raise BadRequest(f"{place} is {spec.datatype}: null is not a value; {untrained(column)}")
+    numbers = kinds - {type(None)}
     if dict in kinds or list in kinds:
-        raise BadRequest(f"{where}: expected plain values in shape {spec.shape}")
-    if spec.datatype == "BYTES":
-        if kinds - {str}:
-            raise BadRequest(f"{where}: expected strings")
+        wrong, sentence = {dict, list}, f"expected plain values; {spec.expected}"
+    elif spec.datatype == "BYTES":
+        wrong, sentence = numbers - {str}, "expected strings: write the value in quotes"
     elif str in kinds:
-        raise BadRequest(
-            f"{where}: got a string; write numbers without quotes (NaN and Infinity can't be sent as JSON)"
-        )
+        wrong = {str}
+        sentence = "got a string; write numbers without quotes (NaN and Infinity can't be sent as JSON)"
     elif spec.datatype == "BOOL":
-        if kinds - {bool}:
-            raise BadRequest(f"{where}: expected true or false")
+        wrong, sentence = numbers - {bool}, "expected true or false"
     elif bool in kinds:
-        raise BadRequest(f"{where}: expected numbers, got true or false")
+        wrong, sentence = {bool}, "expected numbers, got true or false"
     elif spec.dtype.kind in "iu" and float in kinds:
-        raise BadRequest(f"{where}: expected whole numbers of 64 bits at most, without a decimal point")
+        wrong, sentence = {float}, "expected whole numbers of 64 bits at most, without a decimal point"
+    else:
+        return
+    if wrong:
+        raise BadRequest(f"{_place(spec, data, wrong)[0]} is {spec.datatype}: {sentence}")
+
+
+def _takes_missing(spec: TensorSpec) -> bool:
+    return spec.nullable and (spec.datatype == "BYTES" or spec.dtype.kind == "f")
+
+
+def untrained(column: str | None) -> str:
+    """Why nothing may be missing there."""
+    return "the model was not trained for missing values" + (f" of {shown(column)}" if column is not None else "")
+
+
+def _place(spec: TensorSpec, data: Any, wrong: set[type]) -> tuple[str, str | None]:
+    """Words for where the first value of these types stands in a table, and its column if that has a name."""
+    where = f"input {shown(spec.name)}"
+    if spec.columns and isinstance(data, list):
+        width = len(spec.columns)
+        # A list of v2 may be flat.
+        rows = (
+            data if data and isinstance(data[0], list) else [data[at : at + width] for at in range(0, len(data), width)]
+        )
+        for row, values in enumerate(rows):
+            for column, value in zip(spec.columns, values if isinstance(values, list) else (), strict=False):
+                if type(value) in wrong:
+                    return f"column {shown(column)} in row {row}", column
+    elif (spec.kind or spec.nullable) and len(spec.axes) == 1:
+        row = next((row for row, value in enumerate(data) if type(value) in wrong), 0)
+        return f"{where} in row {row}", spec.name
+    return where, None
 
 
 def from_bytes(spec: TensorSpec, raw: memoryview, shape: Sequence[int]) -> Array:

@@ -1,8 +1,9 @@
 """KServe's protocol v1: `instances` (a row each) or `inputs` (a column each), answered by `predictions`.
 
-For a classification model of Tradewind's a prediction is the class's name from model.json, and `probabilities` has
-those of all classes, in the order of `labels` in the v2 metadata. Any other model's prediction is its output, or an
-object of its outputs by name if there are several.
+A row is an object by name, of the inputs or of the columns of a table, or a plain list in their order. For a
+classification model of Tradewind's a prediction is the class's name from model.json, and `probabilities` has those of
+all classes, in the order of `labels`. Any other model's prediction is its output, or an object of its outputs by name
+if there are several. `units` has those of the outputs that have one.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Any
 import numpy as np
 import orjson
 
+from tradewind_server import columns
 from tradewind_server.model import OnnxModel
+from tradewind_server.parameters import check_v1
 from tradewind_server.refusal import BadRequest, shown
-from tradewind_server.tensors import Array, from_json
+from tradewind_server.tensors import Array
 from tradewind_server.v2 import parse
 
 LABEL, PROBABILITIES = "label", "probabilities"
@@ -25,43 +28,29 @@ async def answer(
     model: OnnxModel, headers: Mapping[bytes, bytes], body: bytes, max_values: int
 ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     """The response's body, and its headers besides content-length."""
-    columns = _columns(model, parse(memoryview(body), max_values))
-    feeds = {name: from_json(spec, columns[name], model.max_rows) for name, spec in model.inputs.items()}
+    feeds = _feeds(model, parse(memoryview(body), max_values))
     outputs = dict(zip(model.outputs, await model.infer(feeds, list(model.outputs)), strict=True))
     document = _classes(model, outputs) if _is_classifier(model) else {"predictions": _rows(outputs)}
+    if units := {name: spec.unit for name, spec in model.outputs.items() if spec.unit}:
+        document["units"] = units
     return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY), [(b"content-type", b"application/json")]
 
 
-def _columns(model: OnnxModel, request: dict[str, Any]) -> dict[str, Any]:
+def _feeds(model: OnnxModel, request: dict[str, Any]) -> dict[str, Array]:
     if ("instances" in request) == ("inputs" in request):
         raise BadRequest('give "instances" (a list of rows), or "inputs" (the values of each input), and not both')
+    if len(request) > 1:
+        check_v1(request)
     if "instances" in request:
-        instances = request["instances"]
-        if not isinstance(instances, list) or not instances:
-            raise BadRequest(f'"instances" must be a list with at least one row, got {shown(instances)}')
-        if not any(isinstance(row, dict) for row in instances) and len(model.inputs) == 1:
-            return dict.fromkeys(model.inputs, instances)
-        columns: dict[str, list[Any]] = {name: [] for name in model.inputs}
-        for row in instances:
-            _check_names(model, row)
-            for name, column in columns.items():
-                column.append(row[name])
-        return columns
-    inputs = request["inputs"]
-    if len(model.inputs) == 1 and not isinstance(inputs, dict):
-        return dict.fromkeys(model.inputs, inputs)
-    _check_names(model, inputs)
-    return dict(inputs)
-
-
-def _check_names(model: OnnxModel, given: Any) -> None:
-    names = ", ".join(map(shown, model.inputs))
-    if not isinstance(given, dict):
-        raise BadRequest(f"expected an object with {names}, got {shown(given)}")
-    if unknown := [name for name in given if name not in model.inputs]:
-        raise BadRequest(f"unknown input {shown(unknown[0])}: the model takes {names}")
-    if missing := [name for name in model.inputs if name not in given]:
-        raise BadRequest(f"input {shown(missing[0])} is missing: the model takes {names}")
+        given = request["instances"]
+        if not isinstance(given, list) or not given:
+            raise BadRequest(f'"instances" must be a list with at least one row, got {shown(given)}')
+        return columns.of_rows(model.inputs, given, model.max_rows)
+    given = request["inputs"]
+    if len(model.inputs) > 1 or isinstance(given, dict):
+        return columns.of_columns(model.inputs, given, model.max_rows)
+    ((name, spec),) = model.inputs.items()
+    return {name: columns.of_values(spec, given, model.max_rows)}
 
 
 def _is_classifier(model: OnnxModel) -> bool:
@@ -75,6 +64,7 @@ def _classes(model: OnnxModel, outputs: dict[str, Array]) -> dict[str, Any]:
     document: dict[str, Any] = {"predictions": predictions}
     if PROBABILITIES in outputs:
         document[PROBABILITIES] = _plain(outputs[PROBABILITIES])
+        document["labels"] = labels
     return document
 
 

@@ -1,31 +1,37 @@
 """The Open Inference Protocol v2 over HTTP: JSON, and tensors as bytes behind the JSON.
 
-Parameters `binary_data_size` of an input, `binary_data` of an output and `binary_data_output` of the request are those
-of the binary tensor extension; other parameters are passed over. JSON has no NaN and no infinity: in an output they are
-null, and binary tensors carry them both ways.
+The columns of a table may be tensors of their own, as clients send a data frame (`content_type` pd). Parameters are
+those of the binary tensor extension and of parameters.py; others are refused. JSON has no NaN and no infinity: in an
+output they are null, and so is a missing value of an input that may have some. Binary tensors carry them both ways.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import orjson
 
+from tradewind_server import columns
 from tradewind_server.model import OnnxModel
-from tradewind_server.refusal import BadRequest, shown
+from tradewind_server.parameters import INPUT, OUTPUT, REQUEST, checked
+from tradewind_server.refusal import BadRequest, listed, raise_limit, shown
 from tradewind_server.tensors import Array, TensorSpec, from_bytes, from_json, to_bytes
 
 JSON_LENGTH = b"inference-header-content-length"
 
 
 def metadata(model: OnnxModel) -> dict[str, Any]:
-    """What the model takes and gives; `parameters` has its digest and, from its manifest, the task and the labels."""
+    """What the model takes and gives; `parameters` has its digest, the columns of a table in the order of a plain row,
+    and, from its manifest, the task and the labels."""
     parameters: dict[str, Any] = {"digest": model.digest}
     if model.manifest:
         parameters |= {"task": model.manifest.task, "labels": list(model.labels)}
+    if names := columns.names(model.inputs):
+        parameters["columns"] = names
     return {
         "name": model.name,
         "versions": [],
@@ -37,7 +43,11 @@ def metadata(model: OnnxModel) -> dict[str, Any]:
 
 
 def _described(spec: TensorSpec) -> dict[str, Any]:
-    return {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
+    described: dict[str, Any] = {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
+    known = {"columns": spec.columns, "kind": spec.kind, "nullable": spec.nullable, "unit": spec.unit}
+    if parameters := {name: value for name, value in known.items() if value}:
+        described["parameters"] = parameters
+    return described
 
 
 async def answer(
@@ -58,6 +68,7 @@ def parse(text: memoryview, max_values: int) -> dict[str, Any]:
     if len(text) > 2 * max_values and _values(text) > max_values:
         raise BadRequest(
             f"more than {max_values} values as JSON: use binary tensors, or send fewer rows in each request"
+            f"{raise_limit('maxBodyBytes')}"
         )
     try:
         document = orjson.loads(text)
@@ -87,9 +98,9 @@ def _json_length(header: bytes | None, length: int) -> int:
 
 
 def _feeds(model: OnnxModel, inputs: Any, binary: memoryview) -> dict[str, Array]:
-    names = ", ".join(map(shown, model.inputs))
+    table = columns.matrix(model.inputs)
     if not isinstance(inputs, list) or not inputs:
-        raise BadRequest(f'"inputs" must be a list of tensors; the model takes {names}')
+        raise BadRequest(f'"inputs" must be a list of tensors; the model takes {listed(model.inputs)}')
     feeds: dict[str, Array] = {}
     at = 0
     for tensor in inputs:
@@ -99,34 +110,59 @@ def _feeds(model: OnnxModel, inputs: Any, binary: memoryview) -> dict[str, Array
             )
         name = tensor.get("name")
         spec = model.inputs.get(name) if isinstance(name, str) else None
+        if spec is None and table and name in table.columns:
+            spec = columns.column_of(table, name)
         if spec is None:
-            raise BadRequest(f"unknown input {shown(name)}: the model takes {names}")
+            raise BadRequest(columns.unknown_name(name, table.columns if table else tuple(model.inputs)))
         if spec.name in feeds:
             raise BadRequest(f"input {shown(name)} is given twice")
-        if tensor.get("datatype") != spec.datatype:
-            raise BadRequest(
-                f"input {shown(name)}: expected datatype {spec.datatype}, got {shown(tensor.get('datatype'))}"
-            )
-        shape = _shape(spec, tensor.get("shape"))
-        spec.check_shape(shape, model.max_rows)
-        size = _parameters(tensor, f"input {shown(name)}").get("binary_data_size")
-        if size is None:
-            feeds[spec.name] = _from_json(spec, tensor, shape, model.max_rows)
-            continue
-        if type(size) is not int or size < 0 or at + size > len(binary):
-            raise BadRequest(
-                f"input {shown(name)}: binary_data_size is {shown(size)}, but {len(binary) - at} bytes are left behind"
-                " the JSON (is Inference-Header-Content-Length set?)"
-            )
-        if "data" in tensor:
-            raise BadRequest(f"input {shown(name)}: give data or binary_data_size, not both")
-        feeds[spec.name] = from_bytes(spec, binary[at : at + size], shape)
+        feeds[spec.name], size = _tensor(spec, tensor, binary[at:], model.max_rows)
         at += size
     if at != len(binary):
         raise BadRequest(f"{len(binary) - at} bytes behind the JSON belong to no input: set binary_data_size")
-    if missing := [name for name in model.inputs if name not in feeds]:
-        raise BadRequest(f"input {', '.join(map(shown, missing))} is missing: the model takes {names}")
+    if table and table.name not in feeds:
+        return columns.assembled(table, feeds, model.max_rows)
+    if unused := feeds.keys() - model.inputs.keys():
+        raise BadRequest(f"give {shown(table and table.name)}, or its columns ({listed(unused)}), not both")
+    if len(feeds) < len(model.inputs):
+        rows = len(next(iter(feeds.values())))
+        for name, spec in model.inputs.items():
+            if name not in feeds:
+                feeds[name] = columns.left_out(spec, name, rows, tuple(model.inputs), model.max_rows)
     return feeds
+
+
+def _tensor(spec: TensorSpec, tensor: dict[str, Any], binary: memoryview, max_rows: int) -> tuple[Array, int]:
+    """The values of an input, and how many of the bytes behind the JSON were its."""
+    where = f"input {shown(spec.name)}"
+    datatype = tensor.get("datatype")
+    if datatype != spec.datatype and not (spec.is_column and columns.takes_datatype(spec, datatype)):
+        raise BadRequest(f"{where}: expected datatype {spec.datatype}, got {shown(datatype)}")
+    shape = _shape(spec, tensor.get("shape"))
+    sent = _as_sent(spec, shape)
+    sent.check_shape(shape, max_rows)
+    size = checked(tensor, INPUT, where).get("binary_data_size")
+    if size is None:
+        size, array = 0, _from_json(sent, tensor, shape, max_rows)
+    elif type(size) is not int or size < 0 or size > len(binary):
+        raise BadRequest(
+            f"{where}: binary_data_size is {shown(size)}, but {len(binary)} bytes are left behind"
+            " the JSON (is Inference-Header-Content-Length set?)"
+        )
+    elif "data" in tensor:
+        raise BadRequest(f"{where}: give data or binary_data_size, not both")
+    elif datatype == spec.datatype:
+        array = from_bytes(sent, binary[:size], shape)
+    else:
+        array = from_bytes(replace(sent, datatype=datatype), binary[:size], shape)
+    return (columns.of_tensor(spec, array, max_rows) if spec.is_column else array), size
+
+
+def _as_sent(spec: TensorSpec, shape: Sequence[int]) -> TensorSpec:
+    """A column may come as [-1] or [-1, 1], whichever of them the model takes."""
+    if not spec.is_column or len(shape) == len(spec.axes):
+        return spec
+    return spec.flat if len(shape) == 1 else replace(spec, axes=(*spec.axes[:1], 1))
 
 
 def _shape(spec: TensorSpec, shape: Any) -> Sequence[int]:
@@ -144,21 +180,26 @@ def _from_json(spec: TensorSpec, tensor: dict[str, Any], shape: Sequence[int], m
         raise BadRequest(f"input {shown(spec.name)} has no data")
     if spec.datatype == "FP16":
         raise BadRequest(f"input {shown(spec.name)}: FP16 can't be sent as JSON; use the binary tensor extension")
-    return from_json(spec, tensor["data"], max_rows, shape)
+    data = tensor["data"]
+    if not spec.is_column or (tensor["datatype"] == spec.datatype and not spec.kind) or not isinstance(data, list):
+        return from_json(spec, data, max_rows, shape)
+    return _column(spec, tensor["datatype"], data, shape, max_rows)
 
 
-def _parameters(holder: dict[str, Any], where: str) -> dict[str, Any]:
-    parameters = holder.get("parameters")
-    if parameters is None:
-        return {}
-    if not isinstance(parameters, dict):
-        raise BadRequest(f"{where}: parameters must be an object, got {shown(parameters)}")
-    return parameters
+def _column(spec: TensorSpec, datatype: str, data: list[Any], shape: Sequence[int], max_rows: int) -> Array:
+    """A column's values, each as JSON writes it whatever type of the client's they were."""
+    if spec.kind == "datetime" and datatype != "BYTES":
+        spec = replace(spec, kind=None)  # seconds already
+    if all(isinstance(value, list) and len(value) == 1 for value in data):
+        data = [value for (value,) in data]
+    if len(data) != shape[0]:
+        raise BadRequest(f"input {shown(spec.name)}: shape says {shown(list(shape))}, but there are {len(data)} values")
+    return columns.of_values(spec, data, max_rows)
 
 
 def _wanted(model: OnnxModel, request: dict[str, Any]) -> dict[str, bool]:
     """The outputs to give, and whether each goes as bytes."""
-    default = _flag(_parameters(request, "the request"), "binary_data_output", False)
+    default = _flag(checked(request, REQUEST, "the request"), "binary_data_output", False)
     asked = request.get("outputs")
     if asked is None or asked == []:
         wanted = dict.fromkeys(model.outputs, default)
@@ -170,7 +211,7 @@ def _wanted(model: OnnxModel, request: dict[str, Any]) -> dict[str, bool]:
                 raise BadRequest(
                     f"unknown output {shown(name)}: the model gives {', '.join(map(shown, model.outputs))}"
                 )
-            wanted[name] = _flag(_parameters(output, f"output {shown(name)}"), "binary_data", default)
+            wanted[name] = _flag(checked(output, OUTPUT, f"output {shown(name)}"), "binary_data", default)
     else:
         raise BadRequest(f'"outputs" must be a list of objects with a name, got {shown(asked)}')
     for name, binary in wanted.items():

@@ -28,11 +28,12 @@ from tradewind_workload.compress.candidates import Made, Workshop, seed_of, told
 from tradewind_workload.data.headers import Task, read_headers
 from tradewind_workload.data.preparation import Prepared, prepare
 from tradewind_workload.export.inference import Predictions, open_session, predict
+from tradewind_workload.export.samples import TOLERANCE, TOLERANCE_8_BITS, golden
 from tradewind_workload.export.signature import signature
 from tradewind_workload.io.artefacts import Draft, address, point
 from tradewind_workload.io.document import compression_spec
 from tradewind_workload.io.fault import Fault
-from tradewind_workload.io.files import ONNX, WEIGHTS
+from tradewind_workload.io.files import ONNX, SAMPLES, WEIGHTS
 from tradewind_workload.io.places import local_path
 from tradewind_workload.io.reporter import Reporter, rfc3339
 from tradewind_workload.io.store import data_of, files_of, find, finish, locate, open_model
@@ -172,10 +173,15 @@ def _store(
             draft.write(ONNX, made.onnx)
             if made.weights is not None:
                 draft.write(WEIGHTS, made.weights)
-            loaded = predict(open_session(draft.folder / ONNX, spec.measure.threads), rows)
+            session = open_session(draft.folder / ONNX, spec.measure.threads)
+            loaded = predict(session, rows)
             if not _equal(expected, loaded):
                 raise RuntimeError("the file gives other outputs than the model that was written")
-            accuracy, files = loaded.accuracy(classes), files_of(draft)
+            accuracy = loaded.accuracy(classes)
+            tolerance = TOLERANCE_8_BITS if any(method.quantize for method in candidate.methods) else TOLERANCE
+            if samples := golden(session, rows, classes, source.inputs[0], tolerance):
+                draft.write(SAMPLES, samples)
+            files = files_of(draft)
             manifest = _manifest(job, made, source, source_digest, words, loaded, accuracy, classes, files)
             model = finish(draft, manifest)
         point(output, model)
@@ -221,8 +227,8 @@ def _manifest(
     inputs, outputs = (map(Tensor.read, of) for of in signature(onnx.load_from_string(made.onnx)))
     return Manifest(
         task=source.task,
-        inputs=tuple(inputs),
-        outputs=tuple(outputs),
+        inputs=tuple(_as_source(tensor, source.inputs) for tensor in inputs),
+        outputs=tuple(_as_source(tensor, source.outputs) for tensor in outputs),
         labels=source.labels,
         metrics=(
             KeyValue(name=PRIMARY_METRIC, value=decimal(accuracy)),
@@ -236,6 +242,14 @@ def _manifest(
         ),
         files=files,
     )
+
+
+def _as_source(tensor: Tensor, source: tuple[Tensor, ...]) -> Tensor:
+    """As the source's manifest describes it, with what no ONNX file says: columns, units, what may be missing."""
+    for known in source:
+        if (known.name, known.datatype, known.shape) == (tensor.name, tensor.datatype, tensor.shape):
+            return known
+    return tensor
 
 
 def judge_all(

@@ -31,6 +31,7 @@ class Prepared:
     train: Rows
     validation: Rows
     row_shape: tuple[int, ...]  # as in the file
+    columns: tuple[str, ...]  # their names, where a row is a table's
     image: tuple[int, int, int] | None  # height, width, channels
     labels: tuple[str, ...]
     stages: tuple[Stage, ...]
@@ -72,12 +73,18 @@ def prepare(data: Data, task: Task, seed: int) -> Prepared:
         train,
         validation,
         headers.shape,
+        _column_names(layout, data) if image is None else (),
         image,
         labels,
         fit(train, data, image, layout),
         next((step.augment for step in data.prepare if step.augment is not None), None),
         tuple(notes),
     )
+
+
+def _column_names(layout: Layout, data: Data) -> tuple[str, ...]:
+    chosen = layout.inputs(data)
+    return () if any(layout.columns[name].shape for name in chosen) else chosen
 
 
 def _clean(read: Read, data: Data, uri: str, notes: list[str]) -> np.ndarray:

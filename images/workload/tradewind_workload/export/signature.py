@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 # By the element type of an ONNX tensor (TensorProto.DataType).
-_DATATYPES = {1: "FP32", 2: "UINT8", 3: "INT8", 6: "INT32", 7: "INT64", 9: "BOOL", 10: "FP16", 11: "FP64"}
+_DATATYPES = {
+    1: "FP32",
+    2: "UINT8",
+    3: "INT8",
+    6: "INT32",
+    7: "INT64",
+    8: "BYTES",
+    9: "BOOL",
+    10: "FP16",
+    11: "FP64",
+}
 
 
 def signature(model: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

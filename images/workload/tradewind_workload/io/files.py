@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MANIFEST = "model.json"  # as api.artefact has it
 ONNX = "model.onnx"
 WEIGHTS = "model.safetensors"
+SAMPLES = "samples.json"  # as api.artefact has it
 STALE = 86400.0  # seconds; whoever wrote no byte for a day does not write any more
 _CHUNK = 1 << 22
 # What `partial` names, and what an earlier version did: .model.onnx.4711.partial

@@ -4,8 +4,8 @@ It gets the environment of the pod, and
 TRADEWIND_OUTPUT (folder for its result), TRADEWIND_STORAGE_PATH (for RunConfig(storage_path=...): a further attempt
 restores from there), TRADEWIND_WORKERS (for ScalingConfig(num_workers=...)), TRADEWIND_ATTEMPT, and where the job has
 data, TRADEWIND_DATA_TRAIN and TRADEWIND_DATA_VALIDATION (paths).
-A model.onnx that it leaves in TRADEWIND_OUTPUT becomes the job's model: it is copied to a folder that never changes
-(see io/artefacts.py), and the program's own file stays.
+A model.onnx that it leaves in TRADEWIND_OUTPUT becomes the job's model, with samples.json where it leaves one too and
+weights in files beside it: all is copied to a folder that never changes (see io/artefacts.py), and its own files stay.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from tradewind_workload.io.artefacts import Draft, address, point
 from tradewind_workload.io.fault import Fault
-from tradewind_workload.io.files import ONNX, WEIGHTS, make_folder, storage_fault
+from tradewind_workload.io.files import ONNX, SAMPLES, WEIGHTS, make_folder, storage_fault
 from tradewind_workload.io.places import METRICS, Assignment, local_path
 from tradewind_workload.io.retries import patiently
 from tradewind_workload.programs.snapshots import repair
@@ -164,14 +164,11 @@ def _publish(job: Assignment, folder: Path) -> dict[str, Any]:
         proto = onnx.load(path, load_external_data=False)
     except Exception as error:  # noqa: BLE001 -- protobuf's error is of no public class
         raise Fault("InvalidModel", f"{path} is not an ONNX file: {' '.join(str(error).split())[:200]}") from None
-    if any(constant.data_location == onnx.TensorProto.EXTERNAL for constant in proto.graph.initializer):
-        raise Fault(
-            "InvalidModel", f"{path} keeps its weights in other files: save it as one file (external_data=False)."
-        )
+    whole, beside = _weights(proto, folder)
     try:
         inputs, outputs = signature(proto)
     except ValueError as error:
-        raise Fault("InvalidModel", f"{path}: {error}; export it with tensors of numbers.") from None
+        raise Fault("InvalidModel", f"{path}: {error}; export it with tensors of numbers or strings.") from None
     open_session(path)
     metrics: list[dict[str, str]] = []
     reported = job.run_folder / METRICS
@@ -179,7 +176,9 @@ def _publish(job: Assignment, folder: Path) -> dict[str, Any]:
         metrics = json.loads(reported.read_bytes())
     data = job.spec.get("data")
     with Draft.begin(folder) as draft:
-        for name in (ONNX, WEIGHTS):
+        if whole is not None:
+            draft.write(ONNX, whole)
+        for name in (*(() if whole is not None else (ONNX,)), WEIGHTS, SAMPLES, *beside):
             if (folder / name).is_file():
                 draft.copy(name, folder / name)
         manifest = {
@@ -200,3 +199,34 @@ def _publish(job: Assignment, folder: Path) -> dict[str, Any]:
         "metrics": metrics,
         "sizeBytes": draft.files[ONNX]["sizeBytes"],
     }
+
+
+# Protobuf has no messages of 2 GiB; what else is in the file needs room too.
+MOST_IN_ONE_FILE = (2 << 30) - (64 << 20)
+
+
+def _weights(proto: Any, folder: Path) -> tuple[bytes | None, tuple[str, ...]]:
+    """The model with the weights that lie beside it in one file, if there is room; else the names of these files.
+
+    The exporter of torch writes two files by default. Raises Fault(InvalidModel) where one of them is not there.
+    """
+    import onnx
+    from onnx.external_data_helper import ExternalDataInfo, load_external_data_for_model, uses_external_data
+
+    names = {
+        ExternalDataInfo(constant).location for constant in proto.graph.initializer if uses_external_data(constant)
+    }
+    for name in sorted(names):
+        if Path(name).name != name or not (folder / name).is_file():
+            raise Fault(
+                "InvalidModel",
+                f"{folder / ONNX} says that it keeps weights in {name!r}, which is not in {folder}: leave both files "
+                "in TRADEWIND_OUTPUT, or save the model as one file (external_data=False).",
+            )
+    if not names or sum((folder / name).stat().st_size for name in names) > MOST_IN_ONE_FILE:
+        return None, tuple(sorted(names))
+    try:
+        load_external_data_for_model(proto, str(folder))
+    except (ValueError, OSError, onnx.checker.ValidationError) as error:
+        raise Fault("InvalidModel", f"{folder / ONNX}: its weights can't be read: {error}") from None
+    return proto.SerializeToString(), ()

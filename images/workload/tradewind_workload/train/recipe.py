@@ -22,7 +22,7 @@ from tradewind_workload.data.headers import read_headers
 from tradewind_workload.io.artefacts import Draft, Stored, address, point
 from tradewind_workload.io.document import training_spec
 from tradewind_workload.io.fault import Fault, Superseded, causes, fault_in
-from tradewind_workload.io.files import ONNX, WEIGHTS, make_folder, remove, storage_fault
+from tradewind_workload.io.files import ONNX, SAMPLES, WEIGHTS, make_folder, remove, storage_fault
 from tradewind_workload.io.places import checkpoint_folder, local_path, run_folder
 from tradewind_workload.io.reporter import Reporter, rfc3339
 from tradewind_workload.io.retries import patiently
@@ -32,6 +32,7 @@ from tradewind_workload.train import cluster
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tradewind.api.data import Data
     from tradewind_workload.data.preparation import Prepared
 
 PRIMARY_METRIC = "accuracy"  # the one that counts of those that are measured
@@ -215,6 +216,7 @@ def export(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, model: A
 
     from tradewind_workload.export.inference import open_session, predict
     from tradewind_workload.export.onnx_export import to_onnx
+    from tradewind_workload.export.samples import golden
     from tradewind_workload.export.signature import signature
     from tradewind_workload.train.training import logits
 
@@ -224,15 +226,19 @@ def export(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, model: A
     with Draft.begin(folder) as draft:
         draft.write(ONNX, content)
         draft.write(WEIGHTS, save({k: v.contiguous() for k, v in model.state_dict().items()}))
-        served = predict(open_session(draft.folder / ONNX), rows)
+        session = open_session(draft.folder / ONNX)
+        served = predict(session, rows)
         require_same(logits(model, rows), served.probabilities, str(draft.folder / ONNX))
         import onnx
 
-        inputs, outputs = (map(Tensor.read, of) for of in signature(onnx.load_from_string(content)))
         assert spec.recipe is not None and spec.data is not None
+        inputs, outputs = (map(Tensor.read, of) for of in signature(onnx.load_from_string(content)))
+        taken = _as_users_know(next(inputs), spec.data, prepared.columns)
+        if samples := golden(session, rows, classes, taken):
+            draft.write(SAMPLES, samples)
         manifest = Manifest(
             task=spec.recipe.task,
-            inputs=tuple(inputs),
+            inputs=(taken,),
             outputs=tuple(outputs),
             labels=prepared.labels,
             metrics=(
@@ -245,6 +251,14 @@ def export(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, model: A
             files=files_of(draft),
         )
         return finish(draft, manifest).digest
+
+
+def _as_users_know(tensor: Tensor, data: Data, columns: tuple[str, ...]) -> Tensor:
+    """With the names of a table's columns, and whether a value may be missing."""
+    known: dict[str, Any] = {"columns": columns} if columns else {}
+    if any(step.impute for step in data.prepare):
+        known["nullable"] = True
+    return tensor.model_copy(update=known)
 
 
 def require_same(expected_logits: np.ndarray, probabilities: np.ndarray, where: str) -> None:

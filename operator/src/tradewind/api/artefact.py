@@ -11,6 +11,7 @@ from tradewind.api.data import Data
 from tradewind.api.trainingjob import Recipe
 
 MANIFEST = "model.json"
+SAMPLES = "samples.json"
 POINTER = "current.json"
 MODELS = "models"
 _BELOW = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$"  # no part starts with a dot: none leads up
@@ -20,10 +21,20 @@ class Tensor(Observed):
     """An input or output of the model, in the terms of the Open Inference Protocol v2."""
 
     name: str = Field(description="Name in the ONNX graph.")
-    datatype: Literal["BOOL", "UINT8", "INT8", "INT32", "INT64", "FP16", "FP32", "FP64"] = Field(
+    datatype: Literal["BOOL", "UINT8", "INT8", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"] = Field(
         description="Element type."
     )
     shape: tuple[int, ...] = Field(description="Sizes of the axes; -1 is the number of rows.")
+    columns: tuple[str, ...] = Field(
+        default=(), description="Names of the columns in the last axis, where a table's columns are one matrix."
+    )
+    nullable: bool = Field(default=False, description="Whether a value may be missing: the training filled it in.")
+    # A text, so that a server of another version serves a kind that it does not know by the element type alone.
+    kind: str | None = Field(
+        default=None,
+        description="What a user sends for it: number, boolean, category, datetime (ISO 8601) or text.",
+    )
+    unit: str | None = Field(default=None, description="Unit of an output's values.")
 
 
 class File(Observed):
@@ -41,6 +52,18 @@ class Lineage(Observed):
     name: str = Field(description="Its name.")
     uid: str = Field(description="Its uid.")
     source_digest: str | None = Field(default=None, description="Digest of the model that it was made from.")
+
+
+class Samples(Observed):
+    """The content of samples.json: what the model was asked when it was stored, and what it answered."""
+
+    instances: tuple[Any, ...] = Field(description="Rows, as a request of protocol v1 has them.")
+    outputs: dict[str, Any] = Field(default_factory=dict, description="Values of outputs by name, a row each.")
+    tolerance: float = Field(
+        default=1e-3,
+        description="How far a float may be off, as a part of the expected value and as a difference; the larger of "
+        "both counts.",
+    )
 
 
 class Manifest(Observed):

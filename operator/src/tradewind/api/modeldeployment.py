@@ -79,6 +79,20 @@ class Scaling(Model):
     )
 
 
+class Limits(Model):
+    """What a replica takes; more is refused in a sentence."""
+
+    max_body_bytes: Annotated[int, Field(ge=1024, le=2**30)] | None = Field(
+        default=None, description="Largest body of a request; 16 MiB when left out."
+    )
+    max_rows: Annotated[int, Field(ge=1, le=2**24)] | None = Field(
+        default=None, description="Most rows in a request; 4096 when left out."
+    )
+    max_queue: Annotated[int, Field(ge=1, le=2**16)] | None = Field(
+        default=None, description="Most requests that wait for the model in a replica; 128 when left out."
+    )
+
+
 class ErrorRate(Model):
     """Share of the answers that have a code of 5xx."""
 
@@ -127,6 +141,7 @@ class ModelDeploymentSpec(Model):
         default_factory=PodMetadata, description="Labels and annotations of the replicas, from an allow-list."
     )
     scaling: Scaling = Field(default_factory=Scaling, description="How many replicas.")
+    limits: Limits = Field(default_factory=Limits, description="How large requests may be, and how many may wait.")
     alerts: Annotated[tuple[Alert, ...], Field(max_length=32)] = Field(
         default=(),
         description="Each becomes a rule of a PrometheusRule, where the Prometheus operator is installed.",

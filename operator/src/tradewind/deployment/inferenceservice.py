@@ -100,6 +100,12 @@ def _model(spec: ModelDeploymentSpec, replica: Replica) -> dict[str, Any]:
     if replica.variant.digest is not None:
         # The server refuses to become ready with any other file.
         environment["TRADEWIND_MODEL_DIGEST"] = replica.variant.digest
+    limits = {
+        "TRADEWIND_MAX_BODY_BYTES": spec.limits.max_body_bytes,
+        "TRADEWIND_MAX_ROWS": spec.limits.max_rows,
+        "TRADEWIND_MAX_QUEUE": spec.limits.max_queue,
+    }
+    environment |= {name: str(limit) for name, limit in limits.items() if limit is not None}
     return {
         "modelFormat": {"name": "onnx"},
         "runtime": RUNTIME,

@@ -14,9 +14,12 @@ from tradewind.economics.pools import scheduling
 
 
 def revision_name(spec: ModelDeploymentSpec, pool: Pool, variant: ChosenVariant) -> str:
-    """Its name: ten characters that stand for the files that are served, the resources, the nodes and the metadata."""
+    """Its name: ten characters that stand for the files, the resources, the nodes, the metadata and the limits."""
     placed = {"pool": pool.name, "resources": resources(spec, pool), **scheduling(pool, spec.resources.accelerators)}
-    return fingerprint(variant.storage_uri, variant.digest or "", text(placed), text(spec.pod_metadata.dump()))
+    parts = [variant.storage_uri, variant.digest or "", text(placed), text(spec.pod_metadata.dump())]
+    if limits := spec.limits.dump():
+        parts.append(text(limits))
+    return fingerprint(*parts)
 
 
 def service_name(name: str, revision: str) -> str:

@@ -1,0 +1,128 @@
+"""The model's own OpenAPI page: what a request has to look like, with an example that works when it is pasted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tradewind_server import __version__, columns
+from tradewind_server.model import OnnxModel
+from tradewind_server.tensors import TensorSpec
+
+_KINDS: dict[str, dict[str, Any]] = {
+    "boolean": {"type": "boolean"},
+    "category": {"type": "string"},
+    "datetime": {"type": "string", "format": "date-time"},
+    "text": {"type": "string"},
+}
+_CODES = {
+    "400": "The request can't be answered.",
+    "413": "The body is too large.",
+    "503": "Not now: ask again after Retry-After.",
+}
+
+
+def page(model: OnnxModel) -> dict[str, Any]:
+    """OpenAPI 3.1. The example is the first golden sample, where the model has some."""
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": model.name, "version": __version__, "description": f"Model {model.digest}"},
+        "paths": {
+            f"/v1/models/{model.name}:predict": {
+                "post": _operation("Predict by rows (KServe's protocol v1).", _v1_request(model), _v1_answer(model))
+            },
+            f"/v2/models/{model.name}/infer": {
+                "post": _operation(
+                    "Predict by tensors (Open Inference Protocol v2).", _v2_request(model), _v2_answer(model)
+                )
+            },
+        },
+    }
+
+
+def _operation(summary: str, request: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+    error = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+    responses = {"200": _json("The answer.", {"schema": answer})} | {
+        code: _json(words, {"schema": error}) for code, words in _CODES.items()
+    }
+    return {
+        "summary": summary,
+        "requestBody": {"required": True, "content": {"application/json": request}},
+        "responses": responses,
+    }
+
+
+def _json(description: str, content: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": content}}
+
+
+def _v1_request(model: OnnxModel) -> dict[str, Any]:
+    rows = {"type": "array", "minItems": 1, "maxItems": model.max_rows, "items": _row(model)}
+    schema = {"type": "object", "required": ["instances"], "properties": {"instances": rows}}
+    if model.samples is None:
+        return {"schema": schema}
+    return {"schema": schema, "example": {"instances": model.samples.instances[:1]}}
+
+
+def _row(model: OnnxModel) -> dict[str, Any]:
+    table = columns.matrix(model.inputs)
+    specs = {name: columns.column_of(table, name) for name in table.columns} if table else dict(model.inputs)
+    if not table and len(specs) == 1:
+        ((_, spec),) = specs.items()
+        if not spec.is_column:
+            return _values(spec, spec.shape[1:])
+    return {
+        "type": "object",
+        "properties": {name: _values(spec, [] if spec.is_column else spec.shape[1:]) for name, spec in specs.items()},
+        "required": [name for name, spec in specs.items() if not spec.nullable],
+        "additionalProperties": False,
+    }
+
+
+def _values(spec: TensorSpec, shape: list[int]) -> dict[str, Any]:
+    """The schema of one row of it."""
+    schema = dict(_KINDS.get(spec.kind or "") or _element(spec))
+    if spec.nullable:
+        schema["type"] = [schema["type"], "null"]
+    for size in reversed(shape):
+        schema = {"type": "array", "items": schema} | ({"minItems": size, "maxItems": size} if size >= 0 else {})
+    return schema
+
+
+def _element(spec: TensorSpec) -> dict[str, Any]:
+    if spec.datatype == "BYTES":
+        return {"type": "string"}
+    return {"type": {"b": "boolean", "i": "integer", "u": "integer"}.get(spec.dtype.kind, "number")}
+
+
+def _v1_answer(model: OnnxModel) -> dict[str, Any]:
+    predictions: dict[str, Any] = {"type": "array", "description": "One of each row."}
+    if model.labels:
+        predictions["items"] = {"type": "string", "enum": model.labels}
+    return {"type": "object", "required": ["predictions"], "properties": {"predictions": predictions}}
+
+
+def _v2_request(model: OnnxModel) -> dict[str, Any]:
+    tensors = {"type": "array", "minItems": 1, "items": _tensor(model.inputs)}
+    return {"schema": {"type": "object", "required": ["inputs"], "properties": {"inputs": tensors}}}
+
+
+def _v2_answer(model: OnnxModel) -> dict[str, Any]:
+    outputs = {"type": "array", "items": _tensor(model.outputs)}
+    return {"type": "object", "required": ["outputs"], "properties": {"outputs": outputs}}
+
+
+def _tensor(specs: dict[str, TensorSpec]) -> dict[str, Any]:
+    known = [f"{spec.name} {spec.datatype} {spec.shape}" for spec in specs.values()]
+    table = columns.matrix(specs)
+    return {
+        "type": "object",
+        "description": "; ".join(known),
+        "required": ["name", "datatype", "shape"],
+        "properties": {
+            "name": {"type": "string", "enum": [*specs, *(table.columns if table else ())]},
+            "datatype": {"type": "string"},
+            "shape": {"type": "array", "items": {"type": "integer"}},
+            "data": {"type": "array"},
+            "parameters": {"type": "object"},
+        },
+    }
