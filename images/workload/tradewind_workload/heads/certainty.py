@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from tradewind_workload.heads.metric import Metric
 
-DRAWS = 500  # of the bootstrap, and orders of the answers
+DRAWS = 500  # of the bootstrap
+ORDERS = 200  # of the answers; also the fewest draws
 WORK = 20_000_000  # rows in all draws together; a larger data set has fewer draws, and needs fewer
-FEWEST_DRAWS = 200
 TAIL = 0.025  # on each side of the interval
 
 
@@ -65,10 +65,9 @@ def _by_chance(
     metric: Metric, answers: np.ndarray, truths: np.ndarray, value: float, random: np.random.Generator
 ) -> float:
     """How often the answers, in an order by chance, are as good: 0 to 1, this order counted in."""
-    draws = _draws(len(truths))
-    orders = (metric.measure(answers, truths[random.permutation(len(truths))]) for _ in range(draws))
-    return (1 + sum(not metric.better(value, other) for other in orders)) / (1 + draws)
+    orders = (metric.measure(answers, truths[random.permutation(len(truths))]) for _ in range(ORDERS))
+    return (1 + sum(not metric.better(value, other) for other in orders)) / (1 + ORDERS)
 
 
 def _draws(rows: int) -> int:
-    return max(FEWEST_DRAWS, min(DRAWS, WORK // rows))
+    return max(ORDERS, min(DRAWS, WORK // rows))
