@@ -202,6 +202,7 @@ def test_a_network_that_is_not_the_models_is_not_pruned(tmp_path: Path) -> None:
 
 class _Prepared:
     image = None
+    split_digest = "sha256:0"
     train = validation = labels = ()
 
 

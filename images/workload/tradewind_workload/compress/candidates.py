@@ -10,6 +10,7 @@ import numpy as np
 
 from tradewind.api.artefact import MANIFEST
 from tradewind_workload.compress.methods.quantisation import dynamic_int8, static_int8
+from tradewind_workload.heads.classification import Classification
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.files import ONNX, WEIGHTS
 from tradewind_workload.io.store import recipe_of
@@ -120,7 +121,7 @@ class Workshop:
 
         from tradewind_workload.compress.methods.pruning import prune
         from tradewind_workload.export.onnx_export import to_onnx
-        from tradewind_workload.train.recipe import require_same
+        from tradewind_workload.train.result import require_same
         from tradewind_workload.train.training import Share, Training, logits
 
         recipe = recipe_of(self.manifest.model_copy(update={"recipe": made.recipe}), self.folder)
@@ -138,7 +139,9 @@ class Workshop:
         pruned = recipe.model_copy(update={"model": architecture})
         if epochs:
             share = Share(self.rows, self.classes, (len(self.rows),))
-            training = Training(smaller, pruned, share, epochs=epochs, augment=self.prepared.augment)
+            head = Classification.of(self.classes, len(self.manifest.labels))
+            weights = head.balanced_weights() if recipe.class_weights == "Balanced" else None
+            training = Training(smaller, pruned, share, epochs=epochs, augment=self.prepared.augment, weights=weights)
             for epoch in range(epochs):
                 loss = training.epoch(epoch)
                 print(f"  fine-tuning epoch {epoch + 1}/{epochs}: loss {loss:.4f}", flush=True)
@@ -155,7 +158,7 @@ class Workshop:
         """The source's network. Raises Fault(NotSupported) where what is built of the recipe is another one."""
         from tradewind_workload.compress.methods.pruning import load
         from tradewind_workload.export.inference import open_session, predict
-        from tradewind_workload.train.recipe import require_same
+        from tradewind_workload.train.result import require_same
         from tradewind_workload.train.training import logits
 
         network = load(self.folder / WEIGHTS, self.manifest, recipe, self.prepared.image)

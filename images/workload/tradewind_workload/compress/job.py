@@ -30,6 +30,7 @@ from tradewind_workload.data.preparation import Prepared, prepare
 from tradewind_workload.export.inference import Predictions, open_session, predict
 from tradewind_workload.export.samples import TOLERANCE, TOLERANCE_8_BITS, golden
 from tradewind_workload.export.signature import signature
+from tradewind_workload.heads.classification import log_loss
 from tradewind_workload.io.artefacts import Draft, address, point
 from tradewind_workload.io.document import compression_spec
 from tradewind_workload.io.fault import Fault
@@ -40,9 +41,9 @@ from tradewind_workload.io.store import data_of, files_of, find, finish, locate,
 from tradewind_workload.measure.measurement import Figures, measure
 from tradewind_workload.measure.page import write_report
 from tradewind_workload.measure.processor import processor
-from tradewind_workload.measure.verdict import Measured, frontier, judge, judge_baseline, lost, measured_metric
+from tradewind_workload.measure.verdict import METRICS, Measured, frontier, judge, judge_baseline, lost, measured_metric
 from tradewind_workload.train import cluster
-from tradewind_workload.train.recipe import PRIMARY_METRIC, cross_entropy, decimal
+from tradewind_workload.train.judging import decimal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -231,8 +232,8 @@ def _manifest(
         outputs=tuple(_as_source(tensor, source.outputs) for tensor in outputs),
         labels=source.labels,
         metrics=(
-            KeyValue(name=PRIMARY_METRIC, value=decimal(accuracy)),
-            KeyValue(name="loss", value=decimal(cross_entropy(predictions.probabilities, classes))),
+            KeyValue(name=METRICS[0], value=decimal(accuracy)),
+            KeyValue(name="log_loss", value=decimal(log_loss(predictions.probabilities, classes))),
         ),
         methods=(*source.methods, *words),
         recipe=made.recipe,

@@ -1,4 +1,4 @@
-"""What can be said of the data before a row is read: whether both data sets, the task and the steps go together."""
+"""What can be said of the data before a row is read: whether the data sets, the task and the steps go together."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Headers:
 
     train: Layout
     validation: Layout | None
+    test: Layout | None
     shape: tuple[int, ...]
     image: tuple[int, int, int] | None
 
@@ -28,18 +29,22 @@ class Headers:
 def read_headers(data: Data, task: Task) -> Headers:
     """Look at all files. Raises Fault(InvalidData) in a sentence that names file, column and remedy."""
     layout = read_layout(data.train, "spec.data.train")
-    validation_layout = read_layout(data.validation, "spec.data.validation") if data.validation else None
+    validation = read_layout(data.validation, "spec.data.validation") if data.validation else None
+    test = read_layout(data.test, "spec.data.test") if data.test else None
     shape = layout.row_shape(data)
-    if validation_layout is not None and (other := validation_layout.row_shape(data)) != shape:
-        raise Fault(
-            "InvalidData",
-            f"a row of {validation_layout.uri} has the shape {list(other)}, and one of {layout.uri} {list(shape)}: "
-            "both need the same inputs.",
-        )
-    if validation_layout is not None and not data.inputs and layout.format != "npz":
-        _same_columns(layout, validation_layout, data)
+    for other in filter(None, (validation, test)):
+        if (its := other.row_shape(data)) != shape:
+            raise Fault(
+                "InvalidData",
+                f"a row of {other.uri} has the shape {list(its)}, and one of {layout.uri} {list(shape)}: "
+                "both need the same inputs.",
+            )
+        if not data.inputs and layout.format != "npz":
+            _same_columns(layout, other, data)
+    if data.split is not None and data.split.column is not None:
+        layout.require((data.split.column,), "spec.data.split")
     image = _image(data, shape, layout.uri) if task == "image-classification" else None
-    for found in filter(None, (layout, validation_layout)):
+    for found in filter(None, (layout, validation, test)):
         for i, step in enumerate(data.prepare):
             if step.drop_nulls is not None:
                 found.require(step.drop_nulls.columns, f"spec.data.prepare[{i}].dropNulls")
@@ -49,7 +54,7 @@ def read_headers(data: Data, task: Task) -> Headers:
         raise Fault(
             "InvalidData", "augment shifts and rotates images: remove it from spec.data.prepare for a tabular task."
         )
-    return Headers(layout, validation_layout, shape, image)
+    return Headers(layout, validation, test, shape, image)
 
 
 def _same_columns(layout: Layout, other: Layout, data: Data) -> None:

@@ -35,11 +35,16 @@ class Column:
 class Layout:
     """The files of a data set, all with the same columns."""
 
-    field: str  # spec.data.train or spec.data.validation, for messages
+    field: str  # spec.data.train, spec.data.validation or spec.data.test, for messages
     uri: str
     format: str
     files: tuple[str, ...]
     columns: dict[str, Column]
+
+    @property
+    def part(self) -> str:
+        """What the data set is for: train, validation or test."""
+        return self.field.rsplit(".", 1)[-1]
 
     def inputs(self, data: Data) -> tuple[str, ...]:
         """Names of the columns that the model sees. Raises Fault(InvalidData) where they can't be inputs."""
@@ -54,7 +59,8 @@ class Layout:
                 "InvalidData",
                 f"{self.uri}: the label {data.label!r} has more than one value a row; give one class a row.",
             )
-        chosen = data.inputs or tuple(name for name in self.columns if name != data.label)
+        besides = {data.label, data.split.column if data.split is not None else None}
+        chosen = data.inputs or tuple(name for name in self.columns if name not in besides)
         for name in chosen:
             if name not in self.columns:
                 raise Fault(

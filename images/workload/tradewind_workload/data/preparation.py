@@ -1,4 +1,4 @@
-"""From files to a training and a validation split: cleaned, with class indices and what was fitted on the training.
+"""From files to training, validation and test rows: cleaned, with class indices and what was fitted on the training.
 
 Rows are dropped first, by the values as they were read; then the labels become classes, the splits are made, and the
 stages are fitted in the order of the steps, each on the training rows as the stages before it left them.
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import ray
 
+from tradewind_workload.data import splits
+from tradewind_workload.data.division import divide, hashes
 from tradewind_workload.data.fitting import Stage, fit
 from tradewind_workload.data.headers import Task, read_headers
 from tradewind_workload.data.rows import Read, Rows, block_inputs, read_rows
@@ -37,37 +39,34 @@ class Prepared:
     stages: tuple[Stage, ...]
     augment: Augment | None
     notes: tuple[str, ...]  # what was dropped, for the log
+    test: Rows | None = None  # only the finished model sees them
+    split_digest: str = ""
 
 
 def prepare(data: Data, task: Task, seed: int) -> Prepared:
     """Read, clean, split, fit. Raises Fault(InvalidData) in a sentence that names file, column and remedy."""
     headers = read_headers(data, task)
-    layout, validation_layout, image = headers.train, headers.validation, headers.image
-
+    layout, image = headers.train, headers.image
     notes: list[str] = []
     read = read_rows(layout, data)
     kept = _clean(read, data, layout.uri, notes)
-    if validation_layout is not None:
-        held = read_rows(validation_layout, data)
-        held_kept = _clean(held, data, validation_layout.uri, notes)
-        kept = _apart(read, kept, held, held_kept, notes)
-        labels = _classes(read, kept, layout, data)
-        train = _with_classes(read, kept, labels, layout)
-        validation = _with_classes(held, held_kept, labels, validation_layout)
-    else:
-        labels = _classes(read, kept, layout, data)
-        rows = _with_classes(read, kept, labels, layout)
-        chosen = _hold_back(rows.classes, float(data.validation_fraction or 0), seed)
-        if not chosen.any() or chosen.all():
-            raise Fault(
-                "InvalidData",
-                f"spec.data.validationFraction {data.validation_fraction} of {len(rows)} rows of {layout.uri} leaves "
-                f"{'no validation' if not chosen.any() else 'no training'} data: choose another fraction, or give "
-                "more rows.",
-            )
-        train, validation = rows.take(np.flatnonzero(~chosen)), rows.take(np.flatnonzero(chosen))
+    apart = []  # data sets of their own, cleaned, after the training data has lost what stands in them too
+    for found in (headers.test, headers.validation):
+        if found is None:
+            continue
+        held = read_rows(found, data)
+        held_kept = _clean(held, data, found.uri, notes)
+        kept = _apart(read, kept, held, held_kept, found, notes)
+        apart.append((found, held, held_kept))
+    labels = _classes(read, kept, layout, data)
+    divided = divide(_with_classes(read, kept, labels, layout), read.split, kept, layout, data, seed)
+    parts = {name: (rows, layout) for name, rows in divided.items()}
+    for found, held, held_kept in apart:
+        parts[found.part] = (_with_classes(held, held_kept, labels, found), found)
+    train, validation = parts["train"][0], parts["validation"][0]
+    test = parts["test"][0] if "test" in parts else None
     if not any(step.impute for step in data.prepare):
-        for rows, found in ((train, layout), (validation, validation_layout or layout)):
+        for rows, found in parts.values():
             _no_missing(rows, found, data)
     return Prepared(
         train,
@@ -79,6 +78,8 @@ def prepare(data: Data, task: Task, seed: int) -> Prepared:
         fit(train, data, image, layout),
         next((step.augment for step in data.prepare if step.augment is not None), None),
         tuple(notes),
+        test,
+        splits.digest({name: hashes(rows) for name, (rows, _) in parts.items()}),
     )
 
 
@@ -110,16 +111,18 @@ def _clean(read: Read, data: Data, uri: str, notes: list[str]) -> np.ndarray:
     return kept
 
 
-def _apart(read: Read, kept: np.ndarray, held: Read, held_kept: np.ndarray, notes: list[str]) -> np.ndarray:
-    """With the duplicates go training rows that stand in the validation data too: it judges what was not seen."""
+def _apart(
+    read: Read, kept: np.ndarray, held: Read, held_kept: np.ndarray, layout: Layout, notes: list[str]
+) -> np.ndarray:
+    """With the duplicates go training rows that stand in a data set that judges, too: it judges what was not seen."""
     for i in read.key:
         seen = np.isin(read.key[i][kept], held.key[i][held_kept])
         if seen.all():
             raise Fault(
-                "InvalidData", "every training row is also in the validation data: give two data sets that differ."
+                "InvalidData", f"every training row is also in the {layout.part} data: give two data sets that differ."
             )
         if seen.any():
-            notes.append(f"{int(seen.sum())} training rows dropped that are also in the validation data")
+            notes.append(f"{int(seen.sum())} training rows dropped that are also in the {layout.part} data")
             kept = kept[~seen]
     return kept
 
@@ -164,7 +167,7 @@ def _whole(name: str) -> bool:
 
 def _with_classes(read: Read, kept: np.ndarray, labels: tuple[str, ...], layout: Layout) -> Rows:
     index = {name: i for i, name in enumerate(labels)}
-    if layout.field.endswith("validation"):
+    if layout.part != "train":
         missing = [int(i) for i in kept if read.labels[i] is None]
         if missing:
             raise Fault(
@@ -178,25 +181,11 @@ def _with_classes(read: Read, kept: np.ndarray, labels: tuple[str, ...], layout:
             shown = ", ".join(repr(name) for name in unknown[:5])
             raise Fault(
                 "InvalidData",
-                f"the validation data {layout.uri} has labels that the training data does not have ({shown}): the "
+                f"the {layout.part} data {layout.uri} has labels that the training data does not have ({shown}): the "
                 "model can't learn them. "
                 "Correct one of the two.",
             )
     return read.rows.take(kept).with_classes(np.array([index[read.labels[i] or ""] for i in kept], np.int64))
-
-
-def _hold_back(classes: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """bool [n], by the seed: the share of each class that is validation data. Every class keeps a training row."""
-    random = np.random.default_rng([seed, 0])
-    chosen = np.zeros(len(classes), bool)
-    due = 0.0  # what rounding has owed so far, so that the whole share comes out right
-    for label in np.unique(classes):
-        rows = random.permutation(np.flatnonzero(classes == label))
-        due += len(rows) * fraction
-        count = min(int(due + 0.5), len(rows) - 1)
-        due -= count
-        chosen[rows[:count]] = True
-    return chosen
 
 
 @ray.remote(num_cpus=1)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tradewind_workload.data.layout import Layout
 
 INPUTS, LABEL, CONTINUOUS = "inputs", "label", "continuous"  # columns that every block has after reading
+SPLIT = "split"  # and where spec.data.split names a column, its values
 
 
 class NpzDatasource(FileBasedDatasource):
@@ -100,6 +101,7 @@ class Read:
     continuous: np.ndarray  # bool [n]: the label is a number that is not whole
     null: dict[int, np.ndarray]  # by the number of a dropNulls step: bool [n]
     key: dict[int, np.ndarray]  # by the number of a dropDuplicates step: a hash of the compared columns, S16 [n]
+    split: tuple[pa.Array, ...] = ()  # values of spec.data.split.column, by block
 
 
 def read_rows(layout: Layout, data: Data) -> Read:
@@ -139,8 +141,10 @@ def read_rows(layout: Layout, data: Data) -> Read:
         raise Fault(
             "InvalidData", f"{layout.uri} can't be read as {layout.format}: {words}. Correct the file."
         ) from None
-    table = pa.concat_tables([part for part in narrow if part.num_rows] or narrow[:1])
     counts = [part.num_rows for part in narrow]
+    split = tuple(part[SPLIT].combine_chunks() for part in narrow if part.num_rows and SPLIT in part.column_names)
+    narrow = [part.drop_columns([SPLIT]) if SPLIT in part.column_names else part for part in narrow]
+    table = pa.concat_tables([part for part in narrow if part.num_rows] or narrow[:1])
     rows = Rows(
         blocks,
         np.repeat(np.arange(len(blocks)), counts),
@@ -165,6 +169,7 @@ def read_rows(layout: Layout, data: Data) -> Read:
             for name in table.column_names
             if name.startswith("k") and name[1:].isdigit()
         },
+        split,
     )
 
 
@@ -200,6 +205,7 @@ class _Encoder:
         self._inputs = inputs
         self._width = width
         self._label = data.label
+        self._split = data.split.column if data.split is not None else None
         self._null = {i: step.drop_nulls.columns for i, step in enumerate(data.prepare) if step.drop_nulls is not None}
         self._key = {
             i: step.drop_duplicates.columns for i, step in enumerate(data.prepare) if step.drop_duplicates is not None
@@ -219,6 +225,8 @@ class _Encoder:
             LABEL: labels,
             CONTINUOUS: continuous,
         }
+        if self._split in columns:
+            out[SPLIT] = columns[self._split]
         for i, names in self._null.items():
             missing = np.zeros(table.num_rows, bool)
             for name in names or columns:

@@ -3,7 +3,7 @@
 It gets the environment of the pod, and
 TRADEWIND_OUTPUT (folder for its result), TRADEWIND_STORAGE_PATH (for RunConfig(storage_path=...): a further attempt
 restores from there), TRADEWIND_WORKERS (for ScalingConfig(num_workers=...)), TRADEWIND_ATTEMPT, and where the job has
-data, TRADEWIND_DATA_TRAIN and TRADEWIND_DATA_VALIDATION (paths).
+data, TRADEWIND_DATA_TRAIN, TRADEWIND_DATA_VALIDATION and TRADEWIND_DATA_TEST (paths).
 A model.onnx that it leaves in TRADEWIND_OUTPUT becomes the job's model, with samples.json where it leaves one too and
 weights in files beside it: all is copied to a folder that never changes (see io/artefacts.py), and its own files stay.
 """
@@ -75,7 +75,7 @@ def environment(job: Assignment, where: Path) -> dict[str, str]:
         "TRADEWIND_ATTEMPT": str(job.attempt),
     }
     data = job.spec.get("data") or {}
-    for part in ("train", "validation"):
+    for part in ("train", "validation", "test"):
         if (dataset := data.get(part)) is not None:
             values[f"TRADEWIND_DATA_{part.upper()}"] = str(local_path(dataset["storageUri"]))
     if "TRADEWIND_JOB_FILE" in values:

@@ -19,6 +19,7 @@ from safetensors.torch import load, save
 
 from tradewind_workload.io.files import write_atomically
 from tradewind_workload.io.retries import read_whole
+from tradewind_workload.train.best import Best
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import torch
 
 _SUFFIX = ".checkpoint"
+_BEST = "best."  # names of the tensors of the best epoch start with it
 
 
 @dataclass(frozen=True)
@@ -36,15 +38,20 @@ class State:
     epoch: int  # epochs done
     step: int  # optimiser steps done
     tensors: dict[str, torch.Tensor]  # weights, buffers and the optimiser's state, on the CPU
+    best: Best | None = None  # the best epoch so far; None where none was judged
 
 
 def write(folder: Path, state: State, fingerprint: str, keep: int) -> None:
     """Write a checkpoint, then delete all but the newest `keep`."""
-    body = save({name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()})
+    tensors = state.tensors | {
+        f"{_BEST}{name}": tensor for name, tensor in (state.best.tensors if state.best else {}).items()
+    }
+    body = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     head = json.dumps(
         {
             "epoch": state.epoch,
             "step": state.step,
+            **({"best": {"epoch": state.best.epoch, "value": state.best.value}} if state.best else {}),
             "fingerprint": fingerprint,
             "sha256": hashlib.sha256(body).hexdigest(),
         }
@@ -83,6 +90,10 @@ def _read(path: Path, fingerprint: str) -> State | None:
         body = content[4 + length :]
         if head["fingerprint"] != fingerprint or head["sha256"] != hashlib.sha256(body).hexdigest():
             return None
-        return State(head["epoch"], head["step"], load(body))
+        tensors = load(body)
+        best = {name.removeprefix(_BEST): tensors.pop(name) for name in list(tensors) if name.startswith(_BEST)}
+        of = head.get("best")
+        chosen = Best(of["epoch"], of["value"], best) if of is not None else None
+        return State(head["epoch"], head["step"], tensors, chosen)
     except (OSError, struct.error, ValueError, KeyError, TypeError, SafetensorError):
         return None

@@ -13,30 +13,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tradewind.api.artefact import Lineage, Manifest, Tensor
 from tradewind.api.base import KeyValue, Model
 from tradewind.api.job import CheckpointRecord, TrainerStatus
 from tradewind.api.report import JobDocument, Report
 from tradewind.api.trainingjob import ModelResult, Recipe, TrainingJobSpec
 from tradewind_workload.data.headers import read_headers
-from tradewind_workload.io.artefacts import Draft, Stored, address, point
+from tradewind_workload.io.artefacts import Stored, address, point
 from tradewind_workload.io.document import training_spec
 from tradewind_workload.io.fault import Fault, Superseded, causes, fault_in
-from tradewind_workload.io.files import ONNX, SAMPLES, WEIGHTS, make_folder, remove, storage_fault
+from tradewind_workload.io.files import ONNX, make_folder, remove, storage_fault
 from tradewind_workload.io.places import checkpoint_folder, local_path, run_folder
 from tradewind_workload.io.reporter import Reporter, rfc3339
 from tradewind_workload.io.retries import patiently
-from tradewind_workload.io.store import files_of, find, finish
+from tradewind_workload.io.store import find
 from tradewind_workload.train import cluster
+from tradewind_workload.train.judging import decimal, head_of, require_measurable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tradewind.api.data import Data
     from tradewind_workload.data.preparation import Prepared
-
-PRIMARY_METRIC = "accuracy"  # the one that counts of those that are measured
-TOLERANCE = 1e-4  # largest difference of a probability between torch and the exported model
 
 
 def run(job: JobDocument, reporter: Reporter) -> None:
@@ -53,10 +50,11 @@ def run(job: JobDocument, reporter: Reporter) -> None:
         cluster.connect(spec.workers)
         print(f"preparing {spec.data.train.storage_uri}", flush=True)
         prepared = prepare(spec.data, spec.recipe.task, spec.recipe.seed)
-        for note in prepared.notes:
+        for note in (*prepared.notes, *require_measurable(prepared, spec.recipe)):
             print(note, flush=True)
+        test = f"{len(prepared.test)} test rows, " if prepared.test is not None else ""
         print(
-            f"{len(prepared.train)} training rows, {len(prepared.validation)} validation rows, "
+            f"{len(prepared.train)} training rows, {len(prepared.validation)} validation rows, {test}"
             f"{len(prepared.labels)} classes, "
             f"shape {list(prepared.row_shape)}",
             flush=True,
@@ -82,7 +80,8 @@ def _result(uri: str, stored: Stored, manifest: Manifest) -> ModelResult:
         storage_uri=uri,
         digest=stored.digest,
         metrics=manifest.metrics,
-        primary_metric=PRIMARY_METRIC,
+        primary_metric=manifest.evaluation.metric if manifest.evaluation is not None else None,
+        evaluation=manifest.evaluation,
         size_bytes=manifest.files[ONNX].size_bytes,
     )
 
@@ -145,10 +144,15 @@ def fingerprint(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, wor
             len(prepared.train),
             len(prepared.validation),
             prepared.labels,
+            *([prepared.split_digest] if _divided(spec.data) else []),
         ],
         sort_keys=True,
     )
     return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _divided(data: Data) -> bool:
+    return data.validation_fraction is not None or data.test_fraction is not None
 
 
 def _settings(part: Model) -> dict[str, Any]:
@@ -162,6 +166,8 @@ def work(config: dict[str, Any]) -> None:
 
     from tradewind_workload.tasks.network import build
     from tradewind_workload.train import checkpoint, process_group
+    from tradewind_workload.train.best import Choice
+    from tradewind_workload.train.result import export
     from tradewind_workload.train.training import Share, Training, shares
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -176,112 +182,49 @@ def work(config: dict[str, Any]) -> None:
     mine = prepared.train.take(dealt[rank])
     judged = prepared.validation.take(np.arange(rank, len(prepared.validation), world))
     held = judged.load()
+    head = head_of(prepared)
+    metric = head.primary(recipe.primary_metric)
     training = Training(
         build(recipe.model, prepared, recipe.seed),
         recipe,
         Share(mine.load(), mine.classes, tuple(len(numbers) for numbers in dealt), rank),
         epochs=recipe.epochs,
         augment=prepared.augment,
+        weights=head.balanced_weights() if recipe.class_weights == "Balanced" else None,
         device=device,
     )
     folder = local_path(spec.output.storage_uri)
     checkpoints = checkpoint_folder(folder, job.uid)
     mark = fingerprint(job, spec, prepared, world)
-    first = 0
+    first, best = 0, None
     if (state := checkpoint.restore(checkpoints, mark)) is not None:
         training.restore(state)
-        first = state.epoch
+        first, best = state.epoch, state.best
+    choice = Choice(metric, recipe.early_stopping.patience if recipe.early_stopping is not None else None, best)
     voice = _Voice(job, training, first_step=training.step) if rank == 0 else None
     if voice is not None:
         print(f"continuing after epoch {first}" if first else "starting", flush=True)
     for epoch in range(first, recipe.epochs):
+        if recipe.early_stopping is not None and training.agree(over=choice.over(epoch)):
+            break
         loss = training.epoch(epoch, voice.speak if voice is not None else lambda: None)
-        accuracy = training.correct(held, judged.classes) / len(prepared.validation)
+        probabilities = training.probabilities(held, len(prepared.validation))
         done = epoch + 1
-        if voice is not None:
-            voice.measured(done, loss, accuracy)
-            if done % spec.checkpoint.every_epochs == 0 or done == recipe.epochs:
-                checkpoint.write(checkpoints, training.state(done), mark, spec.checkpoint.keep)
+        if voice is not None and probabilities is not None:
+            value = metric.measure(probabilities, prepared.validation.classes)
+            choice.judge(done, value, training.model)
+            voice.measured(done, loss, metric.name, value)
+            if done % spec.checkpoint.every_epochs == 0 or done == recipe.epochs or choice.over(done):
+                checkpoint.write(checkpoints, training.state(done, choice.best), mark, spec.checkpoint.keep)
                 voice.kept(training.step)
-            print(f"epoch {done}/{recipe.epochs}: loss {loss:.4f}, accuracy {accuracy:.4f}", flush=True)
+            print(f"epoch {done}/{recipe.epochs}: loss {loss:.4f}, {metric.name} {value:.4f}", flush=True)
             voice.speak()
     if voice is not None:
+        if choice.best is not None:
+            print(f"the model is that of epoch {choice.best.epoch}", flush=True)
+            training.model.load_state_dict(choice.best.tensors)
         export(job, spec, prepared, training.model.cpu(), folder)
         voice.close()
-
-
-def export(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, model: Any, folder: Path) -> str:
-    """Write the model's folder, load it back, compare it with torch on the validation data. Returns the digest."""
-    from safetensors.torch import save
-
-    from tradewind_workload.export.inference import open_session, predict
-    from tradewind_workload.export.onnx_export import to_onnx
-    from tradewind_workload.export.samples import golden
-    from tradewind_workload.export.signature import signature
-    from tradewind_workload.train.training import logits
-
-    model.eval()
-    content = to_onnx(model, prepared.row_shape, len(prepared.labels))
-    rows, classes = prepared.validation.load(), prepared.validation.classes
-    with Draft.begin(folder) as draft:
-        draft.write(ONNX, content)
-        draft.write(WEIGHTS, save({k: v.contiguous() for k, v in model.state_dict().items()}))
-        session = open_session(draft.folder / ONNX)
-        served = predict(session, rows)
-        require_same(logits(model, rows), served.probabilities, str(draft.folder / ONNX))
-        import onnx
-
-        assert spec.recipe is not None and spec.data is not None
-        inputs, outputs = (map(Tensor.read, of) for of in signature(onnx.load_from_string(content)))
-        taken = _as_users_know(next(inputs), spec.data, prepared.columns)
-        if samples := golden(session, rows, classes, taken):
-            draft.write(SAMPLES, samples)
-        manifest = Manifest(
-            task=spec.recipe.task,
-            inputs=(taken,),
-            outputs=tuple(outputs),
-            labels=prepared.labels,
-            metrics=(
-                KeyValue(name=PRIMARY_METRIC, value=decimal(served.accuracy(classes))),
-                KeyValue(name="loss", value=decimal(cross_entropy(served.probabilities, classes))),
-            ),
-            recipe=spec.recipe.written(),
-            data=spec.data.written(),
-            lineage=Lineage(kind=job.kind, namespace=job.namespace, name=job.name, uid=job.uid),
-            files=files_of(draft),
-        )
-        return finish(draft, manifest).digest
-
-
-def _as_users_know(tensor: Tensor, data: Data, columns: tuple[str, ...]) -> Tensor:
-    """With the names of a table's columns, and whether a value may be missing."""
-    known: dict[str, Any] = {"columns": columns} if columns else {}
-    if any(step.impute for step in data.prepare):
-        known["nullable"] = True
-    return tensor.model_copy(update=known)
-
-
-def require_same(expected_logits: np.ndarray, probabilities: np.ndarray, where: str) -> None:
-    """Raises RuntimeError where the exported model differs from torch."""
-    shifted = np.exp(expected_logits - expected_logits.max(axis=1, keepdims=True))
-    expected = shifted / shifted.sum(axis=1, keepdims=True)
-    off = float(np.abs(expected - probabilities).max())
-    if not off <= TOLERANCE:
-        raise RuntimeError(
-            f"{where} differs from the trained network by {off:.2e} in a probability: the export is wrong"
-        )
-
-
-def cross_entropy(probabilities: np.ndarray, classes: np.ndarray) -> float:
-    """Mean loss of the true classes."""
-    return float(-np.log(np.maximum(probabilities[np.arange(len(classes)), classes], 1e-12)).mean())
-
-
-def decimal(value: float, digits: int = 6) -> str:
-    """A measurement as the decimal string that the API has it as."""
-    text = f"{value:.{digits}f}"
-    short = text.rstrip("0").rstrip(".") if "." in text else text
-    return "0" if short == "-0" else short
 
 
 class _Voice:
@@ -298,9 +241,9 @@ class _Voice:
         self._checkpoint: CheckpointRecord | None = None
         self.speak()
 
-    def measured(self, epoch: int, loss: float, accuracy: float) -> None:
+    def measured(self, epoch: int, loss: float, metric: str, value: float) -> None:
         self._metrics = (
-            KeyValue(name=PRIMARY_METRIC, value=decimal(accuracy)),
+            KeyValue(name=metric, value=decimal(value)),
             KeyValue(name="loss", value=decimal(loss)),
             KeyValue(name="epoch", value=str(epoch)),
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tradewind.api.trainingjob import Recipe
     from tradewind_workload.tasks.network import Classifier
     from tradewind_workload.tasks.tabular.network import TabularNetwork
+    from tradewind_workload.train.best import Best
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,11 @@ def shares(rows: int, world: int, seed: int) -> list[np.ndarray]:
     return [order[rank::world] for rank in range(world)]
 
 
-def summed_cross_entropy(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """Loss of all rows together, of logits [n, classes]."""
-    return nn.functional.cross_entropy(logits, classes, reduction="sum")
+def summed_cross_entropy(
+    logits: torch.Tensor, classes: torch.Tensor, weights: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Loss of all rows together, of logits [n, classes]; the weights are of the classes."""
+    return nn.functional.cross_entropy(logits, classes, weight=weights, reduction="sum")
 
 
 class Training:
@@ -61,20 +65,23 @@ class Training:
         *,
         epochs: int,
         augment: Augment | None = None,
+        weights: np.ndarray
+        | None = None,  # float32 [classes], of the classes in the loss; their mean over the rows is 1
         device: str = "cpu",
-        loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = summed_cross_entropy,
+        loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
     ) -> None:
         self.model = model.to(device)
         self._recipe = recipe
         self._share = share
         self._device = device
-        self._loss = loss
         self._classes = torch.from_numpy(share.classes)
         self._inputs = torch.from_numpy(share.inputs)
         self.steps_per_epoch = max(1, math.ceil(sum(share.sizes) / recipe.batch_size))
         self.steps = epochs * self.steps_per_epoch
         self.step = 0
         self._augment = augment
+        of_classes = None if weights is None else torch.from_numpy(weights).to(device)
+        self._loss = loss or partial(summed_cross_entropy, weights=of_classes)
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._optimizer = optimizer(self._parameters, recipe.optimizer)
         smallest = min(share.sizes) // self.steps_per_epoch
@@ -165,13 +172,32 @@ class Training:
         dist.all_reduce(tensor)
         return float(tensor[0])
 
-    def correct(self, inputs: np.ndarray, classes: np.ndarray) -> int:
-        """How many of all processes' rows the model labels right; each process gives its own rows."""
-        labels = logits(self.model, inputs, self._device).argmax(1) if len(classes) else np.zeros(0, np.int64)
-        return int(self._sum(float((labels == classes).sum())))
+    def agree(self, *, over: bool) -> bool:
+        """What the first process says, which alone knows."""
+        return self._sum(float(over and self._share.rank == 0)) > 0
 
-    def state(self, epoch: int) -> State:
-        """All that training goes on from after `epoch` epochs."""
+    def probabilities(self, inputs: np.ndarray, rows: int) -> np.ndarray | None:
+        """Probabilities of all processes' rows, float32 [rows, classes], in the first process; None in the others.
+
+        Each process gives the inputs of its own rows: of number `rank`, `rank` + processes, and so on.
+        """
+        world = len(self._share.sizes)
+        if world == 1:
+            return torch.from_numpy(logits(self.model, inputs, self._device)).softmax(1).numpy()
+        # One exchange of one size: the shorter shares are filled up with a row that is cut off again.
+        classes = int(self.model.network.get_submodule("classes").out_features)
+        padded = torch.zeros(math.ceil(rows / world), classes, device=self._device)
+        if len(inputs):
+            padded[: len(inputs)] = torch.from_numpy(logits(self.model, inputs, self._device)).softmax(1)
+        if self._share.rank:
+            dist.gather(padded)
+            return None
+        parts = [torch.empty_like(padded) for _ in range(world)]
+        dist.gather(padded, parts)
+        return torch.stack(parts, 1).reshape(-1, classes)[:rows].cpu().numpy()
+
+    def state(self, epoch: int, best: Best | None = None) -> State:
+        """All that training goes on from after `epoch` epochs, and the best of them."""
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         for number, fields in self._optimizer.state_dict()["state"].items():
             tensors |= {
@@ -179,7 +205,7 @@ class Training:
                 for name, value in fields.items()
                 if value is not None
             }
-        return State(epoch, self.step, tensors)
+        return State(epoch, self.step, tensors, best)
 
     def restore(self, state: State) -> None:
         """Go on from a state of a training with the same settings."""
@@ -197,7 +223,7 @@ class Training:
 
 
 def logits(model: Classifier | TabularNetwork, inputs: np.ndarray, device: str = "cpu", batch: int = 256) -> np.ndarray:
-    """Logits, float32 [n, classes], in evaluation mode."""
+    """Logits, float32 [n, classes], in evaluation mode, of at least one row."""
     model.eval()
     with torch.inference_mode():
         return np.concatenate(

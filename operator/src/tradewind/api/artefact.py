@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 
 from tradewind.api.base import KeyValue, Observed
 from tradewind.api.data import Data
+from tradewind.api.evaluation import Evaluation
 from tradewind.api.trainingjob import Recipe
 
 MANIFEST = "model.json"
@@ -66,6 +67,15 @@ class Samples(Observed):
     )
 
 
+class SplitRecord(Observed):
+    """The rows that a model was trained, chosen and judged on."""
+
+    digest: str = Field(description="SHA-256 of the rows' hashes by part: equal for equal rows in equal parts.")
+    training_rows: int = Field(description="Rows that it learnt from.")
+    validation_rows: int = Field(description="Rows that the best epoch was chosen by.")
+    test_rows: int = Field(default=0, description="Rows that only the finished model saw.")
+
+
 class Manifest(Observed):
     """The content of model.json."""
 
@@ -74,7 +84,13 @@ class Manifest(Observed):
     inputs: tuple[Tensor, ...] = Field(description="What the model takes: raw features, the preparation is inside.")
     outputs: tuple[Tensor, ...] = Field(description="What it gives.")
     labels: tuple[str, ...] = Field(default=(), description="Names of the classes, by index.")
-    metrics: tuple[KeyValue, ...] = Field(default=(), description="Measured on the whole validation set.")
+    metrics: tuple[KeyValue, ...] = Field(
+        default=(), description="Measured on the whole test data, or validation data where there is none."
+    )
+    evaluation: Evaluation | None = Field(
+        default=None, description="The metric that counts, with its interval, beside that of guessing."
+    )
+    split: SplitRecord | None = Field(default=None, description="The rows that it was made with.")
     methods: tuple[str, ...] = Field(default=(), description="Compression methods, in order.")
     # As they stand: a server of another version serves the model without understanding how it was made.
     recipe: dict[str, Any] | None = Field(

@@ -68,8 +68,38 @@ class Step(OneOf):
     augment: Augment | None = Field(default=None, description="Vary the training images at random.")
 
 
+class Split(Model):
+    """Which rows of the training data become validation and test data, where a fraction asks for them."""
+
+    rules = (
+        Rule(
+            "has(self.column) == (self.by != 'Row')",
+            "Group and Time need column, the column that they go by; Row has none",
+        ),
+    )
+
+    by: Literal["Row", "Group", "Time"] = Field(
+        description="Row: by a hash of the inputs, so equal rows stay together and a data set that grows keeps its "
+        "split. Group: by a hash of a column, so all rows of a customer or a machine stay together. Time: the newest "
+        "rows are test data, those before them validation data."
+    )
+    column: Column | None = Field(
+        default=None,
+        description="Group: the column with the group; Time: the column with the time, as times or numbers. It is no "
+        "input of the model unless inputs names it.",
+    )
+
+
+def _is_share(field: str) -> Rule:
+    """A fraction that leaves rows on both sides."""
+    return Rule(
+        f"!has(self.{field}) || !self.{field}.matches(r'{FRACTION}') || self.{field}.matches('^0.0*[1-9]')",
+        f"{field} must be above 0 and below 1, for example '0.2'",
+    )
+
+
 class Data(Model):
-    """Training and validation data, and how they are prepared."""
+    """Training, validation and test data, and how they are prepared."""
 
     rules = (
         Rule(
@@ -78,23 +108,44 @@ class Data(Model):
             "example '0.2'), and not both",
         ),
         Rule(
+            "!has(self.test) || !has(self.testFraction)",
+            "give test (a data set of its own) or testFraction (a part of the training data, for example '0.1'), and "
+            "not both",
+        ),
+        _is_share("validationFraction"),
+        _is_share("testFraction"),
+        Rule(
             f"!has(self.validationFraction) || !self.validationFraction.matches(r'{FRACTION}')"
-            " || self.validationFraction.matches('^0.0*[1-9]')",
-            "validationFraction must be above 0 and below 1, for example '0.2'",
+            f" || !has(self.testFraction) || !self.testFraction.matches(r'{FRACTION}')"
+            " || double(self.validationFraction) + double(self.testFraction) < 1.0",
+            "validationFraction and testFraction together must be below 1: the rest is what the model learns from",
+        ),
+        Rule(
+            "!has(self.split) || has(self.validationFraction) || has(self.testFraction)",
+            "split says how the training data is divided: set validationFraction or testFraction, or remove it",
         ),
     )
 
     train: Dataset = Field(description="What the model learns from.")
-    validation: Dataset | None = Field(default=None, description="What it is judged by; never used for fitting.")
-    validation_fraction: FractionString | None = Field(
-        default=None, description="Share of the training rows, chosen by the seed, that is held back for validation."
+    validation: Dataset | None = Field(
+        default=None, description="What the best epoch is chosen by; never used for fitting."
     )
+    validation_fraction: FractionString | None = Field(
+        default=None, description="Share of the training rows that is held back for validation, as split says."
+    )
+    test: Dataset | None = Field(
+        default=None, description="What the finished model is judged by; nothing is fitted or chosen on it."
+    )
+    test_fraction: FractionString | None = Field(
+        default=None, description="Share of the training rows that is held back for the test, as split says."
+    )
+    split: Split | None = Field(default=None, description="Which rows are held back; by Row when left out.")
     label: Column = Field(
         default="label", description="Column (csv, parquet) or array (npz) with the class of each row."
     )
     inputs: Annotated[tuple[Column, ...], Field(max_length=1024)] = Field(
         default=(),
-        description="Columns, or the one array, that the model sees; when empty, all but the label.",
+        description="Columns, or the one array, that the model sees; when empty, all but the label and split.column.",
     )
     image_shape: (
         Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=2, max_length=3)] | None
@@ -103,3 +154,7 @@ class Data(Model):
         description="Height, width and channels of an image whose pixels are columns; npz arrays carry their shape.",
     )
     prepare: Annotated[tuple[Step, ...], Field(max_length=32)] = Field(default=(), description="Steps, in order.")
+
+    def sets(self) -> tuple[Dataset, ...]:
+        """The data sets that are given: training, validation, test."""
+        return tuple(found for found in (self.train, self.validation, self.test) if found is not None)

@@ -29,6 +29,7 @@ from tradewind.api.base import (
 )
 from tradewind.api.bounds import Latency, Quality
 from tradewind.api.compressionjob import MeasuredOn, Number
+from tradewind.api.evaluation import Evaluation
 from tradewind.api.job import PoolChoice
 from tradewind.api.placement import PodMetadata, ServingResources
 
@@ -175,6 +176,9 @@ class ChosenVariant(Observed):
         description="Rows per second of one replica, as measured; the cost per million is computed from it.",
     )
     measured_on: MeasuredOn | None = Field(default=None, description="Pool and resources of the pod that measured.")
+    evaluation: Evaluation | None = Field(
+        default=None, description="The metric that counts beside that of guessing, as the training job has it."
+    )
 
 
 class Replicas(Observed):

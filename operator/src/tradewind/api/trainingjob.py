@@ -24,6 +24,7 @@ from tradewind.api.base import (
     fixed_once_started,
 )
 from tradewind.api.data import Data
+from tradewind.api.evaluation import Evaluation, PrimaryMetric
 from tradewind.api.job import JobStatus, Output, RunPolicy
 from tradewind.api.placement import PodMetadata, Resources
 
@@ -72,6 +73,14 @@ class Optimizer(Model):
     )
 
 
+class EarlyStopping(Model):
+    """When the training ends before its last epoch."""
+
+    patience: Annotated[int, Field(ge=1, le=10000)] = Field(
+        description="It ends after so many epochs without a better primary metric on the validation data."
+    )
+
+
 class Recipe(Model):
     """Training without code."""
 
@@ -85,10 +94,27 @@ class Recipe(Model):
     task: Literal["image-classification", "tabular-classification"] = Field(description="What the model is to do.")
     model: Architecture = Field(description="The network.")
     optimizer: Optimizer = Field(default_factory=Optimizer, description="How the weights are adjusted.")
-    epochs: Annotated[int, Field(ge=1, le=10000)] = Field(default=10, description="Passes over the training data.")
+    epochs: Annotated[int, Field(ge=1, le=10000)] = Field(
+        default=10,
+        description="Passes over the training data. The model is that of the best one by the primary metric on the "
+        "validation data; of equals, the first.",
+    )
     batch_size: Annotated[int, Field(ge=1, le=65536)] = Field(
         default=64, description="Rows in one step, over all workers together."
     )
+    primary_metric: PrimaryMetric | None = Field(
+        default=None,
+        description="The metric that counts: it chooses the epoch and is compared with guessing. When left out, "
+        "accuracy; where the rarest class has less than a quarter of the training rows of the commonest, "
+        "average_precision (two classes) or balanced_accuracy (more). Of two classes, f1, auroc and "
+        "average_precision are about the rarer one.",
+    )
+    class_weights: Literal["None", "Balanced"] = Field(
+        default="None",
+        description="Balanced: in the loss all classes weigh alike, however few rows one has; the probabilities are "
+        "then those of balanced classes.",
+    )
+    early_stopping: EarlyStopping | None = Field(default=None, description="When it ends before the last epoch.")
     seed: Annotated[int, Field(ge=0, le=2147483647)] = Field(default=0, description="Start of every random choice.")
 
 
@@ -212,10 +238,13 @@ class ModelResult(Observed):
         description="SHA-256 of model.json, which has the SHA-256 of every other file."
     )
     metrics: Annotated[tuple[KeyValue, ...], Field(max_length=64)] = Field(
-        default=(), description="Measured on the whole validation set."
+        default=(), description="Measured on the whole test data, or validation data where there is none."
     )
     primary_metric: Annotated[str, StringConstraints(max_length=63)] | None = Field(
         default=None, description="Name of the metric that counts; the first one when left out."
+    )
+    evaluation: Evaluation | None = Field(
+        default=None, description="The metric that counts, with its interval, beside that of guessing."
     )
     size_bytes: Count = Field(description="Size of model.onnx.")
 
@@ -236,7 +265,9 @@ class TrainingJobStatus(JobStatus):
             return super().headline()
         first = self.model.metrics[0]
         found = next((metric for metric in self.model.metrics if metric.name == self.model.primary_metric), first)
-        return f"{found.name} {found.value}"
+        judged = self.model.evaluation
+        doubt = "" if judged is None or judged.better_than_guessing else " (no better than guessing)"
+        return f"{found.name} {found.value}{doubt}"
 
 
 class TrainingJob(Kind):

@@ -22,7 +22,7 @@ def program(item: CompressionJob, source: Source, group: Group, surroundings: Su
     # The rows that it reports say where they were measured.
     measure = told.setdefault("measure", {})
     measure["resources"] = {**measure.get("resources", {}), "pool": group.pool.name}
-    datasets = [dataset.storage_uri for dataset in (source.data.train, source.data.validation) if dataset is not None]
+    datasets = [dataset.storage_uri for dataset in source.data.sets()]
     return Program(
         image=surroundings.config.images.workload,
         labels={**labels(item.kind, item.metadata.name), RUN: run_name(attempt)},

@@ -136,6 +136,12 @@ class Reason(StrEnum):
         "RevisionNotReady",
         "A new revision does not answer; the previous one continues to serve.",
     )
+    # BetterThanGuessing
+    BETTER_THAN_GUESSING = "BetterThanGuessing", "The model is better than always answering the commonest class."
+    NO_BETTER_THAN_GUESSING = (
+        "NoBetterThanGuessing",
+        "The model is not better, beyond chance, than always answering the commonest class.",
+    )
     # MeasuredElsewhere
     MEASURED_HERE = "MeasuredHere", "The numbers were measured on the pool and the resources of the service."
     MEASURED_ELSEWHERE = (

@@ -71,6 +71,7 @@ def _trained(name: str, job: TrainingJob | None) -> ChosenVariant | Refusal:
         storage_uri=model.storage_uri,
         source=f"TrainingJob {name}",
         reason=f"It is the model of TrainingJob {name}{measured}.",
+        evaluation=model.evaluation,
     )
 
 

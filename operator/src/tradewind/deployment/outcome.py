@@ -11,6 +11,7 @@ from tradewind.api.base import Columns
 from tradewind.api.config import Config, Pool
 from tradewind.api.job import PoolChoice
 from tradewind.api.modeldeployment import ChosenVariant, ModelDeployment, ModelDeploymentStatus, Revision, ServingCost
+from tradewind.core import guessing
 from tradewind.core.conditions import Reason, Verdict, holds, merge, phase
 from tradewind.core.controller import Surroundings
 from tradewind.core.plan import Event, Observed
@@ -62,7 +63,8 @@ def written(
     old, decision, serving = item.status, situation.decision, situation.rollout.serving
     variant = decision.variant if situation.arrived else old.variant
     measured = measured_elsewhere(item, decision.pool, decision.variant or variant)
-    verdicts = (decision.accepted, situation.ready, situation.progressing, situation.alerts, measured)
+    judged = _judged(decision.variant or variant)
+    verdicts = (decision.accepted, situation.ready, situation.progressing, situation.alerts, measured, *judged)
     new = old.model_copy(
         update={
             "observed_generation": item.metadata.generation,
@@ -87,6 +89,14 @@ def written(
     if new.dump() == old.dump():
         return old.dump(), ()
     return new.dump(), tuple(_events(old, new, situation))
+
+
+def _judged(variant: ChosenVariant | None) -> tuple[Verdict, ...]:
+    """Whether what is served is better than guessing, as far as that is known."""
+    if variant is None:
+        return ()
+    made = variant.source or "its training job"
+    return guessing.better_than_guessing(variant.evaluation, f"It is served all the same: see {made} for what to do.")
 
 
 def _pool(old: ModelDeploymentStatus, situation: Situation) -> PoolChoice | None:
@@ -117,6 +127,9 @@ def _events(old: ModelDeploymentStatus, new: ModelDeploymentStatus, situation: S
         words = f"Requests go to revision {serving.name} of {serving.variant}, no longer to {before.name}."
         yield Event("Normal", "TrafficMoved", words)
     failing = situation.progressing.reason == Reason.REVISION_NOT_READY
+    doubt, doubted = new.condition(guessing.KIND), old.condition(guessing.KIND)
+    if doubt is not None and doubt.status == "False" and (doubted is None or doubted.status != "False"):
+        yield Event("Warning", doubt.reason, doubt.message[:1024])
     told_before = old.condition("Progressing")
     if failing and (told_before is None or told_before.reason != Reason.REVISION_NOT_READY):
         yield Event("Warning", "RevisionNotReady", situation.progressing.message[:1024])

@@ -59,14 +59,15 @@ def errored(this: View, message: str) -> Plan:
     return settle(this, update, unfinished(this.over, verdict), children=(this.policy,), events=events)
 
 
-def complete(this: View, update: Mapping[str, Any], message: str) -> Plan:
-    """The job has ended well; its RayJob stays, so that its log can be read."""
+def complete(this: View, update: Mapping[str, Any], message: str, judged: tuple[Verdict, ...] = ()) -> Plan:
+    """The job has ended well; its RayJob stays, so that its log can be read. What is wrong with the result is told."""
     verdicts = (
         _still_accepted(this),
         Verdict("Running", "False", Reason.FINISHED, "It has ended."),
         Verdict("Suspended", "False", Reason.NOT_SUSPENDED),
         Verdict("Complete", "True", Reason.SUCCEEDED, message),
         Verdict("Failed", "False", Reason.NOT_FAILED),
+        *judged,
     )
     said = update.get("trainer_status") or this.status.trainer_status or TrainerStatus()
     done = said.model_copy(update={"progress_percentage": 100, "estimated_remaining_seconds": 0})
@@ -78,7 +79,8 @@ def complete(this: View, update: Mapping[str, Any], message: str) -> Plan:
         "trainer_status": done,
         "completion_time": stamp(this.now),
     }
-    events = (Event("Normal", "Complete", message[:1024]),)
+    doubts = (Event("Warning", str(doubt.reason), doubt.message[:1024]) for doubt in judged if doubt.status == "False")
+    events = (Event("Normal", "Complete", message[:1024]), *doubts)
     return settle(this, ended, verdicts, keep=this.kept, events=events)
 
 

@@ -188,7 +188,7 @@ def _reported_end(this: View) -> Plan | None:
     if found is None:
         return None
     update, message = found
-    return complete(this, {**progress(report), **update}, message)
+    return complete(this, {**progress(report), **update}, message, this.job.judged(report))
 
 
 def _suspended(this: View) -> Plan:

@@ -46,6 +46,7 @@ class Job:
     started: Mapping[str, Any] | None = None  # status fields that a new attempt sets
     reports_result: bool = True  # False: the program's exit code decides
     result: Callable[[Report], tuple[Mapping[str, Any], str] | None] = lambda report: None  # status fields, message
+    judged: Callable[[Report], tuple[Verdict, ...]] = lambda report: ()  # conditions that the result brings besides
 
 
 class Stage(Enum):

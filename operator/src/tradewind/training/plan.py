@@ -11,6 +11,7 @@ from tradewind.api.report import Report
 from tradewind.api.trainingjob import TrainingJob
 from tradewind.core.conditions import Reason, Verdict
 from tradewind.core.controller import Surroundings
+from tradewind.core.guessing import better_than_guessing, more_rows
 from tradewind.core.plan import Observed, Plan, Refusal
 from tradewind.core.podmetadata import not_allowed
 from tradewind.core.references import taken
@@ -56,12 +57,17 @@ def _job(item: TrainingJob, observed: Observed, surroundings: Surroundings) -> J
         further=partial(program, item, surroundings),
         reports_result=item.spec.recipe is not None,
         result=_result,
+        judged=partial(_judged, item),
     )
 
 
 def _refused(item: TrainingJob, refusal: Refusal) -> Job:
     return Job(
-        item=item, accepted=life.refused(item, refusal), reports_result=item.spec.recipe is not None, result=_result
+        item=item,
+        accepted=life.refused(item, refusal),
+        reports_result=item.spec.recipe is not None,
+        result=_result,
+        judged=partial(_judged, item),
     )
 
 
@@ -70,4 +76,18 @@ def _result(report: Report) -> tuple[Mapping[str, Any], str] | None:
     if model is None:
         return None
     measured = ", ".join(f"{metric.name} {metric.value}" for metric in model.metrics)
-    return {"model": model}, f"The model is in {model.storage_uri}{f': {measured}' if measured else ''}."
+    judged = model.evaluation
+    on = f" on {judged.rows} {judged.part.lower()} rows" if judged is not None else ""
+    return {"model": model}, f"The model is in {model.storage_uri}{f': {measured}{on}' if measured else ''}."
+
+
+def _judged(item: TrainingJob, report: Report) -> tuple[Verdict, ...]:
+    """Whether the model is better than guessing, and what to do where it is not."""
+    evaluation = report.model.evaluation if report.model is not None else None
+    if evaluation is None:
+        return ()
+    weigh = item.spec.recipe is not None and item.spec.recipe.class_weights != "Balanced"
+    changes = ["spec.recipe.classWeights Balanced"] if weigh else []
+    changes += [more_rows(evaluation), "other inputs"]
+    again = f"delete this {item.kind} and create it again, or create one of another name"
+    return better_than_guessing(evaluation, f"Try {', '.join(changes[:-1])} or {changes[-1]}: {again}.")

@@ -35,7 +35,7 @@ def program(item: TrainingJob, surroundings: Surroundings, attempt: int) -> Prog
 def _inputs(spec: TrainingJobSpec) -> list[str]:
     if spec.data is None:
         return []
-    return [dataset.storage_uri for dataset in (spec.data.train, spec.data.validation) if dataset is not None]
+    return [dataset.storage_uri for dataset in spec.data.sets()]
 
 
 def _told(spec: TrainingJobSpec) -> dict[str, Any]:

@@ -1,0 +1,121 @@
+"""The training data divided as spec.data.split says, with a sentence where a part would be of no use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+
+from tradewind_workload.data import splits
+from tradewind_workload.data.rows import block_inputs
+from tradewind_workload.io.fault import Fault
+
+if TYPE_CHECKING:
+    from tradewind.api.data import Data
+    from tradewind_workload.data.layout import Layout
+    from tradewind_workload.data.rows import Rows
+
+_PARTS = {"train": splits.TRAINING, "validation": splits.VALIDATION, "test": splits.TEST}
+
+
+def hashes(rows: Rows) -> np.ndarray:
+    """A hash of each row's inputs, uint64 [n]."""
+    out = np.empty(len(rows), np.uint64)
+    found = ray.get([_contents.remote(block, offsets) for block, offsets in rows.parts()])
+    for number, here in zip(rows.numbers(), found, strict=True):
+        out[rows.block == number] = here
+    return out
+
+
+@ray.remote(num_cpus=1)
+def _contents(block: Any, offsets: np.ndarray) -> np.ndarray:
+    return splits.contents(block_inputs(block)[offsets])
+
+
+def divide(
+    rows: Rows, by: tuple[pa.Array, ...], kept: np.ndarray, layout: Layout, data: Data, seed: int
+) -> dict[str, Rows]:
+    """The rows by part: train, and validation and test where a fraction asks for them.
+
+    `by` has the values of spec.data.split.column of all rows that were read, by block; `kept` are the numbers of
+    `rows` among these. Raises Fault(InvalidData) where the column can't divide, or a part comes out empty.
+    """
+    fractions = splits.Fractions(float(data.validation_fraction or 0), float(data.test_fraction or 0))
+    asked = ["train", *(name for name in ("validation", "test") if getattr(data, f"{name}_fraction") is not None)]
+    if len(asked) == 1:
+        return {"train": rows}
+    how = data.split.by if data.split is not None else "Row"
+    if how == "Row":
+        own = hashes(rows)
+        parts = splits.with_all_classes(splits.by_hash(own, fractions, seed), own, rows.classes)
+    elif how == "Group":
+        parts = splits.by_hash(_values(by, kept, layout, data, splits.groups), fractions, seed)
+    else:
+        parts = splits.by_time(_values(by, kept, layout, data, splits.times), fractions)
+    divided = {name: rows.take(np.flatnonzero(parts == _PARTS[name])) for name in asked}
+    _require_rows(divided, rows, how, layout, data)
+    return divided
+
+
+def _values(by: tuple[pa.Array, ...], kept: np.ndarray, layout: Layout, data: Data, of: Any) -> np.ndarray:
+    """What the values of the column come to for the rows that are kept."""
+    assert data.split is not None
+    column = f"the column {data.split.column!r} of {layout.uri}, which spec.data.split names,"
+    missing = np.concatenate([_missing(values) for values in by])
+    if missing[kept].any():
+        first = int(kept[missing[kept].argmax()])
+        raise Fault(
+            "InvalidData",
+            f"{column} is missing in {int(missing[kept].sum())} rows (the first is row {first}): fill it in, or add "
+            f"dropNulls with columns [{data.split.column}] to spec.data.prepare.",
+        )
+    try:
+        found = [of(values) for values in by]
+    except (ValueError, pa.ArrowException) as error:
+        raise Fault(
+            "InvalidData", f"{column} can't be used: {error}. Correct the data, or choose another column."
+        ) from None
+    if len({values.dtype for values in found}) > 1:
+        raise Fault("InvalidData", f"{column} has times in one file and numbers in another: write them alike.")
+    return np.concatenate(found)[kept]
+
+
+def _missing(values: pa.Array) -> np.ndarray:
+    """bool [n]: null, NaN or infinite, or empty text."""
+    missing = values.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
+    if pa.types.is_floating(values.type):
+        return np.asarray(missing | ~np.isfinite(values.to_numpy(zero_copy_only=False)))
+    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        return np.asarray(missing | np.array([value == "" for value in values.to_pylist()], bool))
+    return np.asarray(missing)
+
+
+def _require_rows(divided: dict[str, Rows], rows: Rows, how: str, layout: Layout, data: Data) -> None:
+    """Raises Fault(InvalidData) where a part has no row, or a class has none to learn from."""
+    asked = " and ".join(
+        f"{name} {value}"
+        for name, value in (
+            ("spec.data.validationFraction", data.validation_fraction),
+            ("spec.data.testFraction", data.test_fraction),
+        )
+        if value is not None
+    )
+    more = "more rows" if how == "Row" or data.split is None else f"rows of more values of {data.split.column!r}"
+    for name, part in divided.items():
+        if not len(part):
+            raise Fault(
+                "InvalidData",
+                f"{asked} of {len(rows)} rows of {layout.uri} leaves no {'training' if name == 'train' else name} "
+                f"data: choose another fraction, or give {more}.",
+            )
+    unseen = np.setdiff1d(rows.classes, divided["train"].classes)
+    if len(unseen):
+        first = int(np.flatnonzero(rows.classes == unseen[0])[0])
+        where = int(rows.starts[rows.block[first]] + rows.offset[first])
+        raise Fault(
+            "InvalidData",
+            f"the split by {how} leaves {len(unseen)} classes of {layout.uri} without a training row (one is that of "
+            f"row {where}): choose another fraction, split by Row, or give more rows of these classes.",
+        )

@@ -1,0 +1,37 @@
+"""How good a trained model is by the metric that counts, how sure that is, and what guessing would give."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from tradewind.api.base import Count, Observed
+
+# As the field writes them; of log_loss less is better, of the others more.
+PrimaryMetric = Literal["accuracy", "balanced_accuracy", "f1", "auroc", "average_precision", "log_loss"]
+
+_Number = Annotated[str, StringConstraints(max_length=63)]
+_Label = Annotated[str, StringConstraints(max_length=256)]
+
+
+class Evaluation(Observed):
+    """The primary metric of a finished model beside that of guessing."""
+
+    metric: _Number = Field(description="Name of the primary metric.")
+    value: _Number = Field(description="Its value for the model.")
+    low: _Number = Field(description="Lower end of the 95 % interval of the value (bootstrap over the rows).")
+    high: _Number = Field(description="Upper end of it.")
+    part: Annotated[str, StringConstraints(max_length=63)] = Field(
+        description="Where it and all metrics were measured: Test, or Validation where the data has no test part."
+    )
+    rows: Count = Field(description="Rows of that part.")
+    guessing: _Number = Field(
+        description="Value of the metric for always answering the commonest class of the training rows."
+    )
+    better_than_guessing: bool = Field(description="Whether the model is better than that beyond chance.")
+    commonest: _Label | None = Field(default=None, description="The class with the most training rows.")
+    rarest: _Label | None = Field(default=None, description="The class with the fewest training rows.")
+    positive: _Label | None = Field(
+        default=None, description="Of two classes, the one that f1, auroc and average_precision are about."
+    )

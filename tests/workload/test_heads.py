@@ -1,0 +1,210 @@
+"""Heads: the numbers of metrics, the one that suits the data, and what is no better than guessing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from tradewind_workload.heads import certainty as judgement
+from tradewind_workload.heads.certainty import certainty
+from tradewind_workload.heads.classification import MANY_CLASSES, Classification
+from tradewind_workload.heads.metric import Metric
+from tradewind_workload.heads.regression import Regression
+
+NAMES = ["accuracy", "balanced_accuracy", "f1", "auroc", "average_precision", "log_loss"]
+
+
+@pytest.fixture(autouse=True)
+def _fewer_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judgement, "DRAWS", 120)
+    monkeypatch.setattr(judgement, "ORDERS", 60)
+
+
+def answers(classes: np.ndarray, count: int, knowledge: float, seed: int = 0) -> np.ndarray:
+    """Probabilities, float32 [n, classes], that know the class more or less."""
+    logits = np.random.default_rng(seed).normal(size=(len(classes), count)) + knowledge * np.eye(count)[classes]
+    shares = np.exp(logits)
+    return (shares / shares.sum(1, keepdims=True)).astype(np.float32)
+
+
+def test_two_classes_have_the_numbers_of_scikit_learn() -> None:
+    classes = np.random.default_rng(1).integers(0, 2, 300)
+    told, head = answers(classes, 2, 1.0), Classification(np.array([100, 900]))  # the first class is the positive one
+    assert head.positive == 0
+    found = head.measured(told, classes, "f1")
+    assert list(found) == ["f1", "accuracy", "balanced_accuracy", "auroc", "average_precision", "log_loss"]
+    label = told.argmax(1)
+    assert found["accuracy"] == pytest.approx(reference.accuracy_score(classes, label))
+    assert found["balanced_accuracy"] == pytest.approx(reference.balanced_accuracy_score(classes, label))
+    assert found["f1"] == pytest.approx(reference.f1_score(classes, label, pos_label=0))
+    assert found["auroc"] == pytest.approx(reference.roc_auc_score(classes, told[:, 1]))
+    assert found["average_precision"] == pytest.approx(
+        reference.average_precision_score(classes, told[:, 0], pos_label=0)
+    )
+    assert found["log_loss"] == pytest.approx(reference.log_loss(classes, told), rel=1e-6)
+
+
+def test_more_classes_have_the_numbers_of_scikit_learn() -> None:
+    classes = np.random.default_rng(2).integers(0, 4, 400)
+    told, head = answers(classes, 4, 1.5), Classification(np.array([10, 10, 10, 10]))
+    found = head.measured(told, classes, "accuracy")
+    assert list(found) == NAMES
+    assert found["f1"] == pytest.approx(reference.f1_score(classes, told.argmax(1), average="macro"))
+    assert found["auroc"] == pytest.approx(
+        reference.roc_auc_score(classes, told / told.sum(1, keepdims=True), multi_class="ovr", average="macro"),
+        rel=1e-5,
+    )
+    assert found["average_precision"] == pytest.approx(
+        reference.average_precision_score(np.eye(4)[classes], told, average="macro")
+    )
+
+
+def test_by_hand() -> None:
+    head = Classification(np.array([90, 10]))
+    told = np.array([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.3, 0.7]], np.float32)
+    found = head.measured(told, np.array([0, 1, 0, 1]), "accuracy")
+    assert found["accuracy"] == 0.75
+    assert found["balanced_accuracy"] == 0.75
+    assert found["f1"] == pytest.approx(2 / 3)  # one of two found, none wrongly
+    assert found["auroc"] == 0.75  # 3 of 4 pairs in order
+    assert found["average_precision"] == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_ties_rank_nothing() -> None:
+    """The same answer for all rows: half of the pairs, and the share of the positive rows."""
+    head = Classification(np.array([99, 1]))
+    classes = np.array([0] * 7 + [1])
+    found = head.measured(head.guesses(8), classes, "accuracy")
+    assert found["accuracy"] == 0.875
+    assert found["balanced_accuracy"] == 0.5
+    assert found["f1"] == 0
+    assert found["auroc"] == 0.5
+    assert found["average_precision"] == 0.125
+
+
+def test_a_class_without_a_row_is_left_out() -> None:
+    head = Classification(np.array([5, 5, 5]))
+    classes = np.array([0, 1, 0, 1])
+    found = head.measured(answers(classes, 3, 9.0), classes, "accuracy")
+    assert [found[name] for name in NAMES[:5]] == [1, 1, 1, 1, 1]
+    assert all(np.isfinite(value) for value in found.values())
+    two = Classification(np.array([50, 5]))
+    assert two.undefined("average_precision", np.zeros(4, np.int64))
+    assert set(two.measured(answers(np.zeros(4, np.int64), 2, 1.0), np.zeros(4, np.int64), "accuracy")) == {
+        "accuracy",
+        "balanced_accuracy",
+        "f1",
+        "log_loss",
+    }
+
+
+def test_very_many_classes_have_no_curves() -> None:
+    count = MANY_CLASSES + 1
+    classes = np.arange(count)
+    head = Classification(np.ones(count, np.int64))
+    assert "auroc" not in head.measured(answers(classes, count, 3.0), classes, "accuracy")
+    assert "auroc" in head.measured(answers(classes, count, 3.0), classes, "auroc")
+
+
+@pytest.mark.parametrize(
+    ("counts", "name"),
+    [
+        ([178, 182, 177], "accuracy"),
+        ([212, 357], "accuracy"),
+        ([100, 25], "accuracy"),
+        ([100, 24], "average_precision"),
+        ([20, 1980], "average_precision"),
+        ([100, 100, 24], "balanced_accuracy"),
+    ],
+)
+def test_the_metric_suits_the_classes(counts: list[int], name: str) -> None:
+    head = Classification(np.array(counts))
+    assert head.primary(None).name == name
+    assert head.primary("f1").name == "f1"
+
+
+def test_directions() -> None:
+    head = Classification(np.array([5, 5]))
+    assert head.metric("accuracy").better(0.9, 0.8)
+    assert head.metric("log_loss").better(0.1, 0.2)
+    assert not head.metric("accuracy").better(0.8, 0.8)
+
+
+def test_balanced_weights_give_each_class_the_same_say() -> None:
+    head = Classification(np.array([90, 10]))
+    np.testing.assert_allclose(head.balanced_weights() * head.counts, [50, 50], rtol=1e-6)
+
+
+def judged(told: np.ndarray, classes: np.ndarray, name: str | None = None, seed: int = 0) -> tuple[bool, float, float]:
+    head = Classification.of(classes, told.shape[1])
+    found = certainty(head.primary(name), told, head.guesses(len(classes)), classes, classes, seed)
+    assert found.low <= found.value <= found.high
+    return found.better_than_guessing, found.value, found.guessing
+
+
+def rare(rows: int, positive: int) -> np.ndarray:
+    return (np.arange(rows) < positive).astype(np.int64)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_that_always_says_the_commonest_class_is_no_better(name: str) -> None:
+    classes = rare(400, 4)
+    told = np.tile(np.array([0.99, 0.01], np.float32), (400, 1))
+    better, value, guessing = judged(told, classes, name)
+    assert not better
+    assert value == pytest.approx(guessing, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_that_knows_is_better(name: str) -> None:
+    assert judged(answers(rare(400, 100), 2, 5.0), rare(400, 100), name)[0]
+
+
+def test_a_rank_by_chance_of_a_few_rows_is_not_better() -> None:
+    """A bootstrap alone takes most of these for better: the average precision of few rows lies above their share."""
+    classes = rare(100, 2)
+    verdicts = [judged(answers(classes, 2, 0.0, seed), classes, "average_precision", seed)[0] for seed in range(12)]
+    assert sum(verdicts) <= 1
+
+
+def test_informative_and_yet_worse_than_the_commonest_class_is_not_better() -> None:
+    """It says the rare class too often: its answers depend on the class, and guessing is right more often."""
+    classes = rare(1000, 100)
+    told = answers(classes, 2, 1.0)
+    better, value, guessing = judged(told, classes, "accuracy")
+    assert value < guessing
+    assert not better
+    assert judged(told, classes, "auroc")[0]
+
+
+def test_a_verdict_is_the_same_each_time() -> None:
+    classes = rare(200, 20)
+    assert judged(answers(classes, 2, 0.5), classes) == judged(answers(classes, 2, 0.5), classes)
+
+
+def test_regression_has_the_numbers_of_scikit_learn() -> None:
+    random = np.random.default_rng(0)
+    values = random.normal(10, 2, 200)
+    predicted = values + random.normal(0, 1, 200)
+    head = Regression.of(values)
+    found = head.measured(predicted, values, "mae")
+    assert list(found) == ["mae", "rmse", "r2"]
+    assert found["rmse"] == pytest.approx(reference.mean_squared_error(values, predicted) ** 0.5)
+    assert found["r2"] == pytest.approx(reference.r2_score(values, predicted))
+    assert certainty(head.primary(None), predicted, head.guesses(200), values, None, 0).better_than_guessing
+    shuffled = random.permutation(predicted)
+    assert not certainty(head.primary(None), shuffled, head.guesses(200), values, None, 0).better_than_guessing
+    assert "r2" not in head.measured(np.ones(3), np.ones(3), "rmse")
+
+
+def test_an_interval_covers_what_it_should() -> None:
+    """Of accuracies that are known to be 0.8: 95 of 100 intervals, give or take what chance does."""
+    right = Metric("accuracy", True, lambda told, truths: float(np.mean(told == truths)))
+    random, hits = np.random.default_rng(5), 0
+    truths = np.zeros(150, np.int64)
+    for seed in range(100):
+        told = (random.random(150) > 0.8).astype(np.int64)
+        found = certainty(right, told, truths, truths, None, seed)
+        hits += found.low <= 0.8 <= found.high
+    assert hits >= 88

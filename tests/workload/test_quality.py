@@ -1,0 +1,146 @@
+"""What a job says of its model: guessing beside it, the best epoch, test data that chose nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from jobs import finish, start, training_job, write_csv
+from test_training import recipe, training, weights
+
+from tradewind.api.report import Report
+from tradewind_workload.heads.classification import Classification
+from tradewind_workload.io.store import open_model
+from tradewind_workload.train import checkpoint
+from tradewind_workload.train.best import Choice
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from endpoint import Endpoint
+
+METRIC = Classification(np.array([5, 5])).metric("accuracy")
+
+
+def chosen(values: list[float], patience: int | None = None) -> Choice:
+    choice = Choice(METRIC, patience)
+    for epoch, value in enumerate(values, 1):
+        choice.judge(epoch, value, torch.nn.Linear(1, 1))
+        if choice.over(epoch):
+            break
+    return choice
+
+
+def test_the_best_epoch_and_of_equal_ones_the_first() -> None:
+    best = chosen([0.5, 0.9, 0.7, 0.9, 0.8]).best
+    assert best is not None
+    assert (best.epoch, best.value) == (2, 0.9)
+
+
+def test_the_training_ends_when_no_epoch_is_better() -> None:
+    choice = Choice(METRIC, 2)
+    ended = []
+    for epoch, value in enumerate([0.5, 0.6, 0.6, 0.7, 0.1, 0.2], 1):
+        choice.judge(epoch, value, torch.nn.Linear(1, 1))
+        ended.append(choice.over(epoch))
+    assert ended == [False, False, False, False, False, True]
+    assert not chosen([0.5, 0.1, 0.1, 0.1]).over(4)  # without patience it never does
+
+
+def bits(tensors: dict[str, torch.Tensor]) -> dict[str, bytes]:
+    return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
+
+
+def test_the_best_epoch_outlives_a_kill_bit_for_bit(tmp_path: Path) -> None:
+    """Epoch 1 is the best one; the process is killed after epoch 2, whose checkpoint has both."""
+    values = [0.9, 0.5, 0.6]
+    whole, choice = training(recipe()), Choice(METRIC, None)
+    for epoch, value in enumerate(values):
+        whole.epoch(epoch)
+        choice.judge(epoch + 1, value, whole.model)
+
+    first, before = training(recipe()), Choice(METRIC, None)
+    for epoch in range(2):
+        first.epoch(epoch)
+        before.judge(epoch + 1, values[epoch], first.model)
+    checkpoint.write(tmp_path, first.state(2, before.best), "mark", keep=1)
+    state = checkpoint.restore(tmp_path, "mark")
+    assert state is not None
+    second, after = training(recipe()), Choice(METRIC, None, state.best)
+    second.restore(state)
+    second.epoch(2)
+    after.judge(3, values[2], second.model)
+
+    assert choice.best is not None and after.best is not None
+    assert choice.best == after.best
+    assert after.best.epoch == 1
+    assert bits(choice.best.tensors) == bits(after.best.tensors)
+    assert weights(second) == weights(whole)
+    second.model.load_state_dict(after.best.tensors)
+    assert weights(second) != weights(whole)
+
+
+def fraud(rows: int, knowable: float, seed: int = 0) -> tuple[np.ndarray, list[str]]:
+    """A table with 1 % of frauds, which differ from the rest by so many deviations."""
+    random = np.random.default_rng(seed)
+    classes = np.arange(rows) % 100 == 0
+    return (random.normal(size=(rows, 3)) + knowable * classes[:, None]).astype(np.float32), [
+        "fraud" if found else "ok" for found in classes
+    ]
+
+
+def run(operator: Endpoint, volumes: Path, **fields: Any) -> tuple[Report, str]:
+    spec = {
+        "recipe": {"task": "tabular-classification", "model": {"architecture": "linear"}, "epochs": 3, "batchSize": 256}
+        | fields.pop("recipe", {}),
+        "data": {
+            "train": {"storageUri": "pvc://claim/train.csv", "format": "csv"},
+            "validationFraction": "0.2",
+            "testFraction": "0.3",
+            "prepare": [{"standardize": {}}],
+        },
+        "output": {"storageUri": "pvc://claim/model"},
+    }
+    code, output = finish(start(training_job(spec, url=operator.url), volumes, TRADEWIND_MOUNT=str(operator.mount)))
+    assert code == 0, output
+    return Report.model_validate(operator.reports[-1]), output
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_fraud_table_that_nothing_can_be_learnt_of_is_no_silent_success(operator: Endpoint, volumes: Path) -> None:
+    write_csv(volumes / "claim/train.csv", *fraud(2000, knowable=0.0))
+    report, output = run(operator, volumes, recipe={"optimizer": {"lr": "0.1"}, "batchSize": 64})
+    model = report.model
+    assert model is not None
+    found = {metric.name: float(metric.value) for metric in model.metrics}
+    assert found["accuracy"] > 0.97  # what used to be told of it
+    assert model.primary_metric == "average_precision"
+    judged = model.evaluation
+    assert judged is not None
+    assert not judged.better_than_guessing
+    assert (judged.metric, judged.part, judged.commonest, judged.rarest) == ("average_precision", "Test", "ok", "fraud")
+    assert float(judged.low) <= float(judged.value) <= float(judged.high)
+    assert f"{judged.guessing} for always answering 'ok'" in output
+    manifest, _ = open_model(volumes / "claim/model")
+    assert manifest.evaluation == judged
+    assert manifest.split is not None
+    assert manifest.split.digest.startswith("sha256:")
+    parts = (manifest.split.training_rows, manifest.split.validation_rows, manifest.split.test_rows)
+    assert sum(parts) == 2000
+    assert judged.rows == parts[2] > 400
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_frauds_that_can_be_told_apart_are_found(operator: Endpoint, volumes: Path) -> None:
+    write_csv(volumes / "claim/train.csv", *fraud(4000, knowable=3.0))
+    settings = {"classWeights": "Balanced", "optimizer": {"lr": "0.05"}, "epochs": 40, "earlyStopping": {"patience": 2}}
+    report, output = run(operator, volumes, recipe=settings)
+    model = report.model
+    assert model is not None
+    assert model.evaluation is not None
+    assert model.evaluation.better_than_guessing
+    assert float(model.evaluation.value) > 0.5
+    assert "epoch 40/40" not in output
+    assert output.count("the model is that of epoch") == 1
