@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from tradewind_workload.data.inference import Partial, Told, finish, fit, merge, merged
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tradewind_workload.data.schema import Schema
 
 NUMBERS = ("number", "boolean")  # kinds that a matrix of numbers has
+LISTED = 100  # columns that are described one by one
 
 
 def counted(source: Source, missing: tuple[str, ...]) -> Partial:
@@ -84,7 +86,11 @@ def require_numbers(schema: Schema, uri: str) -> None:
 
 
 def described(schema: Schema) -> Iterator[str]:
-    """A line a column, for the log."""
-    for column in (*schema.inputs, schema.label):
+    """A line a column, for the log; of very many only their number."""
+    columns = (*schema.inputs, schema.label)
+    for column in columns if len(columns) <= LISTED else (*columns[: LISTED - 1], columns[-1]):
         missing = f", {column.missing} missing" if column.missing else ""
         yield f"column {column.name!r}: {column.kind}, {column.why}{missing}"
+    if len(columns) > LISTED:
+        kinds = Counter(column.kind for column in columns[LISTED - 1 : -1])
+        yield f"and {', '.join(f'{count} of kind {kind}' for kind, count in kinds.items())}"

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 Decimal = Literal[".", ","]
 
-SAMPLE = 1 << 20  # bytes of a file's start that delimiter and decimal mark are seen from
-ENCODED = 1 << 26  # bytes that the encoding is seen from: a first letter with an accent may stand far down
+SAMPLE = 1 << 18  # bytes of a file's start that delimiter and decimal mark are seen from
+ENCODED = 1 << 23  # bytes that the encoding is seen from: a first letter with an accent may stand far down
 DELIMITERS = (",", ";", "\t", "|")
 NAMES = {",": "','", ";": "';'", "\t": "tabs", "|": "'|'"}
 BOMS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -160,19 +160,16 @@ def _encodes_text(found: codecs.CodecInfo) -> bool:
 
 
 def _single_bytes(content: bytes, file: File, field: str) -> str:
-    """The encoding of text that is not UTF-8. Latin letters that are not those of Western Europe are not guessed."""
+    """cp1252 where the bytes read well so. Raises Fault with what else it may be: a wrong guess garbles every class."""
     if _western(content):
         return "cp1252"
     from charset_normalizer import from_bytes
 
-    # Lines with something to see in them: what is plain ASCII says nothing.
-    telling = b"\n".join([line for line in content.splitlines() if not line.isascii()][:500])
-    best = from_bytes(telling).best()
-    guess = best.encoding if best is not None else None
-    sample = " ".join(str(best).split())[:40] if best is not None else ""
-    if guess is not None and _not_latin(str(best)):
-        return codecs.lookup(guess).name
-    likely = f"; it may be {guess} ({sample!r})" if guess is not None else ""
+    # Words with something to see in them, often enough to be counted.
+    words = [word for word in dict.fromkeys(re.split(rb"[\s,;|\"]+", content)) if not word.isascii()][:500]
+    best = from_bytes(b" ".join(words * 20)[:SAMPLE]).best()
+    sample = " ".join(str(best).split()[: min(3, len(words))]) if best is not None else ""
+    likely = f"; it may be {best.encoding} ({sample!r})" if best is not None else ""
     raise Fault(
         "InvalidData",
         f"{file.name} is not UTF-8, and its encoding is not clear{likely}: set {field}.csv.encoding, or save the file "
@@ -180,23 +177,30 @@ def _single_bytes(content: bytes, file: File, field: str) -> str:
     )
 
 
+# In words as Western Europe writes them: a letter with an accent, or two that stand beside plain ones.
+_ACCENTED = re.compile(r"(?<![^\x00-\x7f])[\u00c0-\u00ff](?![^\x00-\x7f])")
+_TWO_ACCENTED = re.compile(
+    r"(?<=[A-Za-z])[\u00df-\u00ff]{2}(?![^\x00-\x7f])|(?<![^\x00-\x7f])[\u00df-\u00ff]{2}(?=[A-Za-z])"
+)
+# Signs as they are used beside such words; bytes of other code pages would be other signs, and within words.
+_QUOTES = r"\u2018-\u201e\u00ab\u00bb\u2013\u2014"
+_SIGN = re.compile(
+    rf"(?<![A-Za-z])[{_QUOTES}\u00a1\u00bf\u00a9]"
+    rf"|[{_QUOTES}\u20ac\u00a3\u00a7\u00a9\u00ae\u2122\u00b5\u00b2\u00b3\u00bc-\u00be\u2022\u2026\u00a0](?![A-Za-z])"
+    r"|\u00b0(?![A-BD-EG-Za-z])"
+)
+
+
 def _western(content: bytes) -> bool:
-    """Whether the bytes read well as cp1252: accented letters among plain ones, and no signs within words."""
+    """Whether most of what is not ASCII reads as cp1252 in the way that the languages of Western Europe use it."""
     try:
-        text = content.decode("cp1252")
+        text = " ".join({word.decode("cp1252") for word in content.split() if not word.isascii()})
     except UnicodeDecodeError:
         return False
-    words = [word for word in re.findall(r"[^\W\d_]+", text) if not word.isascii()]
-    accented = sum(not letter.isascii() for word in words for letter in word)
-    plain = sum(letter.isascii() for word in words for letter in word)
-    within = re.search(r"[a-z][\u00a1-\u00bf\u0192\u02c6\u2021\u2030-][a-z]|[a-z][\u017d\u0178\u0160][a-z]", text)
-    return accented <= plain and within is None
-
-
-def _not_latin(text: str) -> bool:
-    """Whether most letters beyond ASCII are of a script of their own, which no table of Latin letters looks like."""
-    letters = [letter for letter in text if letter.isalpha() and not letter.isascii()]
-    return sum(ord(letter) >= 0x370 for letter in letters) * 2 > len(letters)
+    signs = [character for character in text if not character.isascii() and not character.isalpha()]
+    good = len(_ACCENTED.findall(text)) + len(_TWO_ACCENTED.findall(text))
+    letters = re.findall(r"[^\W\d_\x00-\x7f\u00b2\u00b3\u00b9\u00bc-\u00be]+", text)
+    return len(_SIGN.findall(text)) == len(signs) and 2 * good >= len(letters) + bool(letters)
 
 
 def _rows(text: str, delimiter: str, quote: str, whole: bool) -> list[list[str]]:
@@ -209,8 +213,8 @@ def _rows(text: str, delimiter: str, quote: str, whole: bool) -> list[list[str]]
 
 def _delimiter(text: str, quote: str, whole: bool, file: File, field: str) -> str:
     """The one that cuts the header and each row into as many cells. Raises Fault where two do."""
-    cut = {mark: [len(row) for row in _rows(text, mark, quote, whole)] for mark in DELIMITERS}
-    possible = [mark for mark in DELIMITERS if cut[mark] and cut[mark][0] > 1]
+    cut = {mark: [len(row) for row in _rows(text, mark, quote, whole)] for mark in DELIMITERS if mark in text}
+    possible = [mark for mark, counts in cut.items() if counts and counts[0] > 1]
     even = [mark for mark in possible if len(set(cut[mark])) == 1 and len(cut[mark]) > 1]
     best = even or possible
     if len(best) > 1:
