@@ -104,6 +104,7 @@ TABLES = [
     ),
     Table("a quote that is not closed", 'x,label\n1,a\n2,"b\n3,c\n', "a quote is opened at 'b\\n3,c"),
     Table("too few cells", "x,y,label\n1,2,a\n1,b\n", "row 2 of t.csv has 2 cells, and the header 3: '1,b'"),
+    Table("too few cells after what is no row", "\n\nsep=;\nx;y;label\n\n1;2;a\n\n1;b\n", "row 2 of t.csv has 2 cells"),
     Table("too many cells", 'x,y,label\n"1",2,a\n\n1,2,3,b\n', "row 2 of t.csv has 4 cells, and the header 3"),
     Table("too few cells after a cell of two lines", 'x,y,label\n1,"2\n",a\n1,b\n', "row 2 of t.csv has 2 cells"),
     Table("a name twice", "x,x,label\n1,2,a\n", "t.csv has the column 'x' twice"),
@@ -300,6 +301,18 @@ TABLES = [
     Table("nested", '{"x": [1], "label": 2}\n', "the column 'x' is a list or an object, not a number", file="t.jsonl"),
     Table(
         "times of parquet", parquet(x=[date(2026, 1, 2)], label=["a"]), "is a datetime, not a number", file="t.parquet"
+    ),
+    Table(
+        "a nested label", '{"x": 1, "label": {"a": 1}}\n', "the label 'label' is a list or an object", file="t.jsonl"
+    ),
+    Table(
+        "JSON in another encoding", '{"x": 1, "label": "ü"}\n'.encode("cp1252"), "t.jsonl can't be read", file="t.jsonl"
+    ),
+    Table(
+        "cp1252 that it is not",
+        "x,label\n1,groß\n".encode("cp1252") + b"1,a\n" * 3000 + b"2,\x81\n",
+        "t.csv has text that is not cp1252: set spec.data.train.csv.encoding, or save it as UTF-8.",
+        train={"csv": {"encoding": "cp1252"}},
     ),
     Table("lists of parquet", parquet(x=[[1]], label=["a"]), "the column 'x' is of type list", file="t.parquet"),
     Table("no parquet", PLAIN, "t.csv can't be read as parquet", train={"format": "parquet"}),

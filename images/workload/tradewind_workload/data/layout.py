@@ -73,6 +73,11 @@ class Layout:
                 f"{self.uri} has no {self._noun} {data.label!r} for the label; it has {_listed(self.columns)}. "
                 "Set spec.data.label to one of them.",
             )
+        if self.columns[data.label].kind == "other":
+            raise Fault(
+                "InvalidData",
+                f"{self.uri}: the label {data.label!r} is {self.columns[data.label].described}; give one class a row.",
+            )
         if self.columns[data.label].shape:
             raise Fault(
                 "InvalidData",

@@ -70,9 +70,12 @@ def batches(source: Source, missing: tuple[str, ...]) -> Iterator[Batch]:
                 columns[name] = without_missing(pa.array([value] * cells.num_rows, pa.string()), missing)
             yield Batch(source.file.name, first, pa.RecordBatch.from_pydict(columns), decimal, missing)
             first += cells.num_rows
-    except UnicodeDecodeError as error:
-        advice = f"set {source.field}.csv.encoding" if source.format == "csv" else "save it as UTF-8"
-        raise Fault("InvalidData", f"{source.file.name} has text that is not {error.encoding}: {advice}.") from None
+    except UnicodeDecodeError:
+        encoding = source.start.dialect.encoding if source.start is not None else "UTF-8"
+        advice = f"set {source.field}.csv.encoding, or save" if source.start is not None else "save"
+        raise Fault(
+            "InvalidData", f"{source.file.name} has text that is not {encoding}: {advice} it as UTF-8."
+        ) from None
     except (pa.ArrowException, OSError, ValueError, zipfile.BadZipFile) as error:
         said = " ".join(str(error).split())[:300]
         raise Fault(
@@ -159,16 +162,17 @@ def _csv_mistake(said: str, ragged: list[pyarrow.csv.InvalidRow], source: Source
     """Arrow's refusal in words of the file's author."""
     assert source.start is not None
     name, dialect = source.file.name, source.start.dialect
+    before = dialect.skip + 1  # lines that Arrow counts as rows: those before the header, and the header
     if ragged:
         row = ragged[0]
         return Fault(
             "InvalidData",
-            f"row {row.number - 1} of {name} has {row.actual_columns} cells, and the header {row.expected_columns}: "
+            f"row {row.number - before} of {name} has {row.actual_columns} cells, and the header {row.expected_columns}: "
             f"{row.text[:80]!r}. Correct it: a cell with {dialect.delimiter!r} or a line break in it stands in "
             f"{dialect.quote}quotes{dialect.quote}.",
         )
     if "UTF8" in said:
-        place = f" in row {int(found[1]) - 1}" if (found := re.search(r"Row #(\d+)", said)) else ""
+        place = f" in row {int(found[1]) - before}" if (found := re.search(r"Row #(\d+)", said)) else ""
         return Fault(
             "InvalidData",
             f"{name} is not UTF-8{place}: set {source.field}.csv.encoding, for example to cp1252, or save it as UTF-8.",
