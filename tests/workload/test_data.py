@@ -12,7 +12,7 @@ import pytest
 from jobs import blobs, write_csv
 
 from tradewind.api.data import Data, Dataset
-from tradewind_workload.data import layout
+from tradewind_workload.data import files, layout
 from tradewind_workload.data.preparation import Prepared, prepare
 from tradewind_workload.io.fault import Fault
 
@@ -46,7 +46,7 @@ def save(volumes: Path, **arrays: Any) -> None:
 
 
 def test_missing_file(volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "PATIENCE", 0.0)
+    monkeypatch.setattr(files, "PATIENCE", 0.0)
     assert refusal() == (
         "pvc://claim/train.csv does not exist on the volume: put the data there, or correct spec.data.train.storageUri."
     )
@@ -108,16 +108,25 @@ def test_input_column_that_is_not_there(volumes: Path) -> None:
 def test_text_among_the_inputs(volumes: Path) -> None:
     (volumes / "claim").mkdir()
     (volumes / "claim/train.csv").write_text("size,colour,label\n1.5,red,a\n2.5,blue,b\n")
-    assert "the column 'colour' is text, not a number" in refusal()
+    told = refusal()
+    assert "the column 'colour' is a category, not a number (2 different texts in 2 rows)" in told
+    assert "name the other columns (size) in spec.data.inputs" in told
+    (volumes / "claim/train.csv").write_text("size,colour,label\n" + "1.5,red,a\n2.5,blue,b\n" * 8)
+    assert prepared(columns=[{"name": "colour", "type": "ignore"}]).row_shape == (1,)
+    assert prepared(inputs=["size"]).row_shape == (1,)
 
 
 def test_text_further_down_in_a_column_of_numbers(volumes: Path) -> None:
-    (volumes / "claim").mkdir()
-    rows = "".join(f"{i},{i % 2}\n" for i in range(200_000))  # more than the block that the header check reads
-    (volumes / "claim/train.csv").write_text(f"f0,label\n{rows}oops,1\n")
-    told = refusal()
-    assert told.startswith("pvc://claim/train.csv can't be read as csv: train.csv: In CSV column #0")
-    assert "invalid value 'oops'" in told
+    write_csv(volumes / "claim/folder/a.csv", *blobs(40))  # what is looked at before Ray is started
+    write_csv(volumes / "claim/folder/b.csv", *blobs(3))
+    with (volumes / "claim/folder/b.csv").open("a") as file:
+        file.write("1,2,oops,3,1\n")
+    assert refusal(train={"storageUri": "pvc://claim/folder"}) == (
+        "'oops' in row 4 of b.csv is no number, and the column 'f2' is a number: 43 of 44 values are numbers. If it "
+        'stands for a missing value, set spec.data.missing to ["NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", '
+        '"NULL", "null", "?", "oops"]; otherwise correct it, or say in spec.data.columns what the column is (ignore '
+        "leaves it out)."
+    )
 
 
 def test_fractions_after_many_whole_numbers(volumes: Path) -> None:
@@ -149,7 +158,7 @@ def test_missing_values_need_a_step(volumes: Path) -> None:
     write_csv(volumes / "claim/train.csv", inputs, classes)
     told = refusal()
     assert told == (
-        "pvc://claim/train.csv has a missing or not finite value in 'f2' (row 7): add dropNulls or impute to "
+        "pvc://claim/train.csv has a missing or not finite value in 'f2' (row 8): add dropNulls or impute to "
         "spec.data.prepare."
     )
 
@@ -159,7 +168,7 @@ def test_rows_are_counted_over_all_files(volumes: Path) -> None:
     write_csv(volumes / "claim/folder/a.csv", inputs, classes)
     inputs[3, 1] = np.inf
     write_csv(volumes / "claim/folder/b.csv", inputs, classes)
-    assert "in 'f1' (row 43)" in refusal(train={"storageUri": "pvc://claim/folder", "format": "csv"})
+    assert "in 'f1' (row 4 of b.csv)" in refusal(train={"storageUri": "pvc://claim/folder", "format": "csv"})
 
 
 def test_nothing_left_after_cleaning(volumes: Path) -> None:
@@ -172,7 +181,7 @@ def test_nothing_left_after_cleaning(volumes: Path) -> None:
 def test_labels_that_are_no_classes(volumes: Path) -> None:
     inputs, _ = blobs(60)
     write_csv(volumes / "claim/train.csv", inputs, np.linspace(0, 1, 60))
-    assert "is not a class: row 1 has 0.0169" in refusal()
+    assert "is not a class: row 2 has 0.0169" in refusal()
     write_csv(volumes / "claim/train.csv", inputs, range(60))
     assert "has 60 different values in 60 rows: these are not classes" in refusal()
     write_csv(volumes / "claim/train.csv", inputs, ["yes"] * 60)
@@ -184,7 +193,7 @@ def test_missing_labels(volumes: Path) -> None:
     labels = [float(label) for label in classes]
     labels[5] = float("nan")
     write_csv(volumes / "claim/train.csv", inputs, labels)
-    assert "the label 'label' of pvc://claim/train.csv is missing in 1 rows (the first is row 5)" in refusal()
+    assert "the label 'label' of pvc://claim/train.csv is missing in 1 rows (the first is row 6)" in refusal()
     found = prepared(prepare=[{"dropNulls": {}}])
     assert found.labels == ("0", "1", "2")
     assert len(found.train) + len(found.validation) == 59
@@ -200,8 +209,12 @@ def test_label_that_only_the_validation_data_has(volumes: Path) -> None:
 def test_shapes_of_train_and_validation_differ(volumes: Path) -> None:
     write_csv(volumes / "claim/train.csv", *blobs(20))
     write_csv(volumes / "claim/validation.csv", *blobs(20, features=3))
-    assert "a row of pvc://claim/validation.csv has the shape [3], and one of pvc://claim/train.csv [4]" in refusal(
+    assert "pvc://claim/validation.csv has other columns than pvc://claim/train.csv: it lacks f3." in refusal(
         validation=HELD
+    )
+    save(volumes, x=np.zeros((4, 2)), label=np.arange(4))
+    assert "a row of pvc://claim/train.npz has the shape [2], and one of pvc://claim/train.csv [4]" in refusal(
+        validation=NPZ
     )
 
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from tradewind_workload.data.dataset import look, require_numbers
 from tradewind_workload.data.layout import Layout, read_layout
 from tradewind_workload.io.fault import Fault
 
@@ -28,19 +29,19 @@ class Headers:
 
 def read_headers(data: Data, task: Task) -> Headers:
     """Look at all files. Raises Fault(InvalidData) in a sentence that names file, column and remedy."""
-    layout = read_layout(data.train, "spec.data.train")
-    validation = read_layout(data.validation, "spec.data.validation") if data.validation else None
-    test = read_layout(data.test, "spec.data.test") if data.test else None
+    layout = read_layout(data.train, "spec.data.train", data.missing)
+    validation = read_layout(data.validation, "spec.data.validation", data.missing) if data.validation else None
+    test = read_layout(data.test, "spec.data.test", data.missing) if data.test else None
     shape = layout.row_shape(data)
     for other in filter(None, (validation, test)):
+        if not data.inputs and layout.is_table and other.is_table:
+            _same_columns(layout, other, data)
         if (its := other.row_shape(data)) != shape:
             raise Fault(
                 "InvalidData",
                 f"a row of {other.uri} has the shape {list(its)}, and one of {layout.uri} {list(shape)}: "
                 "both need the same inputs.",
             )
-        if not data.inputs and layout.format != "npz":
-            _same_columns(layout, other, data)
     if data.split is not None and data.split.column is not None:
         layout.require((data.split.column,), "spec.data.split")
     image = _image(data, shape, layout.uri) if task == "image-classification" else None
@@ -54,14 +55,21 @@ def read_headers(data: Data, task: Task) -> Headers:
         raise Fault(
             "InvalidData", "augment shifts and rotates images: remove it from spec.data.prepare for a tabular task."
         )
+    if layout.is_table:
+        require_numbers(look(layout, data), layout.uri)
     return Headers(layout, validation, test, shape, image)
 
 
 def _same_columns(layout: Layout, other: Layout, data: Data) -> None:
-    if layout.inputs(data) != other.inputs(data):
+    inputs, others = layout.inputs(data), other.inputs(data)
+    lacking = [name for name in inputs if name not in others]
+    further = [name for name in others if name not in inputs]
+    if lacking or further:
+        told = [f"lacks {', '.join(lacking[:12])}"] if lacking else []
+        told += [f"has {', '.join(further[:12])} besides"] if further else []
         raise Fault(
             "InvalidData",
-            f"{other.uri} has other columns, or another order of them, than {layout.uri}: name the inputs in "
+            f"{other.uri} has other columns than {layout.uri}: it {' and '.join(told)}. Name the inputs in "
             "spec.data.inputs.",
         )
 

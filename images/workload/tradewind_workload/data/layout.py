@@ -2,44 +2,68 @@
 
 from __future__ import annotations
 
-import time
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
+import pyarrow.parquet
+from pyarrow import types
 
+from tradewind.api.data import MISSING
+from tradewind_workload.data.dialect import Start, read_start
+from tradewind_workload.data.files import File, find_files
+from tradewind_workload.data.table import Source, json_rows
 from tradewind_workload.io.fault import Fault
-from tradewind_workload.io.places import local_path
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tradewind.api.data import Data, Dataset
 
-Kind = Literal["number", "text", "other"]
+Kind = Literal["cells", "number", "text", "other"]
+T = TypeVar("T")
 
-PATIENCE = 60.0  # seconds until data that is not there counts as missing
+SAMPLED = 1000  # rows of a file of JSON lines that its fields are seen from
+_CELLS = (
+    types.is_integer,
+    types.is_floating,
+    types.is_decimal,
+    types.is_boolean,
+    types.is_null,
+    types.is_string,
+    types.is_large_string,
+    types.is_binary,
+    types.is_large_binary,
+    types.is_dictionary,
+    types.is_timestamp,
+    types.is_date,
+)
 
 
 @dataclass(frozen=True)
 class Column:
     """A column, or an array of an npz file; `shape` is that of one row, () for a scalar."""
 
-    kind: Kind
+    kind: Kind  # cells: what they are is seen from the values (inference.py)
     shape: tuple[int, ...] = ()
     described: str = ""  # its type in the file's own words
 
 
+CELLS = Column("cells")
+
+
 @dataclass(frozen=True)
 class Layout:
-    """The files of a data set, all with the same columns."""
+    """The files of a data set, all with the same columns, in whatever order."""
 
     field: str  # spec.data.train, spec.data.validation or spec.data.test, for messages
     uri: str
     format: str
-    files: tuple[str, ...]
-    columns: dict[str, Column]
+    sources: tuple[Source, ...]
+    columns: dict[str, Column]  # in the order of the first file
+    notes: tuple[str, ...]  # how the files are read, for the log
 
     @property
     def part(self) -> str:
@@ -54,12 +78,18 @@ class Layout:
                 f"{self.uri} has no {self._noun} {data.label!r} for the label; it has {_listed(self.columns)}. "
                 "Set spec.data.label to one of them.",
             )
+        if self.columns[data.label].kind == "other":
+            raise Fault(
+                "InvalidData",
+                f"{self.uri}: the label {data.label!r} is {self.columns[data.label].described}; give one class a row.",
+            )
         if self.columns[data.label].shape:
             raise Fault(
                 "InvalidData",
                 f"{self.uri}: the label {data.label!r} has more than one value a row; give one class a row.",
             )
-        besides = {data.label, data.split.column if data.split is not None else None}
+        ignored = self._ignored(data)
+        besides = ignored | {data.label, data.split.column if data.split is not None else None}
         chosen = data.inputs or tuple(name for name in self.columns if name not in besides)
         for name in chosen:
             if name not in self.columns:
@@ -73,11 +103,17 @@ class Layout:
                     "InvalidData",
                     f"spec.data.inputs names the label {name!r}: the model would see the answer. Remove it.",
                 )
-            if self.columns[name].kind != "number":
+            if name in ignored:
+                raise Fault(
+                    "InvalidData",
+                    f"spec.data.inputs names {name!r}, which spec.data.columns ignores: remove it from one of them.",
+                )
+            if self.columns[name].kind not in ("number", "cells"):
                 raise Fault(
                     "InvalidData",
                     f"{self.uri}: the {self._noun} {name!r} is {self.columns[name].described}, not a number. "
-                    "Write it as numbers, or name only the numeric ones in spec.data.inputs.",
+                    "Write it as numbers, set its type in spec.data.columns to ignore, or name only the numeric ones "
+                    "in spec.data.inputs.",
                 )
         if not chosen:
             raise Fault("InvalidData", f"{self.uri} has no {self._noun} besides the label {data.label!r}.")
@@ -89,19 +125,38 @@ class Layout:
             )
         return chosen
 
+    def _ignored(self, data: Data) -> set[str]:
+        """Columns that the model is not to see. Raises Fault(InvalidData) for what spec.data.columns can't say."""
+        self.require(tuple(choice.name for choice in data.columns), "spec.data.columns")
+        for choice in data.columns:
+            if self.format == "npz" and choice.type != "ignore":
+                raise Fault(
+                    "InvalidData",
+                    f"spec.data.columns makes {choice.name!r} a {choice.type}, and an array of {self.uri} has a type "
+                    "of its own: remove it, or set ignore.",
+                )
+            if choice.name == data.label and choice.type == "ignore":
+                raise Fault("InvalidData", f"spec.data.columns ignores the label {choice.name!r}: remove it.")
+        return {choice.name for choice in data.columns if choice.type == "ignore"}
+
     def row_shape(self, data: Data) -> tuple[int, ...]:
         """Shape of one row of the inputs, as it stands in the file."""
         chosen = self.inputs(data)
         return self.columns[chosen[0]].shape or (len(chosen),)
 
     def require(self, columns: tuple[str, ...], step: str) -> None:
-        """Raises Fault(InvalidData) where a preparation step names a column that is not there."""
+        """Raises Fault(InvalidData) where a field (`step`) names a column that is not there."""
         for name in columns:
             if name not in self.columns:
                 raise Fault(
                     "InvalidData",
                     f"{self.uri} has no {self._noun} {name!r}, which {step} names; it has {_listed(self.columns)}.",
                 )
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the rows have cells of columns, and not of arrays."""
+        return self.format != "npz"
 
     @property
     def _noun(self) -> str:
@@ -113,63 +168,49 @@ def _listed(names: object) -> str:
     return ", ".join(found[:12]) + (f" and {len(found) - 12} more" if len(found) > 12 else "")
 
 
-def read_layout(dataset: Dataset, field: str) -> Layout:
+def read_layout(dataset: Dataset, field: str, missing: tuple[str, ...] = MISSING) -> Layout:
     """Look at the header of every file. Raises Fault(InvalidData) where one is missing or unlike the rest."""
-    files = _files(dataset, field)
-    first: dict[str, Column] | None = None
-    for file in files:
-        columns = _columns(file, dataset.format, field)
-        if first is None:
-            first = columns
-        elif _shapes(columns) != _shapes(first):
-            raise Fault(
-                "InvalidData",
-                f"{file.name} of {dataset.storage_uri} has other columns than {files[0].name}: {_listed(columns)} "
-                f"and not {_listed(first)}. "
-                "All files of a folder need the same columns.",
-            )
-    assert first is not None
-    return Layout(field, dataset.storage_uri, dataset.format, tuple(str(file) for file in files), first)
-
-
-def _shapes(columns: dict[str, Column]) -> dict[str, tuple[int, ...]]:
-    return {name: column.shape for name, column in columns.items()}
-
-
-def _wait_for(path: Path, uri: str) -> None:
-    """Give what is applied together with the job, and brings its data, the time to do so."""
-    end = time.monotonic() + PATIENCE
-    if not path.exists() and PATIENCE:
-        print(f"{uri} is not there yet: waiting up to {PATIENCE:.0f} s for it", flush=True)
-    while not path.exists() and time.monotonic() < end:
-        time.sleep(1)
-
-
-def _files(dataset: Dataset, field: str) -> list[Path]:
-    path = local_path(dataset.storage_uri)
-    _wait_for(path, dataset.storage_uri)
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
+    found = find_files(dataset, field)
+    if dataset.csv is not None and found.format != "csv":
         raise Fault(
             "InvalidData",
-            f"{dataset.storage_uri} does not exist on the volume: put the data there, or correct {field}.storageUri.",
+            f"{field}.csv says how a csv file is written, and {dataset.storage_uri} is {found.format}: remove it.",
         )
-    files = sorted(
-        found for found in path.iterdir() if found.suffix == f".{dataset.format}" and not found.name.startswith(".")
+    starts = {
+        file.name: _reading(file, found.format, field, partial(read_start, file, dataset.csv, field, missing))
+        for file in found.files
+        if found.format == "csv"
+    }
+    columns = {
+        file.name: dict.fromkeys(starts[file.name].names, CELLS)
+        if file.name in starts
+        else _reading(file, found.format, field, partial(_COLUMNS[found.format], file))
+        for file in found.files
+    }
+    if found.format == "jsonl":  # where a row may leave out what it has no value for
+        every = {name: kind for each in columns.values() for name, kind in each.items()}
+        columns = dict.fromkeys(columns, every)
+    sources, first = list[Source](), dict[str, Column]()
+    for file in found.files:
+        own = columns[file.name]
+        whole = own | _partition(file, own)
+        first = first or whole
+        _require_same(whole, first, file, found.files[0], dataset.storage_uri)
+        sources.append(Source(file, found.format, field, tuple(own), starts.get(file.name)))
+    return Layout(
+        field,
+        dataset.storage_uri,
+        found.format,
+        tuple(sources),
+        first,
+        (*_dialects(starts, dataset.storage_uri), *(f"passed over: {name}" for name in found.passed_over)),
     )
-    if not files:
-        raise Fault(
-            "InvalidData",
-            f"the folder {dataset.storage_uri} has no .{dataset.format} file: put one there, or correct "
-            f"{field}.format.",
-        )
-    return files
 
 
-def _columns(file: Path, format_: str, field: str) -> dict[str, Column]:
+def _reading(file: File, format_: str, field: str, read: Callable[[], T]) -> T:
+    """What `read` gives. Raises Fault(InvalidData) where the file is of another format."""
     try:
-        columns = {"csv": _csv, "parquet": _parquet, "npz": _npz}[format_](file)
+        found = read()
     except Fault:
         raise
     except Exception as error:  # noqa: BLE001 -- each reader has errors of its own for a file of another format
@@ -177,49 +218,75 @@ def _columns(file: Path, format_: str, field: str) -> dict[str, Column]:
         raise Fault(
             "InvalidData", f"{file.name} can't be read as {format_} ({said}): correct the file or {field}.format."
         ) from None
-    if not columns:
+    if not found:
         raise Fault("InvalidData", f"{file.name} is empty: put data there, or correct {field}.storageUri.")
+    return found
+
+
+def _partition(file: File, own: dict[str, Column]) -> dict[str, Column]:
+    for key, _ in file.partition:
+        if key in own:
+            raise Fault(
+                "InvalidData",
+                f"the folder of {file.name} names the column {key!r}, which the file has too: rename one of them.",
+            )
+    return dict.fromkeys((key for key, _ in file.partition), CELLS)
+
+
+def _require_same(columns: dict[str, Column], first: dict[str, Column], file: File, other: File, uri: str) -> None:
+    lacking = [name for name in first if name not in columns]
+    further = [name for name in columns if name not in first]
+    if lacking or further:
+        told = [f"it lacks {_listed(lacking)}"] if lacking else []
+        told += [f"it has {_listed(further)} besides"] if further else []
+        raise Fault(
+            "InvalidData",
+            f"{file.name} of {uri} has other columns than {other.name}: {' and '.join(told)}. All files of a folder "
+            "need the same columns.",
+        )
+    if _shapes(columns) != _shapes(first):
+        raise Fault("InvalidData", f"{file.name} of {uri} has arrays of another shape than {other.name}.")
+
+
+def _dialects(starts: dict[str, Start], uri: str) -> list[str]:
+    """How the csv files are written, a line for those that are alike."""
+    alike: dict[str, list[str]] = {}
+    for name, start in starts.items():
+        alike.setdefault(str(start.dialect), []).append(name)
+    if len(alike) == 1 and len(starts) > 1:
+        return [f"{len(starts)} files of {uri}: {next(iter(alike))}"]
+    return [f"{_listed(names)}: {dialect}" for dialect, names in alike.items()]
+
+
+def _shapes(columns: dict[str, Column]) -> dict[str, tuple[int, ...]]:
+    return {name: column.shape for name, column in columns.items()}
+
+
+def _jsonl(file: File) -> dict[str, Column]:
+    columns: dict[str, Column] = {}
+    for row in islice(json_rows(file), SAMPLED):
+        for name, value in row.items():
+            if isinstance(value, list | dict):
+                columns[name] = Column("other", (), "a list or an object")
+            else:
+                columns.setdefault(name, CELLS)
     return columns
 
 
-def _csv(file: Path) -> dict[str, Column]:
-    import pyarrow.csv
-
-    with pyarrow.csv.open_csv(file) as reader:
-        return _arrow(reader.schema, file)
-
-
-def _parquet(file: Path) -> dict[str, Column]:
-    import pyarrow.parquet
-
-    return _arrow(pyarrow.parquet.read_schema(file), file)
-
-
-def _arrow(schema: object, file: Path) -> dict[str, Column]:
-    from pyarrow import types
-
+def _parquet(file: File) -> dict[str, Column]:
     columns: dict[str, Column] = {}
-    for field in schema:  # type: ignore[attr-defined]
+    for field in pyarrow.parquet.read_schema(file.path):
         if field.name in columns:
             raise Fault("InvalidData", f"{file.name} has the column {field.name!r} twice: give each a name of its own.")
-        if (
-            types.is_integer(field.type)
-            or types.is_floating(field.type)
-            or types.is_boolean(field.type)
-            or types.is_null(field.type)
-        ):
-            columns[field.name] = Column("number", (), str(field.type))
-        elif types.is_string(field.type) or types.is_large_string(field.type) or types.is_dictionary(field.type):
-            columns[field.name] = Column("text", (), "text")
-        else:
-            columns[field.name] = Column("other", (), f"of type {field.type}")
+        readable = any(test(field.type) for test in _CELLS)
+        columns[field.name] = CELLS if readable else Column("other", (), f"of type {field.type}")
     return columns
 
 
-def _npz(file: Path) -> dict[str, Column]:
+def _npz(file: File) -> dict[str, Column]:
     columns: dict[str, Column] = {}
     rows: dict[str, int] = {}
-    with zipfile.ZipFile(file) as archive:
+    with zipfile.ZipFile(file.path) as archive:
         for member in archive.namelist():
             if not member.endswith(".npy"):
                 continue
@@ -248,3 +315,6 @@ def _npz(file: Path) -> dict[str, Column]:
             f"{file.name}: the arrays differ in their number of rows ({told}): give each row an input and a label.",
         )
     return columns
+
+
+_COLUMNS: dict[str, Callable[[File], dict[str, Column]]] = {"jsonl": _jsonl, "parquet": _parquet, "npz": _npz}

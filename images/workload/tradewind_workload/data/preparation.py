@@ -13,15 +13,20 @@ import numpy as np
 import ray
 
 from tradewind_workload.data import splits
+from tradewind_workload.data.dataset import described, require_numbers
 from tradewind_workload.data.division import divide, hashes
 from tradewind_workload.data.fitting import Stage, fit
 from tradewind_workload.data.headers import Task, read_headers
-from tradewind_workload.data.rows import Read, Rows, block_inputs, read_rows
+from tradewind_workload.data.names import fractions, in_order, renaming
+from tradewind_workload.data.rows import Read, Rows, block_inputs, read_rows, read_schema
 from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tradewind.api.data import Augment, Data
     from tradewind_workload.data.layout import Layout
+    from tradewind_workload.data.schema import Schema
 
 MAX_CLASSES = 10_000
 
@@ -47,22 +52,26 @@ def prepare(data: Data, task: Task, seed: int) -> Prepared:
     """Read, clean, split, fit. Raises Fault(InvalidData) in a sentence that names file, column and remedy."""
     headers = read_headers(data, task)
     layout, image = headers.train, headers.image
+    for found in filter(None, (layout, headers.validation, headers.test)):
+        for note in found.notes:
+            print(note, flush=True)
+    schema = _schema(layout, data)
     notes: list[str] = []
-    read = read_rows(layout, data)
+    read = read_rows(layout, data, schema)
     kept = _clean(read, data, layout.uri, notes)
     apart = []  # data sets of their own, cleaned, after the training data has lost what stands in them too
     for found in (headers.test, headers.validation):
         if found is None:
             continue
-        held = read_rows(found, data)
+        held = read_rows(found, data, schema if layout.is_table else _schema(found, data))
         held_kept = _clean(held, data, found.uri, notes)
         kept = _apart(read, kept, held, held_kept, found, notes)
         apart.append((found, held, held_kept))
-    labels = _classes(read, kept, layout, data)
-    divided = divide(_with_classes(read, kept, labels, layout), read.split, kept, layout, data, seed)
+    classes = _classes(read, kept, layout, data)
+    divided = divide(_with_classes(read, kept, classes, layout), read.split, kept, layout, data, seed)
     parts = {name: (rows, layout) for name, rows in divided.items()}
     for found, held, held_kept in apart:
-        parts[found.part] = (_with_classes(held, held_kept, labels, found), found)
+        parts[found.part] = (_with_classes(held, held_kept, classes, found), found)
     train, validation = parts["train"][0], parts["validation"][0]
     test = parts["test"][0] if "test" in parts else None
     if not any(step.impute for step in data.prepare):
@@ -74,7 +83,7 @@ def prepare(data: Data, task: Task, seed: int) -> Prepared:
         headers.shape,
         _column_names(layout, data) if image is None else (),
         image,
-        labels,
+        classes.names,
         fit(train, data, image, layout),
         next((step.augment for step in data.prepare if step.augment is not None), None),
         tuple(notes),
@@ -127,25 +136,28 @@ def _apart(
     return kept
 
 
-def _classes(read: Read, kept: np.ndarray, layout: Layout, data: Data) -> tuple[str, ...]:
-    """Names of the classes: whole numbers by value, others by name."""
+@dataclass(frozen=True)
+class _Classes:
+    """The classes of the training rows, in order, and how a value's name becomes one."""
+
+    names: tuple[str, ...]
+    rename: Callable[[str], str]
+
+
+def _classes(read: Read, kept: np.ndarray, layout: Layout, data: Data) -> _Classes:
     where = f"the label {data.label!r} of {layout.uri}"
-    missing = [int(i) for i in kept if read.labels[i] is None]
-    if missing:
+    _require_labels(read, kept, where)
+    found = {name for i in kept if (name := read.labels[i]) is not None}
+    as_they_stand = any(choice.name == data.label for choice in data.columns)
+    if not as_they_stand and (quantities := fractions(found)):
+        row = next(i for i in kept if read.labels[i] in quantities)
         raise Fault(
             "InvalidData",
-            f"{where} is missing in {len(missing)} rows (the first is row {missing[0]}): add dropNulls to "
-            "spec.data.prepare, or fill it in.",
+            f"{where} is not a class: {read.rows.place(row)} has {read.labels[row]}. A classification needs whole "
+            "numbers or names; correct spec.data.label, or set the label's type to category in spec.data.columns.",
         )
-    continuous = kept[read.continuous[kept]]
-    if len(continuous):
-        raise Fault(
-            "InvalidData",
-            f"{where} is not a class: row {continuous[0]} has {read.labels[continuous[0]]}. A classification needs "
-            "whole numbers or names; "
-            "correct spec.data.label.",
-        )
-    names = {name for i in kept if (name := read.labels[i]) is not None}
+    rename = str if as_they_stand else renaming(found)
+    names = {rename(name) for name in found}
     if len(names) < 2:
         raise Fault(
             "InvalidData", f"{where} has only one class, {next(iter(names))!r}: there is nothing to tell apart."
@@ -156,36 +168,49 @@ def _classes(read: Read, kept: np.ndarray, layout: Layout, data: Data) -> tuple[
             f"{where} has {len(names)} different values in {len(kept)} rows: these are not classes. Correct "
             "spec.data.label.",
         )
-    if all(_whole(name) for name in names):
-        return tuple(sorted(names, key=int))
-    return tuple(sorted(names))
+    if alike := next((name for name in sorted(names) if name != name.strip() and name.strip() in names), None):
+        raise Fault(
+            "InvalidData",
+            f"{where} has the classes {alike!r} and {alike.strip()!r}, which differ in spaces alone: correct the data.",
+        )
+    return _Classes(in_order(names), rename)
 
 
-def _whole(name: str) -> bool:
-    return name.lstrip("-").isdecimal() and str(int(name)) == name
+def _require_labels(read: Read, kept: np.ndarray, where: str) -> None:
+    missing = [int(i) for i in kept if read.labels[i] is None]
+    if missing:
+        raise Fault(
+            "InvalidData",
+            f"{where} is missing in {len(missing)} rows (the first is {read.rows.place(missing[0])}): add dropNulls to "
+            "spec.data.prepare, or fill it in.",
+        )
 
 
-def _with_classes(read: Read, kept: np.ndarray, labels: tuple[str, ...], layout: Layout) -> Rows:
-    index = {name: i for i, name in enumerate(labels)}
+def _with_classes(read: Read, kept: np.ndarray, classes: _Classes, layout: Layout) -> Rows:
+    index = {name: i for i, name in enumerate(classes.names)}
     if layout.part != "train":
-        missing = [int(i) for i in kept if read.labels[i] is None]
-        if missing:
-            raise Fault(
-                "InvalidData",
-                f"the label is missing in {len(missing)} rows of {layout.uri} (the first is row {missing[0]}): add "
-                "dropNulls to "
-                "spec.data.prepare, or fill it in.",
-            )
-        unknown = sorted({name for i in kept if (name := read.labels[i]) is not None and name not in index})
-        if unknown:
-            shown = ", ".join(repr(name) for name in unknown[:5])
-            raise Fault(
-                "InvalidData",
-                f"the {layout.part} data {layout.uri} has labels that the training data does not have ({shown}): the "
-                "model can't learn them. "
-                "Correct one of the two.",
-            )
-    return read.rows.take(kept).with_classes(np.array([index[read.labels[i] or ""] for i in kept], np.int64))
+        _require_labels(read, kept, f"the label of {layout.uri}")
+    found = [classes.rename(read.labels[i] or "") for i in kept]
+    if unknown := sorted(set(found) - index.keys()):
+        shown = ", ".join(repr(name) for name in unknown[:5])
+        raise Fault(
+            "InvalidData",
+            f"the {layout.part} data {layout.uri} has labels that the training data does not have ({shown}): the "
+            "model can't learn them. "
+            "Correct one of the two.",
+        )
+    return read.rows.take(kept).with_classes(np.array([index[name] for name in found], np.int64))
+
+
+def _schema(layout: Layout, data: Data) -> Schema | None:
+    """What the columns of a table are, told in the log; npz files have arrays instead."""
+    if not layout.is_table:
+        return None
+    schema = read_schema(layout, data)
+    for line in described(schema):
+        print(line, flush=True)
+    require_numbers(schema, layout.uri)
+    return schema
 
 
 @ray.remote(num_cpus=1)
@@ -203,6 +228,7 @@ def _no_missing(rows: Rows, layout: Layout, data: Data) -> None:
         name = chosen[found[1]] if len(chosen) > 1 else chosen[0]
         raise Fault(
             "InvalidData",
-            f"{layout.uri} has a missing or not finite value in {name!r} (row {rows.starts[number] + found[0]}): "
+            f"{layout.uri} has a missing or not finite value in {name!r} "
+            f"({rows.place(int(rows.starts[number]) + found[0])}): "
             "add dropNulls or impute to spec.data.prepare.",
         )

@@ -2,47 +2,34 @@
 
 from __future__ import annotations
 
-import io
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
 import ray
 import ray.data
-from ray.data.datasource import FileBasedDatasource
 
-from tradewind_workload.io.fault import Fault, causes
+from tradewind_workload.data.cells import is_text
+from tradewind_workload.data.comparison import absent, is_list, keys
+from tradewind_workload.data.dataset import counted, schema_of
+from tradewind_workload.data.names import names
+from tradewind_workload.data.schema import Schema
+from tradewind_workload.data.table import batches
+from tradewind_workload.data.typed import typed
+from tradewind_workload.io.fault import Fault, fault_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tradewind.api.data import Data
+    from tradewind_workload.data.inference import Partial
     from tradewind_workload.data.layout import Layout
+    from tradewind_workload.data.table import Batch, Source
 
-INPUTS, LABEL, CONTINUOUS = "inputs", "label", "continuous"  # columns that every block has after reading
+INPUTS, LABEL, FILE = "inputs", "label", "file"  # columns that every block has after reading
 SPLIT = "split"  # and where spec.data.split names a column, its values
-
-
-class NpzDatasource(FileBasedDatasource):
-    """Arrays of .npz files, the first axis as rows. Pickled arrays are refused."""
-
-    _FILE_EXTENSIONS: ClassVar[list[str]] = ["npz"]
-
-    def _read_stream(self, f: pa.NativeFile, path: str) -> Iterator[pa.Table]:
-        with np.load(io.BytesIO(f.readall()), allow_pickle=False) as arrays:
-            yield pa.table({name: _arrow(arrays[name]) for name in arrays.files})
-
-
-def _arrow(array: np.ndarray) -> pa.Array:
-    if array.dtype.kind == "S":
-        array = np.char.decode(array, "utf-8")
-    if array.ndim == 1:
-        return pa.array(array)
-    width = int(np.prod(array.shape[1:]))
-    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(array).reshape(-1)), width)
 
 
 @dataclass(frozen=True)
@@ -55,6 +42,8 @@ class Rows:
     shape: tuple[int, ...]  # of the inputs of one row, as in the file
     classes: np.ndarray  # int64 [n], the label's index; -1 before the labels are known
     starts: np.ndarray  # int64 [blocks], the number of each block's first row in the data set
+    files: tuple[str, ...]
+    firsts: np.ndarray  # int64 [files], the number of each file's first row in the data set
 
     def __len__(self) -> int:
         return len(self.block)
@@ -84,6 +73,12 @@ class Rows:
         """The blocks that have rows."""
         return np.unique(self.block)
 
+    def place(self, number: int) -> str:
+        """Where the row of that number in the data set stands, counted from 1 in its file, for messages."""
+        file = int(np.searchsorted(self.firsts, number, side="right")) - 1
+        row = f"row {number - self.firsts[file] + 1}"
+        return f"{row} of {self.files[file]}" if len(self.files) > 1 else row
+
 
 def block_inputs(block: pa.Table) -> np.ndarray:
     """The inputs of a block, float32 [rows, features]."""
@@ -97,54 +92,46 @@ class Read:
     """What was read: all rows, and what the driver must know of each."""
 
     rows: Rows
-    labels: list[str | None]  # None where it is missing
-    continuous: np.ndarray  # bool [n]: the label is a number that is not whole
+    labels: list[str | None]  # names of values, None where it is missing
     null: dict[int, np.ndarray]  # by the number of a dropNulls step: bool [n]
     key: dict[int, np.ndarray]  # by the number of a dropDuplicates step: a hash of the compared columns, S16 [n]
     split: tuple[pa.Array, ...] = ()  # values of spec.data.split.column, by block
 
 
-def read_rows(layout: Layout, data: Data) -> Read:
+@ray.remote(num_cpus=1)
+def _counted(source: Source, missing: tuple[str, ...]) -> Partial:
+    return counted(source, missing)
+
+
+def read_schema(layout: Layout, data: Data) -> Schema:
+    """The schema of a table, seen from all of its rows, a file a task. Raises Fault(InvalidData)."""
+    with _faults():
+        partials = ray.get([_counted.remote(source, data.missing) for source in layout.sources])
+    return schema_of(layout, data, partials)
+
+
+def read_rows(layout: Layout, data: Data, schema: Schema | None) -> Read:
     """Read a data set with Ray Data into the object store, in the order of the files.
 
-    Raises Fault(InvalidData) where a file can't be read.
+    `schema` is that of the training data; npz files have none. Raises Fault(InvalidData) where a row can't be read.
     """
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True  # the split and the weights depend on the order of the rows
-    files = list(layout.files)
-    encode = _Encoder(layout.inputs(data), int(np.prod(layout.row_shape(data))), data)
-    try:
-        if layout.format == "csv":
-            # Numbers are floats, also where the first rows look like integers.
-            types = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(layout.inputs(data), pa.float64()))
-            dataset = ray.data.read_csv(files, override_num_blocks=len(files), convert_options=types)
-        elif layout.format == "parquet":
-            dataset = ray.data.read_parquet(files, override_num_blocks=len(files))
-        else:
-            dataset = ray.data.read_datasource(NpzDatasource(files), override_num_blocks=len(files))
-        done = dataset.map_batches(encode, batch_format="pyarrow", batch_size=None, zero_copy_batch=True).materialize()
+    encoder = _Encoder(layout, data, schema)
+    count = len(layout.sources)
+    with _faults():
+        numbers = ray.data.range(count, override_num_blocks=count)
+        done = numbers.map_batches(encoder, batch_format="numpy", batch_size=None).materialize()
         blocks = tuple(done.to_arrow_refs())
         narrow = ray.get([_narrow.remote(block) for block in blocks])
-    except (ray.exceptions.RayError, pa.ArrowException, ValueError, OSError) as error:
-        said = next(
-            (
-                c
-                for c in reversed(list(causes(error)))
-                if isinstance(c, (pa.ArrowException, ValueError, OSError, zip_error()))
-            ),
-            None,
-        )
-        if said is None:
-            raise  # not the data's fault: a lost worker, for example
-        words = _csv_mistake(layout, data) or " ".join(str(said).split())[:300]
-        raise Fault(
-            "InvalidData", f"{layout.uri} can't be read as {layout.format}: {words}. Correct the file."
-        ) from None
     counts = [part.num_rows for part in narrow]
     split = tuple(part[SPLIT].combine_chunks() for part in narrow if part.num_rows and SPLIT in part.column_names)
     narrow = [part.drop_columns([SPLIT]) if SPLIT in part.column_names else part for part in narrow]
     table = pa.concat_tables([part for part in narrow if part.num_rows] or narrow[:1])
+    if table.num_columns == 0 or not table.num_rows:
+        raise Fault("InvalidData", f"{layout.uri} has no rows.")
+    files = np.bincount(table[FILE].to_numpy(), minlength=count)
     rows = Rows(
         blocks,
         np.repeat(np.arange(len(blocks)), counts),
@@ -152,13 +139,12 @@ def read_rows(layout: Layout, data: Data) -> Read:
         layout.row_shape(data),
         np.full(sum(counts), -1),
         np.cumsum([0, *counts[:-1]]),
+        tuple(source.file.name for source in layout.sources),
+        np.cumsum([0, *files[:-1]]),
     )
-    if table.num_columns == 0 or not len(rows):
-        raise Fault("InvalidData", f"{layout.uri} has no rows.")
     return Read(
         rows,
         table[LABEL].to_pylist(),
-        table[CONTINUOUS].to_numpy(),
         {
             int(name[1:]): table[name].to_numpy()
             for name in table.column_names
@@ -173,24 +159,15 @@ def read_rows(layout: Layout, data: Data) -> Read:
     )
 
 
-def _csv_mistake(layout: Layout, data: Data) -> str | None:
-    """Arrow's words for the first mistake in a csv file, which Ray does not pass on; None where there is none."""
-    types = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(layout.inputs(data), pa.float64()))
-    for file in layout.files if layout.format == "csv" else ():
-        try:
-            with pyarrow.csv.open_csv(file, convert_options=types) as reader:
-                for _ in reader:
-                    pass
-        except pa.ArrowException as error:
-            return f"{file.rsplit('/', 1)[-1]}: {error}"[:400]
-    return None
-
-
-def zip_error() -> type[Exception]:
-    """The error of a damaged npz file."""
-    import zipfile
-
-    return zipfile.BadZipFile
+@contextmanager
+def _faults() -> Iterator[None]:
+    """A Fault that a task of Ray raised, as itself; other errors, as of a lost worker, are not the data's."""
+    try:
+        yield
+    except Exception as error:
+        if (fault := fault_in(error)) is not None:
+            raise fault from None
+        raise
 
 
 @ray.remote(num_cpus=1)
@@ -199,110 +176,64 @@ def _narrow(block: pa.Table) -> pa.Table:
 
 
 class _Encoder:
-    """Turns a batch of a file's columns into the columns that the rest of the program knows."""
+    """Turns the files of some numbers into blocks with the columns that the rest of the program knows."""
 
-    def __init__(self, inputs: tuple[str, ...], width: int, data: Data) -> None:
-        self._inputs = inputs
-        self._width = width
+    def __init__(self, layout: Layout, data: Data, schema: Schema | None) -> None:
+        self._sources = layout.sources
+        self._schema = schema
+        self._inputs = tuple(column.name for column in schema.inputs) if schema is not None else layout.inputs(data)
+        self._width = int(np.prod(layout.row_shape(data)))
         self._label = data.label
-        self._split = data.split.column if data.split is not None else None
+        self._split = data.split
+        self._missing = data.missing
         self._null = {i: step.drop_nulls.columns for i, step in enumerate(data.prepare) if step.drop_nulls is not None}
         self._key = {
             i: step.drop_duplicates.columns for i, step in enumerate(data.prepare) if step.drop_duplicates is not None
         }
 
-    def __call__(self, table: pa.Table) -> pa.Table:
-        columns = {name: table[name].combine_chunks() for name in table.column_names}
-        matrix = np.empty((table.num_rows, self._width), np.float32)
+    def __call__(self, numbers: dict[str, np.ndarray]) -> Iterator[pa.Table]:
+        for number in numbers["id"]:
+            for batch in batches(self._sources[number], self._missing):
+                yield self._encoded(batch, int(number))
+
+    def _encoded(self, batch: Batch, file: int) -> pa.Table:
+        cells = batch.cells
+        columns = {name: cells.column(i) for i, name in enumerate(cells.schema.names)}
+        if self._schema is not None:
+            rows = typed(batch, self._schema)
+            columns |= {name: rows.column(i) for i, name in enumerate(rows.schema.names)}
+        matrix = np.empty((cells.num_rows, self._width), np.float32)
         if len(self._inputs) == 1:
-            matrix[:] = _floats(columns[self._inputs[0]]).reshape(table.num_rows, self._width)
+            matrix[:] = _floats(columns[self._inputs[0]]).reshape(cells.num_rows, self._width)
         else:
             for i, name in enumerate(self._inputs):
                 matrix[:, i] = _floats(columns[name])
-        labels, continuous = _labels(columns[self._label])
         out = {
             INPUTS: pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), self._width),
-            LABEL: labels,
-            CONTINUOUS: continuous,
+            LABEL: names(columns[self._label]),
+            FILE: pa.array(np.full(cells.num_rows, file, np.int32)),
         }
-        if self._split in columns:
-            out[SPLIT] = columns[self._split]
-        for i, names in self._null.items():
-            missing = np.zeros(table.num_rows, bool)
-            for name in names or columns:
-                missing |= _missing(columns[name])
+        if self._split is not None and self._split.column in columns:
+            out[SPLIT] = self._by(columns[self._split.column], batch)
+        for i, chosen in self._null.items():
+            missing = np.zeros(cells.num_rows, bool)
+            for name in chosen or columns:
+                missing |= absent(columns[name])
             out[f"n{i}"] = pa.array(missing)
-        for i, names in self._key.items():
-            out[f"k{i}"] = pa.array(_keys([columns[name] for name in names or columns], table.num_rows))
+        for i, chosen in self._key.items():
+            out[f"k{i}"] = pa.array(keys([columns[name] for name in sorted(chosen or columns)], cells.num_rows))
         return pa.table(out)
 
-
-def _is_list(column: pa.Array) -> bool:
-    return bool(pa.types.is_fixed_size_list(column.type))
+    def _by(self, column: pa.Array, batch: Batch) -> pa.Array:
+        """The values of the column that spec.data.split names; texts that are times by what the whole column is."""
+        if self._schema is None or self._schema.split is None or not is_text(column.type) or self._split.by != "Time":
+            return column
+        return typed(batch, Schema((self._schema.split,), self._schema.label)).column(0)
 
 
 def _floats(column: pa.Array) -> np.ndarray:
     """float32, missing values as NaN; a column of lists as one flat array."""
-    flat = column.flatten() if _is_list(column) else column
+    flat = column.flatten() if is_list(column) else column
+    if pa.types.is_boolean(flat.type):
+        flat = flat.cast(pa.int8())
     return flat.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
-
-
-def _missing(column: pa.Array) -> np.ndarray:
-    """bool [rows]: null, empty text, NaN or infinite."""
-    if _is_list(column):
-        return ~np.isfinite(_floats(column)).reshape(len(column), column.type.list_size).all(axis=1)
-    missing = column.is_null().to_numpy(zero_copy_only=False)
-    if pa.types.is_floating(column.type):
-        return missing | ~np.isfinite(column.to_numpy(zero_copy_only=False))
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        return missing | pc.equal(column, "").fill_null(True).to_numpy(zero_copy_only=False)
-    return missing
-
-
-def _labels(column: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """Names of the classes (null where missing), and whether the value is a number that is no class."""
-    missing = _missing(column)
-    continuous = np.zeros(len(column), bool)
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if pa.types.is_floating(column.type):
-        numbers = column.to_numpy(zero_copy_only=False).astype(np.float64)
-        whole = np.isfinite(numbers) & (numbers == np.floor(np.where(np.isfinite(numbers), numbers, 0)))
-        continuous = np.isfinite(numbers) & ~whole
-        names = [
-            None if gone else str(int(n)) if w else repr(float(n))
-            for n, w, gone in zip(numbers, whole, missing, strict=True)
-        ]
-    else:
-        names = [None if gone else str(value) for value, gone in zip(column.to_pylist(), missing, strict=True)]
-    return pa.array(names, pa.string()), pa.array(continuous)
-
-
-def _keys(columns: list[pa.Array], rows: int) -> list[str]:
-    import hashlib
-
-    digests = [hashlib.blake2b(digest_size=16) for _ in range(rows)]
-    for column in columns:
-        flat = column.flatten() if _is_list(column) else column
-        if not _is_number(flat.type):
-            for digest, value in zip(digests, column.to_pylist(), strict=True):
-                content = b"" if value is None else str(value).encode()
-                digest.update(len(content).to_bytes(8, "little") + content)
-            continue
-        width = column.type.list_size if _is_list(column) else 1
-        # Equal numbers are equal whatever type a file gave them: as 64-bit floats, and what those lose of large
-        # integers. -0 is 0, and every NaN is the same one.
-        values = flat.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False) + 0.0
-        values = np.where(np.isnan(values), np.nan, values)
-        lost = np.zeros(len(values), np.int64)
-        if pa.types.is_integer(flat.type):
-            whole = flat.fill_null(0).cast(pa.int64(), safe=False).to_numpy(zero_copy_only=False)
-            lost = whole - np.where(np.isnan(values), 0, values).clip(-(2.0**62), 2.0**62).astype(np.int64)
-        for digest, value, rest in zip(digests, values.reshape(rows, width), lost.reshape(rows, width), strict=True):
-            digest.update(value.tobytes() + rest.tobytes())
-    return [digest.hexdigest() for digest in digests]
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
-    return any(test(kind) for test in tests)

@@ -23,7 +23,7 @@ class ColumnSchema:
 
 @dataclass(frozen=True)
 class Schema:
-    """The inputs in the order of the first file, and the label."""
+    """The inputs in the order of spec.data.inputs, or else of the first file, and the label."""
 
     inputs: tuple[ColumnSchema, ...]
     label: ColumnSchema

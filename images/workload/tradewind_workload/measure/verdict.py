@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tradewind.api.compressionjob import Goals
-    from tradewind_workload.compression.measurement import Figures
+    from tradewind_workload.measure.measurement import Figures
 
 Verdict = Literal["Accepted", "Regression", "NotFaster", "Infeasible", "Failed"]
 METRICS = ("accuracy",)  # that are measured of a variant, the primary one first

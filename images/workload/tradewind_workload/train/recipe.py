@@ -32,6 +32,7 @@ from tradewind_workload.train.judging import decimal, head_of, require_measurabl
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tradewind.api.artefact import Manifest
     from tradewind.api.data import Data
     from tradewind_workload.data.preparation import Prepared
 

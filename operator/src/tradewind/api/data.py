@@ -4,19 +4,72 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from tradewind.api.base import FRACTION, Column, Empty, FractionString, Model, OneOf, Rule, StorageUri
+from tradewind.api.base import FRACTION, Column, Empty, FractionString, Model, OneOf, Rule, Says, StorageUri
+
+Format = Literal["csv", "jsonl", "parquet", "npz"]
+ColumnType = Literal["number", "boolean", "category", "datetime", "text", "ignore"]
+
+# What stands for "no value" whatever the column is; an empty cell does so always. Not in it are texts that are often a
+# value of their own: `None`, `-` and `unknown` are classes and categories in many tables.
+MISSING = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "?")
+
+
+class Csv(Model):
+    """How a csv file is written, where it can't be seen from the file or is seen wrongly."""
+
+    delimiter: (
+        Annotated[
+            str,
+            StringConstraints(pattern=r"^[\t !#-/:-@\[-`{-~]$"),
+            Says("write one character that is no letter, digit or double quote, for example ';' or \"\\t\" for a tab"),
+        ]
+        | None
+    ) = Field(default=None, description="What separates the cells of a row, for example `;`.")
+    decimal: Literal[".", ","] | None = Field(default=None, description="The decimal mark of numbers.")
+    encoding: (
+        Annotated[
+            str,
+            StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=32),
+            Says("write the name of a character encoding, for example utf-8 or cp1252"),
+        ]
+        | None
+    ) = Field(default=None, description="Character encoding, by a name that Python knows, for example `cp1252`.")
+    quote: Literal['"', "'"] | None = Field(
+        default=None,
+        description='What stands around a cell that has the delimiter or a line break in it; `"` if left out.',
+    )
 
 
 class Dataset(Model):
     """A set of rows in one file, or in all the files of a folder."""
 
+    rules = (
+        Rule(
+            "!has(self.csv) || !has(self.format) || self.format == 'csv'",
+            "csv says how a csv file is written: remove it, or set format to csv",
+        ),
+    )
+
     storage_uri: StorageUri = Field(
         description="File or folder: pvc://<claim>/<path>, a PersistentVolumeClaim of the object's own namespace."
     )
-    format: Literal["csv", "parquet", "npz"] = Field(
-        description="csv and parquet: one column per feature; npz: one array of inputs, rows first, and one of labels."
+    format: Format | None = Field(
+        default=None,
+        description="csv, jsonl and parquet: one column per feature; npz: one array of inputs, rows first, and one of "
+        "labels. By the names of the files when left out.",
+    )
+    csv: Csv | None = Field(default=None, description="How csv files are written; what is left out is detected.")
+
+
+class ColumnChoice(Model):
+    """What a column is, where the data alone would tell otherwise."""
+
+    name: Column = Field(description="Its name in the header.")
+    type: ColumnType = Field(
+        description="number, boolean (true and false), category (one of a set of texts), datetime, text; or ignore: "
+        "the model does not see it."
     )
 
 
@@ -140,12 +193,20 @@ class Data(Model):
         default=None, description="Share of the training rows that is held back for the test, as split says."
     )
     split: Split | None = Field(default=None, description="Which rows are held back; by Row when left out.")
-    label: Column = Field(
-        default="label", description="Column (csv, parquet) or array (npz) with the class of each row."
-    )
+    label: Column = Field(default="label", description="Column, or array of an npz file, with the class of each row.")
     inputs: Annotated[tuple[Column, ...], Field(max_length=1024)] = Field(
         default=(),
         description="Columns, or the one array, that the model sees; when empty, all but the label and split.column.",
+    )
+    columns: Annotated[tuple[ColumnChoice, ...], Field(max_length=1024)] = Field(
+        default=(),
+        description="What single columns are; the others are what their values look like, as the log shows.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    missing: Annotated[tuple[Annotated[str, StringConstraints(max_length=64)], ...], Field(max_length=64)] = Field(
+        default=MISSING,
+        description="Cells with one of these texts have no value, in inputs and label alike; spaces around them do not "
+        "count. Empty cells never have one.",
     )
     image_shape: (
         Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=2, max_length=3)] | None

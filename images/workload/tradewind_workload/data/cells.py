@@ -1,0 +1,100 @@
+"""What a text in a table says: a missing value, a number, a truth value, a time. Each reader gives null where the text
+is no such thing."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from tradewind_workload.data.dialect import Decimal
+
+TIMESTAMP = pa.timestamp("us")
+
+_SPECIAL = r"(?i)[+-]?(?:inf|infinity|nan)"
+_EXPONENT = r"(?:[eE][+-]?\d+)?"
+_GROUPS = r"[1-9]\d{0,2}(?:[%s '\x{00a0}\x{202f}]\d{3})+"
+# By the decimal mark of the file. Where it is not known, a point is one and a comma is nothing.
+_NUMBERS = {
+    None: rf"^(?:[+-]?(?:(?:\d+|{_GROUPS % ''})(?:\.\d*)?|\.\d+){_EXPONENT}|{_SPECIAL})$",
+    ".": rf"^(?:[+-]?(?:(?:\d+|{_GROUPS % ','})(?:\.\d*)?|\.\d+){_EXPONENT}|{_SPECIAL})$",
+    ",": rf"^(?:[+-]?(?:(?:\d+|{_GROUPS % '.'})(?:,\d*)?|,\d+){_EXPONENT}|{_SPECIAL})$",
+}
+_DATETIME = re.compile(
+    r"(\d{4})([-/])(\d{2})\2(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?(Z|[+-]\d{2}:?\d{2})?)?"
+)
+_GERMAN = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?: (\d{2}):(\d{2})(?::(\d{2}))?)?")
+_TRUE, _FALSE = ("true", "yes", "t", "y", "1"), ("false", "no", "f", "n", "0")
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether an Arrow type is text."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def without_missing(column: pa.Array, missing: tuple[str, ...]) -> pa.Array:
+    """Texts, null where one of those of `missing` (or nothing) stands between spaces."""
+    gone = pa.array(["", *(text.strip() for text in missing)], column.type)
+    return pc.if_else(pc.is_in(pc.utf8_trim_whitespace(column), value_set=gone), pa.scalar(None, column.type), column)
+
+
+def numbers(column: pa.Array, decimal: Decimal | None) -> pa.Array:
+    """Texts as float64; `nan` and `inf` are numbers too."""
+    text = pc.utf8_trim_whitespace(column)
+    if decimal != ",":
+        try:
+            return text.cast(pa.float64())  # nearly every column of numbers, and much faster than to look at each
+        except pa.ArrowInvalid:
+            pass
+    text = pc.if_else(pc.match_substring_regex(text, _NUMBERS[decimal]), text, pa.scalar(None, text.type))
+    between = {".": r"[, '\x{00a0}\x{202f}]", ",": r"[. '\x{00a0}\x{202f}]", None: r"[ '\x{00a0}\x{202f}]"}
+    text = pc.replace_substring_regex(text, between[decimal], "")
+    return (pc.replace_substring(text, ",", ".") if decimal == "," else text).cast(pa.float64())
+
+
+def leading_zeros(column: pa.Array) -> pa.Array:
+    """bool: whether a text is a row of digits that starts with a zero, as codes do (007) and numbers don't."""
+    return pc.match_substring_regex(pc.utf8_trim_whitespace(column), r"^[+-]?0\d+$")
+
+
+def truths(column: pa.Array) -> pa.Array:
+    """Texts as bool: true and false, yes and no, t and f, y and n, 1 and 0, in whatever case."""
+    text = pc.utf8_lower(pc.utf8_trim_whitespace(column))
+    yes = pc.is_in(text, value_set=pa.array(_TRUE, text.type))
+    no = pc.is_in(text, value_set=pa.array(_FALSE, text.type))
+    return pc.if_else(pc.or_(yes, no), yes, pa.scalar(None, pa.bool_()))
+
+
+def true_or_false(column: pa.Array) -> pa.Array:
+    """bool: whether a text is one of the two words that mean nothing else."""
+    return pc.match_substring_regex(pc.utf8_trim_whitespace(column), "^(?i:true|false)$")
+
+
+def datetimes(column: pa.Array) -> pa.Array:
+    """Texts as timestamp[us]: 2026-11-25, 2026-11-25T12:00:00Z and the like, and 25.11.2026. With a zone, in UTC.
+
+    11/12/2026 is no time: its day and month can't be told apart.
+    """
+    encoded = column.dictionary_encode()
+    values = pa.array([None if text is None else _datetime(text) for text in encoded.dictionary.to_pylist()], TIMESTAMP)
+    return values.take(encoded.indices)
+
+
+def _datetime(text: str) -> datetime | None:
+    text = text.strip()
+    try:
+        if found := _DATETIME.fullmatch(text):
+            # Arrow keeps microseconds; Python reads at most as many.
+            told = re.sub(r"(\.\d{6})\d+", r"\1", text.replace("/", "-"))
+            time = datetime.fromisoformat(told)
+            return time.astimezone(UTC).replace(tzinfo=None) if found[9] else time
+        if found := _GERMAN.fullmatch(text):
+            day, month, year, hour, minute, second = (int(part or 0) for part in found.groups())
+            return datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 -- no zone stands in the file
+    except (ValueError, OverflowError):
+        return None  # the 30th of February
+    return None

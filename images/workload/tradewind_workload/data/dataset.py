@@ -1,0 +1,102 @@
+"""A data set's rows as typed Arrow batches, and the schema that they show: loops over files, which Ray may run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tradewind_workload.data.inference import Partial, Told, finish, fit, merge, merged
+from tradewind_workload.data.table import Batch, Source, batches
+from tradewind_workload.data.typed import typed
+from tradewind_workload.io.fault import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from tradewind.api.data import Data
+    from tradewind_workload.data.layout import Layout
+    from tradewind_workload.data.schema import Schema
+
+NUMBERS = ("number", "boolean")  # kinds that a matrix of numbers has
+LISTED = 100  # columns that are described one by one
+
+
+def counted(source: Source, missing: tuple[str, ...]) -> Partial:
+    """What the values of a file show of its columns."""
+    found: Partial = {}
+    for batch in batches(source, missing):
+        found = merge(found, fit(batch))
+    return found
+
+
+def infer(layout: Layout, data: Data) -> Schema:
+    """The schema of a table, read from all of its rows. Raises Fault(InvalidData)."""
+    return schema_of(layout, data, [counted(source, data.missing) for source in layout.sources])
+
+
+def schema_of(layout: Layout, data: Data, partials: list[Partial]) -> Schema:
+    """The schema of a table whose files show these."""
+    told = {
+        choice.name: Told(choice.type, "as spec.data.columns says")
+        for choice in data.columns
+        if choice.type != "ignore"
+    }
+    label = told.get(data.label, Told("category", "it is the label"))
+    if label.kind != "category":
+        raise Fault(
+            "InvalidData",
+            f"spec.data.columns makes the label {data.label!r} a {label.kind}, and a classification has classes: set "
+            "its type to category, or remove it from spec.data.columns.",
+        )
+    partial, told = merged(partials), told | {data.label: label}
+    schema = finish(partial, layout.inputs(data), data.label, told)
+    if data.split is None or data.split.column is None:
+        return schema
+    (split,) = finish(partial, (data.split.column,), data.label, told).inputs
+    return replace(schema, split=split)
+
+
+def typed_batches(layout: Layout, schema: Schema, data: Data) -> Iterator[tuple[Batch, pa.RecordBatch]]:
+    """All rows of a table in the order of its files: each batch of cells, which has its place, and the same typed.
+
+    Raises Fault(InvalidData) for a value that is not of its column's kind.
+    """
+    for source in layout.sources:
+        for batch in batches(source, data.missing):
+            yield batch, typed(batch, schema)
+
+
+def look(layout: Layout, data: Data) -> Schema:
+    """The schema that the first rows show. Raises Fault(InvalidData) for a value among them that is not of its kind."""
+    first = next(batches(layout.sources[0], data.missing), None)
+    schema = schema_of(layout, data, [fit(first)] if first is not None else [])
+    if first is not None:
+        typed(first, schema)
+    return schema
+
+
+def require_numbers(schema: Schema, uri: str) -> None:
+    """Raises Fault(InvalidData) where an input can't stand in a matrix of numbers."""
+    for column in schema.inputs:
+        if column.kind not in NUMBERS:
+            others = ", ".join(other.name for other in schema.inputs if other.kind in NUMBERS)
+            raise Fault(
+                "InvalidData",
+                f"{uri}: the column {column.name!r} is a {column.kind}, not a number ({column.why}). Write it as "
+                f"numbers, set its type in spec.data.columns to ignore, or name the other columns ({others or 'none'}) "
+                "in spec.data.inputs.",
+            )
+
+
+def described(schema: Schema) -> Iterator[str]:
+    """A line a column, for the log; of very many only their number."""
+    columns = (*schema.inputs, schema.label)
+    for column in columns if len(columns) <= LISTED else (*columns[: LISTED - 1], columns[-1]):
+        missing = f", {column.missing} missing" if column.missing else ""
+        yield f"column {column.name!r}: {column.kind}, {column.why}{missing}"
+    if len(columns) > LISTED:
+        kinds = Counter(column.kind for column in columns[LISTED - 1 : -1])
+        yield f"and {', '.join(f'{count} of kind {kind}' for kind, count in kinds.items())}"

@@ -1,0 +1,159 @@
+"""What the columns of a table are, seen from their values: counted a batch at a time, then decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tradewind_workload.data.cells import datetimes, is_text, leading_zeros, numbers, true_or_false
+from tradewind_workload.data.names import names
+from tradewind_workload.data.schema import ColumnSchema, Kind, Schema
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tradewind_workload.data.dialect import Decimal
+    from tradewind_workload.data.table import Batch
+
+MOST_DISTINCT = 10_000  # values of a column that are told apart
+FEW = 50  # so many different texts are categories, even if hardly one occurs twice
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was counted of a column's values."""
+
+    rows: int = 0
+    missing: int = 0
+    numbers: int = 0
+    codes: int = 0  # numbers with leading zeros
+    booleans: int = 0
+    datetimes: int = 0
+    distinct: frozenset[str] | None = frozenset()  # None: too many
+
+    @property
+    def present(self) -> int:
+        """Values that are not missing."""
+        return self.rows - self.missing
+
+    def merge(self, other: Seen) -> Seen:
+        """Of both together."""
+        distinct = None if self.distinct is None or other.distinct is None else self.distinct | other.distinct
+        return Seen(
+            self.rows + other.rows,
+            self.missing + other.missing,
+            self.numbers + other.numbers,
+            self.codes + other.codes,
+            self.booleans + other.booleans,
+            self.datetimes + other.datetimes,
+            None if distinct is None or len(distinct) > MOST_DISTINCT else distinct,
+        )
+
+
+Partial = dict[str, Seen]  # by the name of the column
+
+
+@dataclass(frozen=True)
+class Told:
+    """A kind that is not decided by the values, and why."""
+
+    kind: Kind
+    why: str
+
+
+def fit(batch: Batch) -> Partial:
+    """Count the values of all columns of a batch."""
+    cells = batch.cells
+    return {name: _seen(cells.column(i), batch.decimal) for i, name in enumerate(cells.schema.names)}
+
+
+def merge(one: Partial, other: Partial) -> Partial:
+    """Of the rows of both together."""
+    return {name: one.get(name, Seen()).merge(other.get(name, Seen())) for name in one | other}
+
+
+def merged(partials: list[Partial]) -> Partial:
+    """Of all rows together."""
+    return reduce(merge, partials, {})
+
+
+def finish(partial: Partial, inputs: tuple[str, ...], label: str, told: Mapping[str, Told]) -> Schema:
+    """The kinds of the inputs and of the label; those in `told` are not decided anew."""
+
+    def column(name: str) -> ColumnSchema:
+        seen = partial.get(name, Seen())
+        found = told.get(name) or _decide(seen)
+        distinct = len(seen.distinct) if seen.distinct is not None else None
+        return ColumnSchema(name, found.kind, found.why, seen.rows, seen.missing, distinct)
+
+    return Schema(tuple(column(name) for name in inputs), column(label))
+
+
+def _decide(seen: Seen) -> Told:
+    present = seen.present
+    if not present:
+        return Told("number", "it has no value at all")
+    if seen.codes:
+        return Told("category", f"{seen.codes} of {present} values are digits after a zero, as codes are")
+    if seen.numbers == present:
+        return Told("number", f"all {present} values are numbers")
+    if seen.booleans == present:
+        return Told("boolean", f"all {present} values are true or false")
+    if seen.datetimes == present:
+        return Told("datetime", f"all {present} values are times")
+    if seen.numbers * 2 > present:
+        return Told("number", f"{seen.numbers} of {present} values are numbers")
+    if seen.distinct is None:
+        return Told("text", f"more than {MOST_DISTINCT} different texts in {present} rows")
+    few = len(seen.distinct) <= FEW or len(seen.distinct) * 2 <= present
+    return Told("category" if few else "text", f"{len(seen.distinct)} different texts in {present} rows")
+
+
+def _seen(column: pa.Array, decimal: Decimal | None) -> Seen:
+    rows = len(column)
+    if pa.types.is_null(column.type):
+        return Seen(rows, rows)
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    missing = column.null_count
+    present = rows - missing
+    if pa.types.is_nested(column.type):
+        return Seen(rows, missing, distinct=None)
+    distinct = _distinct(column)
+    if is_number(column.type):
+        return Seen(rows, missing, numbers=present, distinct=distinct)
+    if pa.types.is_boolean(column.type):
+        return Seen(rows, missing, booleans=present, distinct=distinct)
+    if not is_text(column.type):
+        return Seen(rows, missing, datetimes=present if is_time(column.type) else 0, distinct=distinct)
+    found = numbers(column, decimal)
+    return Seen(
+        rows,
+        missing,
+        numbers=rows - found.null_count,
+        codes=pc.sum(leading_zeros(column)).as_py() or 0,
+        booleans=pc.sum(true_or_false(column)).as_py() or 0,
+        datetimes=rows - datetimes(column).null_count if found.null_count == rows else 0,
+        distinct=distinct,
+    )
+
+
+def _distinct(column: pa.Array) -> frozenset[str] | None:
+    values = pc.unique(column)
+    if len(values) > MOST_DISTINCT + 1:  # a missing one is among them
+        return None
+    return frozenset(name for name in names(values).to_pylist() if name is not None)
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Whether an Arrow type is a number's, truth values apart."""
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def is_time(kind: pa.DataType) -> bool:
+    """Whether an Arrow type is a day's or a time's."""
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
