@@ -162,7 +162,7 @@ def _csv_mistake(said: str, ragged: list[pyarrow.csv.InvalidRow], source: Source
     """Arrow's refusal in words of the file's author."""
     assert source.start is not None
     name, dialect = source.file.name, source.start.dialect
-    before = dialect.skip + 1  # lines that Arrow counts as rows: those before the header, and the header
+    before = dialect.skip + 1  # lines that Arrow counts as rows: before the header, and the header
     if ragged:
         row = ragged[0]
         return Fault(
