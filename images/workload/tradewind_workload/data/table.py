@@ -167,8 +167,9 @@ def _csv_mistake(said: str, ragged: list[pyarrow.csv.InvalidRow], source: Source
         row = ragged[0]
         return Fault(
             "InvalidData",
-            f"row {row.number - before} of {name} has {row.actual_columns} cells, and the header {row.expected_columns}: "
-            f"{row.text[:80]!r}. Correct it: a cell with {dialect.delimiter!r} or a line break in it stands in "
+            f"row {row.number - before} of {name} has {row.actual_columns} cells, and the header "
+            f"{row.expected_columns}: {row.text[:80]!r}. Correct it: a cell with "
+            f"{dialect.delimiter!r} or a line break in it stands in "
             f"{dialect.quote}quotes{dialect.quote}.",
         )
     if "UTF8" in said:
