@@ -416,3 +416,52 @@ def test_test_data_of_its_own(volumes: Path) -> None:
     assert found.test is not None
     assert (len(found.test), len(found.train) + len(found.validation)) == (20, 60)
     assert "20 training rows dropped that are also in the test data" in found.notes
+
+
+def test_labels_are_classes_as_they_stand_over_all_parts(volumes: Path) -> None:
+    inputs, _ = blobs(40)
+    write_csv(volumes / "claim/folder/a.csv", inputs, ["001", "010"] * 20)
+    write_csv(volumes / "claim/folder/b.CSV", inputs, ["A7", "true"] * 20)
+    found = prepared(train={"storageUri": "pvc://claim/folder"})
+    assert found.labels == ("001", "010", "A7", "true")
+    assert len(found.train) + len(found.validation) == 80
+
+
+def test_whole_numbers_with_a_point_are_the_classes_without_one(volumes: Path) -> None:
+    inputs, classes = blobs(40)
+    write_csv(volumes / "claim/train.csv", inputs, [f"{label}.0" for label in classes])
+    pyarrow.parquet.write_table(
+        pa.table({f"f{i}": inputs[:, i] for i in range(4)} | {"label": classes}), volumes / "claim/validation.parquet"
+    )
+    found = prepared(validation={"storageUri": "pvc://claim/validation.parquet"})
+    assert found.labels == ("0", "1", "2")
+    np.testing.assert_array_equal(found.validation.classes, classes)
+    as_they_stand = [{"name": "label", "type": "category"}]
+    write_csv(volumes / "claim/train.csv", inputs, [f"{label}.5" for label in classes])
+    assert "set the label's type to category in spec.data.columns" in refusal()
+    assert prepared(columns=as_they_stand).labels == ("0.5", "1.5", "2.5")
+    write_csv(volumes / "claim/train.csv", inputs, ["yes ", "yes"] * 20)
+    assert "has the classes 'yes ' and 'yes', which differ in spaces alone" in refusal()
+
+
+def test_what_a_spreadsheet_writes(volumes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (volumes / "claim").mkdir()
+    rows = "".join(f"{i},25;{i};{'NA' if i == 3 else ('groß', 'klein')[i % 2]}\r\n" for i in range(20))
+    (volumes / "claim/train.csv").write_bytes(f"Umsatz;Alter;Klasse\r\n{rows}".encode("utf-8-sig"))
+    found = prepared(label="Klasse", prepare=[{"dropNulls": {"columns": ["Klasse"]}}])
+    assert found.labels == ("groß", "klein")
+    assert found.notes == ("pvc://claim/train.csv: 1 rows dropped by dropNulls",)
+    rows_read = np.concatenate([found.train.load(), found.validation.load()])
+    assert sorted(rows_read[:, 0]) == [i + 0.25 for i in range(20) if i != 3]
+    log = capsys.readouterr().out
+    assert "train.csv: separated by ';', decimal ',', UTF-8 with a byte order mark\n" in log
+    assert "column 'Klasse': category, it is the label, 1 missing\n" in log
+
+
+def test_duplicates_in_parts_whose_columns_have_another_order(volumes: Path) -> None:
+    (volumes / "claim/folder").mkdir(parents=True)
+    rows = [(i, i * 2, "ab"[i % 2]) for i in range(10)]
+    (volumes / "claim/folder/a.csv").write_text("x,y,label\n" + "".join(f"{x},{y},{z}\n" for x, y, z in rows))
+    (volumes / "claim/folder/b.csv").write_text("label,y,x\n" + "".join(f"{z},{y}.0,{x}\n" for x, y, z in rows))
+    found = prepared(train={"storageUri": "pvc://claim/folder"}, prepare=[{"dropDuplicates": {}}])
+    assert len(found.train) + len(found.validation) == 10

@@ -162,13 +162,14 @@ def _csv_mistake(said: str, ragged: list[pyarrow.csv.InvalidRow], source: Source
     """Arrow's refusal in words of the file's author."""
     assert source.start is not None
     name, dialect = source.file.name, source.start.dialect
-    before = dialect.skip + 1  # lines that Arrow counts as rows: those before the header, and the header
+    before = dialect.skip + 1  # lines that Arrow counts as rows: before the header, and the header
     if ragged:
         row = ragged[0]
         return Fault(
             "InvalidData",
             f"row {row.number - before} of {name} has {row.actual_columns} cells, and the header "
-            f"{row.expected_columns}: {row.text[:80]!r}. Correct it: a cell with {dialect.delimiter!r} or a line break in it stands in "
+            f"{row.expected_columns}: {row.text[:80]!r}. Correct it: a cell with "
+            f"{dialect.delimiter!r} or a line break in it stands in "
             f"{dialect.quote}quotes{dialect.quote}.",
         )
     if "UTF8" in said:

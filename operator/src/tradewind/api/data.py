@@ -22,7 +22,7 @@ class Csv(Model):
     delimiter: (
         Annotated[
             str,
-            StringConstraints(pattern=r"^[\t !#-/:-@\[-`{-~]$"),
+            StringConstraints(pattern=r"^[\t !#-/:-@\[-`{-~]$", max_length=1),
             Says("write one character that is no letter, digit or double quote, for example ';' or \"\\t\" for a tab"),
         ]
         | None
