@@ -47,7 +47,8 @@ def run(job: Assignment, reporter: Reporter) -> int:
         ) from None
     for line in repair(folder / ".train"):
         print(line, flush=True)
-    (folder / METRICS).unlink(missing_ok=True)
+    for stale in (METRICS, SAMPLES):  # of an earlier run, whose model gave other answers
+        (folder / stale).unlink(missing_ok=True)
     started = time.time()
     with tempfile.TemporaryDirectory(prefix="program-") as scratch:
         where = _copy(Path(os.environ.get("TRADEWIND_WORKING_DIR", WORKING_DIR)), Path(scratch))
