@@ -163,6 +163,18 @@ def test_weights_beside_the_model_become_part_of_it(
     assert answer[0, :3].tolist() == [1, 2, 3]
 
 
+def test_samples_are_those_of_this_run(operator: Endpoint, volumes: Path) -> None:
+    (volumes / "claim/own").mkdir(parents=True)
+    (volumes / "claim/own/samples.json").write_text("{}")
+    identity(volumes / "made.onnx")
+    source = COPY.format(str(volumes / "made.onnx"))
+    assert run(operator, volumes, source) == 0
+    assert set(open_model(volumes / "claim/own")[0].files) == {"model.onnx"}
+    own = "; open(os.environ['TRADEWIND_OUTPUT'] + '/samples.json', 'w').write('{\"instances\": [[1, 2, 3]]}')"
+    assert run(operator, volumes, source + own) == 0
+    assert set(open_model(volumes / "claim/own")[0].files) == {"model.onnx", "samples.json"}
+
+
 def test_weights_that_are_not_there_are_named(operator: Endpoint, volumes: Path) -> None:
     outside(volumes / "made")
     (volumes / "made/model.onnx.data").unlink()

@@ -41,7 +41,8 @@ def run(job: Assignment, reporter: Reporter) -> int:
     folder = local_path(job.output)
     try:
         patiently(lambda: make_folder(job.run_folder), job.output)
-        (job.run_folder / METRICS).unlink(missing_ok=True)
+        for stale in (job.run_folder / METRICS, folder / SAMPLES):  # of an earlier run, whose model gave other answers
+            stale.unlink(missing_ok=True)
     except OSError as error:
         raise storage_fault(job.run_folder, error) from None
     for line in repair(job.run_folder):
