@@ -14,6 +14,7 @@ from tradewind_workload import __main__ as entry
 from tradewind_workload.io import artefacts, files, retries
 from tradewind_workload.io.fault import Fault, StorageUnavailable
 from tradewind_workload.io.retries import patiently, read_whole
+from tradewind_workload.io.store import find
 
 MARK = "the path"
 
@@ -137,6 +138,22 @@ def test_writers_wait_it_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(StorageUnavailable, match=os.strerror(errno.EIO)):
         files.write_atomically(tmp_path / "x", b"c")
     assert (tmp_path / "x").read_bytes() == b"ab"
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_model_that_can_not_be_looked_for_is_not_taken_for_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a job whose model is finished would train again."""
+    with artefacts.Draft.begin(tmp_path) as draft:
+        draft.write("model.onnx", b"graph")
+        draft.finish({"task": "custom", "inputs": [], "outputs": [], "files": draft.files})
+    for name in ("iterdir", "open"):
+        with monkeypatch.context() as broken:
+            broken.setattr(Path, name, Flaky(99, trouble(errno.ESTALE)))
+            with pytest.raises(StorageUnavailable):
+                find(tmp_path, lambda _: True)
+    assert find(tmp_path, lambda _: True) is not None
 
 
 def test_a_rename_whose_answer_is_lost_has_happened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

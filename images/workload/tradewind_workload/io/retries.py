@@ -84,6 +84,14 @@ def read_whole(path: Path) -> bytes:
     return patiently(read, path)
 
 
+def entries(folder: Path) -> list[Path]:
+    """What is in a folder, nothing where there is none. Raises OSError, and StorageUnavailable."""
+    try:
+        return patiently(lambda: list(folder.iterdir()), folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 def require_length(path: Path, found: int, size: int) -> None:
     """Raises OSError (EIO) where fewer bytes came than the file has: NFS ends a read early instead of failing it."""
     if found < size:

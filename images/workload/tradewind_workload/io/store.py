@@ -13,7 +13,7 @@ from tradewind_workload.io.artefacts import Draft, Stored
 from tradewind_workload.io.document import first_mistake
 from tradewind_workload.io.fault import Fault, StorageUnavailable
 from tradewind_workload.io.files import sha256
-from tradewind_workload.io.retries import read_whole
+from tradewind_workload.io.retries import entries, read_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +63,7 @@ def locate(folder: Path, digest: str | None = None) -> tuple[Path, str | None]:
 def find(output: Path, wanted: Callable[[Manifest], bool]) -> tuple[Stored, Manifest] | None:
     """The newest whole model of an output folder that is wanted, whatever its pointer says; None if there is none.
 
-    Raises StorageUnavailable: what can't be read now may well be there.
+    Raises StorageUnavailable: what can't be read now may well be there. Raises OSError where models/ can't be listed.
     """
     for folder in sorted(_folders(output), key=_written, reverse=True):
         try:
@@ -90,10 +90,7 @@ def _written(folder: Path) -> float:
 
 def _folders(output: Path) -> list[Path]:
     """Where models of an output folder may lie: the one that an earlier version wrote lies in the folder itself."""
-    try:
-        return [output, *(folder for folder in (output / MODELS).iterdir() if not folder.name.startswith("."))]
-    except OSError:
-        return [output]
+    return [output, *(folder for folder in entries(output / MODELS) if not folder.name.startswith("."))]
 
 
 def recipe_of(manifest: Manifest, folder: Path) -> Recipe | None:
@@ -147,10 +144,12 @@ def _check(folder: Path, digest: str | None) -> tuple[Manifest, str]:
     for name, file in manifest.files.items():
         if "/" in name or name.startswith("."):
             raise Fault("InvalidModel", f"{path} names the file {name!r}, which is outside of the model's folder.")
-        if not (folder / name).is_file():
-            raise Fault("InvalidModel", f"{folder / name} does not exist, though {MANIFEST} names it.")
         try:
             same = sha256(folder / name) == file.sha256
+        except (FileNotFoundError, IsADirectoryError):
+            raise Fault(
+                "InvalidModel", f"{folder / name} does not exist, though {MANIFEST} names it as a file."
+            ) from None
         except OSError as error:
             raise _unreadable(folder / name, error) from error
         if not same:

@@ -1,6 +1,6 @@
 """Checkpoints of a recipe's training: one file each, with a hash inside; the newest one that is whole is restored.
 
-Each job has a folder of its own: another one's checkpoints are neither deleted nor gone on from.
+Each job has a folder of its own: it neither deletes nor restores another one's.
 
 Ray Train keeps a list of its checkpoints in one JSON file that it overwrites in place; a process killed in that moment
 leaves a list that can't be read and a run that can't be restored. Here the names of the files are the list.
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from tradewind_workload.io.files import write_atomically
-from tradewind_workload.io.retries import read_whole
+from tradewind_workload.io.files import remove, write_atomically
+from tradewind_workload.io.retries import entries, read_whole
 from tradewind_workload.train.best import Best
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def write(folder: Path, state: State, fingerprint: str, keep: int) -> None:
     ).encode()
     write_atomically(folder / f"{state.step:012d}{_SUFFIX}", struct.pack("<I", len(head)), head, body)
     for stale in _newest(_checkpoints(folder))[keep:]:
-        stale.unlink(missing_ok=True)
+        remove(stale)
 
 
 def restore(folder: Path, fingerprint: str) -> State | None:
@@ -73,9 +73,7 @@ def restore(folder: Path, fingerprint: str) -> State | None:
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return [path for path in folder.iterdir() if path.suffix == _SUFFIX and not path.name.startswith(".")]
+    return [path for path in entries(folder) if path.suffix == _SUFFIX and not path.name.startswith(".")]
 
 
 def _newest(paths: Iterable[Path]) -> list[Path]:
