@@ -45,8 +45,9 @@ ETCD = packages.CONTROL_PLANE
 ELSEWHERE = ("unit", "golden", "property", "server", "workload", "packaging")
 # Leases run out, refusals are tried again later, answers do not come.
 WAITING = tuple(f"apiserver/test_{name}.py" for name in ("leader", "lost_answers", "kinds", "revisions"))
-# On a Ray cluster, which they share; the longest step.
-JOBS = tuple(f"tests/workload/test_{name}.py" for name in ("end_to_end", "program", "data", "versions", "agent"))
+# On a Ray cluster, which those of a step share; the longest steps.
+JOBS = tuple(f"tests/workload/test_{name}.py" for name in ("end_to_end", "versions"))
+RAY = tuple(f"tests/workload/test_{name}.py" for name in ("data", "quality", "program", "agent"))
 REST = " ".join(f"--ignore=tests/{path}" for path in (*ELSEWHERE, *WAITING))
 
 # What fails soonest first; then the longest before the shorter, so that both lanes end together.
@@ -61,7 +62,8 @@ STEPS = {
         "operator", (f"pytest {' '.join(f'tests/{path}' for path in WAITING)}",), CONTROL_PLANE, ETCD, beside=True
     ),
     "apiserver": Step("operator", (f"pytest tests {REST}",), CONTROL_PLANE, ETCD),
-    "workload": Step("workload", (f"pytest tests/workload {' '.join(f'--ignore={path}' for path in JOBS)}",)),
+    "ray": Step("workload", (f"pytest {' '.join(RAY)}",)),
+    "workload": Step("workload", (f"pytest tests/workload {' '.join(f'--ignore={path}' for path in (*JOBS, *RAY))}",)),
     "packaging": Step("operator", ("pytest tests/packaging",), (*CONTROL_PLANE, "helm"), ETCD, beside=True),
     "unit": Step("operator", ("pytest tests/unit tests/golden tests/property",), packages=("prometheus",)),
 }

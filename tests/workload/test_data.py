@@ -111,7 +111,8 @@ def test_text_among_the_inputs(volumes: Path) -> None:
     told = refusal()
     assert "the column 'colour' is a category, not a number (2 different texts in 2 rows)" in told
     assert "name the other columns (size) in spec.data.inputs" in told
-    (volumes / "claim/train.csv").write_text("size,colour,label\n" + "1.5,red,a\n2.5,blue,b\n" * 8)
+    rows = "".join(f"{i}.5,red,a\n{i}.7,blue,b\n" for i in range(16))  # equal rows would not be split
+    (volumes / "claim/train.csv").write_text(f"size,colour,label\n{rows}")
     assert prepared(columns=[{"name": "colour", "type": "ignore"}]).row_shape == (1,)
     assert prepared(inputs=["size"]).row_shape == (1,)
 

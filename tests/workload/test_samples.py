@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,9 @@ from tradewind_workload.data.fitting import Stage
 from tradewind_workload.export import samples
 from tradewind_workload.export.inference import open_session
 from tradewind_workload.io.document import training_spec
-from tradewind_workload.io.store import open_model
+from tradewind_workload.io.store import find
 from tradewind_workload.tasks.network import build
-from tradewind_workload.train import recipe
+from tradewind_workload.train import result
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +54,20 @@ def session() -> Any:
 
 def rows_of(classes: list[int]) -> tuple[np.ndarray, np.ndarray]:
     return np.eye(3, dtype=np.float32)[classes], np.array(classes)
+
+
+@dataclass
+class Held:
+    """Rows as the data's are asked for."""
+
+    rows: np.ndarray
+    classes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def load(self) -> np.ndarray:
+        return self.rows
 
 
 def golden(session: Any, rows: np.ndarray, classes: np.ndarray, taken: Tensor = NAMED, **rest: Any) -> dict[str, Any]:
@@ -124,18 +139,28 @@ def test_a_table_leaves_its_columns_and_samples_by_name(impute: bool, volumes: P
         )
     )
     rows, classes = rows_of([0, 1, 2, 0])
-    held = SimpleNamespace(load=lambda: rows, classes=classes)
+    held = Held(rows, classes)
     stages = (Stage("impute", np.zeros(3, np.float32)),) if impute else ()
     prepared: Any = SimpleNamespace(
-        validation=held, row_shape=(3,), columns=("a", "b", "c"), labels=("x", "y", "z"), image=None, stages=stages
+        train=held,
+        validation=held,
+        test=None,
+        split_digest="sha256:0",
+        row_shape=(3,),
+        columns=("a", "b", "c"),
+        labels=("x", "y", "z"),
+        image=None,
+        stages=stages,
     )
     spec = training_spec(job)
     assert spec.recipe is not None
-    recipe.export(job, spec, prepared, build(spec.recipe.model, prepared, 1), volumes / "claim/model")
-    manifest, _ = open_model(volumes / "claim/model")
+    result.export(job, spec, prepared, build(spec.recipe.model, prepared, 1), volumes / "claim/model")
+    found = find(volumes / "claim/model", lambda manifest: True)
+    assert found is not None
+    stored, manifest = found
     assert (manifest.inputs[0].columns, manifest.inputs[0].nullable) == (("a", "b", "c"), impute)
     assert set(manifest.files) == {"model.onnx", "model.safetensors", "samples.json"}
-    document = json.loads((volumes / "claim/model/samples.json").read_bytes())
+    document = json.loads((stored.folder / "samples.json").read_bytes())
     assert {tuple(row) for row in document["instances"]} == {("a", "b", "c")}
 
 

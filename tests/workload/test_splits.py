@@ -134,3 +134,13 @@ def test_a_digest_tells_which_rows_are_where() -> None:
     moved = splits.digest({"train": hashes[:39], "validation": hashes[39:]})
     swapped = splits.digest({"train": hashes[40:], "validation": hashes[:40]})
     assert len({whole, moved, swapped}) == 3
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_part_of_a_handful_of_rows_is_empty(seed: int) -> None:
+    hashes = splits.contents(np.arange(6, dtype=np.float32)[:, None])
+    parts = splits.by_hash(hashes, splits.Fractions(0.1, 0.1), seed)
+    assert set(parts.tolist()) == {splits.TRAINING, splits.VALIDATION, splits.TEST}
+    grown = np.concatenate([hashes, splits.contents(np.arange(6, 500, dtype=np.float32)[:, None])])
+    plain = splits.by_hash(grown, splits.Fractions(0.1, 0.1), seed)
+    assert (plain[:6] != parts).sum() <= 2  # only what filled a part that was empty

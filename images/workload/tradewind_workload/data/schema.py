@@ -23,7 +23,8 @@ class ColumnSchema:
 
 @dataclass(frozen=True)
 class Schema:
-    """The inputs in the order of spec.data.inputs, or else of the first file, and the label."""
+    """The inputs (in the order of spec.data.inputs, else of the first file), the label, and what splits the rows."""
 
     inputs: tuple[ColumnSchema, ...]
     label: ColumnSchema
+    split: ColumnSchema | None = None

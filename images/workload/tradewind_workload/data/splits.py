@@ -62,11 +62,18 @@ def times(column: pa.Array) -> np.ndarray:
 
 
 def by_hash(hashes: np.ndarray, fractions: Fractions, seed: int) -> np.ndarray:
-    """The part of each row, int8 [n], by its hash, uint64 [n]. The shares come out right but for chance."""
+    """The part of each row, int8 [n], by its hash, uint64 [n]. The shares come out right but for chance.
+
+    A part that would come out empty, as it may with a handful of rows, gets the row that is nearest to it.
+    """
     places = _places(hashes, seed)
     parts = np.full(len(hashes), TRAINING, np.int8)
     parts[places < fractions.validation] = VALIDATION
     parts[places >= 1 - fractions.test] = TEST
+    for part, fraction, nearest in ((VALIDATION, fractions.validation, np.min), (TEST, fractions.test, np.max)):
+        left = places[parts == TRAINING]
+        if fraction and len(left) and not (parts == part).any():
+            parts[places == nearest(left)] = part
     return parts
 
 
