@@ -81,6 +81,21 @@ SPECS: dict[str, tuple[str, Manifest]] = {
             "output": _OUTPUT,
         },
     ),
+    "boosted trees": (
+        "TrainingJob",
+        {
+            "recipe": {
+                "task": "tabular-classification",
+                "model": {
+                    "architecture": "trees",
+                    "trees": {"rounds": 500, "maxDepth": 6, "learningRate": "0.1"},
+                },
+                "earlyStopping": {"patience": 20},
+            },
+            "data": _DATA,
+            "output": _OUTPUT,
+        },
+    ),
     "an entrypoint": ("TrainingJob", {"entrypoint": {"argv": ["python", "train.py"]}, "output": _OUTPUT}),
     "a whole entrypoint": (
         "TrainingJob",

@@ -116,6 +116,13 @@ def run(job: JobDocument, reporter: Reporter) -> None:
 
 
 def _require_classifier(manifest: Manifest, source: Path) -> None:
+    if columns := [tensor.name for tensor in manifest.inputs if tensor.kind is not None]:
+        raise Fault(
+            "NotSupported",
+            f"{source / ONNX} takes its columns one by one ({', '.join(columns[:12])}), and only a model with one "
+            "matrix of numbers can be compressed. Deploy it as it is; or train a linear model or an mlp on columns of "
+            "numbers alone (spec.data.inputs), with impute or dropNulls in spec.data.prepare where values are missing.",
+        )
     names = {tensor.name for tensor in manifest.outputs}
     if not {"label", "probabilities"} <= names or len(manifest.inputs) != 1:
         raise Fault(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tradewind_workload.data.inference import Partial, Told, finish, fit, merge, merged
 from tradewind_workload.data.table import Batch, Source, batches
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from tradewind_workload.data.schema import Schema
 
 NUMBERS = ("number", "boolean")  # kinds that a matrix of numbers has
+
+# What a model can take: one matrix of numbers, an input for each column, or whichever of the two the table needs.
+Takes = Literal["matrix", "columns", "either"]
 LISTED = 100  # columns that are described one by one
 
 
@@ -76,6 +79,14 @@ def look(layout: Layout, data: Data) -> Schema:
     if first is not None:
         typed(first, schema)
     return schema
+
+
+def by_columns(schema: Schema, data: Data, takes: Takes) -> bool:
+    """Whether each column becomes an input of its own: where one is no number, or where values stay missing."""
+    if takes != "either":
+        return takes == "columns"
+    filled = any(step.impute is not None or step.drop_nulls is not None for step in data.prepare)
+    return any(column.kind not in NUMBERS or (column.missing and not filled) for column in schema.inputs)
 
 
 def require_numbers(schema: Schema, uri: str) -> None:

@@ -9,7 +9,8 @@ import pyarrow as pa
 import ray
 
 from tradewind_workload.data import splits
-from tradewind_workload.data.rows import block_inputs
+from tradewind_workload.data.comparison import keys
+from tradewind_workload.data.rows import block_columns, block_inputs, has_columns
 from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:
@@ -31,7 +32,11 @@ def hashes(rows: Rows) -> np.ndarray:
 
 @ray.remote(num_cpus=1)
 def _contents(block: Any, offsets: np.ndarray) -> np.ndarray:
-    return splits.contents(block_inputs(block)[offsets])
+    if not has_columns(block):
+        return splits.contents(block_inputs(block)[offsets])
+    rows = block_columns(block).take(offsets).combine_chunks()
+    columns = [column.combine_chunks() for column in rows.columns]
+    return np.array([int(key[:16], 16) for key in keys(columns, rows.num_rows)], np.uint64)
 
 
 def divide(

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from tradewind_workload.data.dataset import look, require_numbers
+from tradewind_workload.data.dataset import Takes, look, require_numbers
 from tradewind_workload.data.layout import Layout, read_layout
 from tradewind_workload.io.fault import Fault
 
@@ -27,7 +27,7 @@ class Headers:
     image: tuple[int, int, int] | None
 
 
-def read_headers(data: Data, task: Task) -> Headers:
+def read_headers(data: Data, task: Task, takes: Takes = "matrix") -> Headers:
     """Look at all files. Raises Fault(InvalidData) in a sentence that names file, column and remedy."""
     layout = read_layout(data.train, "spec.data.train", data.missing)
     validation = read_layout(data.validation, "spec.data.validation", data.missing) if data.validation else None
@@ -55,9 +55,21 @@ def read_headers(data: Data, task: Task) -> Headers:
         raise Fault(
             "InvalidData", "augment shifts and rotates images: remove it from spec.data.prepare for a tabular task."
         )
-    if layout.is_table:
-        require_numbers(look(layout, data), layout.uri)
+    _require_taken(layout, data, takes)
     return Headers(layout, validation, test, shape, image)
+
+
+def _require_taken(layout: Layout, data: Data, takes: Takes) -> None:
+    if layout.is_table:
+        schema = look(layout, data)
+        if takes == "matrix":
+            require_numbers(schema, layout.uri)
+    elif takes == "columns":
+        raise Fault(
+            "InvalidData",
+            f"{layout.uri} has an array of inputs, and trees take a table, whose columns have names: write it as csv, "
+            "jsonl or parquet, or set spec.recipe.model.architecture to mlp or linear.",
+        )
 
 
 def _same_columns(layout: Layout, other: Layout, data: Data) -> None:

@@ -13,12 +13,12 @@ import numpy as np
 import ray
 
 from tradewind_workload.data import splits
-from tradewind_workload.data.dataset import described, require_numbers
+from tradewind_workload.data.dataset import Takes, by_columns, described, require_numbers
 from tradewind_workload.data.division import divide, hashes
 from tradewind_workload.data.fitting import Stage, fit
 from tradewind_workload.data.headers import Task, read_headers
 from tradewind_workload.data.names import fractions, in_order, renaming
-from tradewind_workload.data.rows import Read, Rows, block_inputs, read_rows, read_schema
+from tradewind_workload.data.rows import Form, Read, Rows, block_inputs, read_rows, read_schema
 from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:
@@ -46,24 +46,33 @@ class Prepared:
     notes: tuple[str, ...]  # what was dropped, for the log
     test: Rows | None = None  # only the finished model sees them
     split_digest: str = ""
+    schema: Schema | None = None  # of a table whose columns are inputs each; its rows are encoded later
 
 
-def prepare(data: Data, task: Task, seed: int) -> Prepared:
+def prepare(data: Data, task: Task, seed: int, takes: Takes = "matrix") -> Prepared:
     """Read, clean, split, fit. Raises Fault(InvalidData) in a sentence that names file, column and remedy."""
-    headers = read_headers(data, task)
+    headers = read_headers(data, task, takes)
     layout, image = headers.train, headers.image
     for found in filter(None, (layout, headers.validation, headers.test)):
         for note in found.notes:
             print(note, flush=True)
-    schema = _schema(layout, data)
+    schema = _schema(layout, data, takes)
     notes: list[str] = []
-    read = read_rows(layout, data, schema)
+    form: Form = "columns" if schema is not None and by_columns(schema, data, takes) else "matrix"
+    if form == "columns" and any(step.impute or step.standardize for step in data.prepare):
+        notes.append(
+            "impute and standardize change nothing here: the model takes its columns one by one, and what each needs "
+            "is fitted for it"
+        )
+    read = read_rows(layout, data, schema, form)
     kept = _clean(read, data, layout.uri, notes)
     apart = []  # data sets of their own, cleaned, after the training data has lost what stands in them too
     for found in (headers.test, headers.validation):
         if found is None:
             continue
-        held = read_rows(found, data, schema if layout.is_table else _schema(found, data))
+        if form == "columns":
+            _require_table(found)
+        held = read_rows(found, data, schema if layout.is_table else _schema(found, data, "matrix"), form)
         held_kept = _clean(held, data, found.uri, notes)
         kept = _apart(read, kept, held, held_kept, found, notes)
         apart.append((found, held, held_kept))
@@ -74,7 +83,7 @@ def prepare(data: Data, task: Task, seed: int) -> Prepared:
         parts[found.part] = (_with_classes(held, held_kept, classes, found), found)
     train, validation = parts["train"][0], parts["validation"][0]
     test = parts["test"][0] if "test" in parts else None
-    if not any(step.impute for step in data.prepare):
+    if form == "matrix" and not any(step.impute for step in data.prepare):
         for rows, found in parts.values():
             _no_missing(rows, found, data)
     return Prepared(
@@ -84,11 +93,12 @@ def prepare(data: Data, task: Task, seed: int) -> Prepared:
         _column_names(layout, data) if image is None else (),
         image,
         classes.names,
-        fit(train, data, image, layout),
+        fit(train, data, image, layout) if form == "matrix" else (),
         next((step.augment for step in data.prepare if step.augment is not None), None),
         tuple(notes),
         test,
         splits.digest({name: hashes(rows) for name, (rows, _) in parts.items()}),
+        schema if form == "columns" else None,
     )
 
 
@@ -202,14 +212,23 @@ def _with_classes(read: Read, kept: np.ndarray, classes: _Classes, layout: Layou
     return read.rows.take(kept).with_classes(np.array([index[name] for name in found], np.int64))
 
 
-def _schema(layout: Layout, data: Data) -> Schema | None:
+def _require_table(layout: Layout) -> None:
+    if not layout.is_table:
+        raise Fault(
+            "InvalidData",
+            f"{layout.uri} has arrays, and the training data is a table: write both as csv, jsonl or parquet.",
+        )
+
+
+def _schema(layout: Layout, data: Data, takes: Takes) -> Schema | None:
     """What the columns of a table are, told in the log; npz files have arrays instead."""
     if not layout.is_table:
         return None
     schema = read_schema(layout, data)
     for line in described(schema):
         print(line, flush=True)
-    require_numbers(schema, layout.uri)
+    if takes == "matrix":
+        require_numbers(schema, layout.uri)
     return schema
 
 

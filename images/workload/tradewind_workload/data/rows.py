@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,7 @@ from tradewind_workload.data.typed import typed
 from tradewind_workload.io.fault import Fault, fault_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tradewind.api.data import Data
     from tradewind_workload.data.inference import Partial
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 INPUTS, LABEL, FILE = "inputs", "label", "file"  # columns that every block has after reading
 SPLIT = "split"  # and where spec.data.split names a column, its values
+
+Form = Literal["matrix", "columns"]  # of INPUTS: lists of numbers, or structs of typed values
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Rows:
     starts: np.ndarray  # int64 [blocks], the number of each block's first row in the data set
     files: tuple[str, ...]
     firsts: np.ndarray  # int64 [files], the number of each file's first row in the data set
+    encode: Callable[[pa.Table], np.ndarray] | None = None  # of a table by columns: float32 [rows, features] of them
 
     def __len__(self) -> int:
         return len(self.block)
@@ -56,13 +59,27 @@ class Rows:
         """The same rows with their labels' indices, int64 [n]."""
         return replace(self, classes=classes)
 
+    def encoded(self, encode: Callable[[pa.Table], np.ndarray], features: int) -> Rows:
+        """The same rows of a table by columns, with what makes so many numbers of each."""
+        return replace(self, encode=encode, shape=(features,))
+
     def load(self) -> np.ndarray:
         """The inputs, float32 [n, *shape]. Blocks are fetched one after the other and let go."""
         out = np.empty((len(self), int(np.prod(self.shape))), np.float32)
         for number in self.numbers():
             here = np.flatnonzero(self.block == number)
-            out[here] = block_inputs(ray.get(self.blocks[number]))[self.offset[here]]
+            block = ray.get(self.blocks[number])
+            if self.encode is None:
+                out[here] = block_inputs(block)[self.offset[here]]
+            else:
+                out[here] = self.encode(block_columns(block).take(self.offset[here]))
         return out.reshape(len(self), *self.shape)
+
+    def table(self) -> pa.Table:
+        """The typed columns of a table by columns, row by row in this order."""
+        parts = [block_columns(ray.get(block)).take(offsets) for block, offsets in self.parts()]
+        places = np.concatenate([np.flatnonzero(self.block == number) for number in self.numbers()])
+        return pa.concat_tables(parts).take(np.argsort(places))
 
     def parts(self) -> Iterator[tuple[Any, np.ndarray]]:
         """Each block that has rows, as a reference, and the offsets of the rows in it."""
@@ -85,6 +102,16 @@ def block_inputs(block: pa.Table) -> np.ndarray:
     column = block[INPUTS].combine_chunks()
     width = column.type.list_size
     return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+
+
+def has_columns(block: pa.Table) -> bool:
+    """Whether a block has typed columns in place of one matrix."""
+    return pa.types.is_struct(block[INPUTS].type)
+
+
+def block_columns(block: pa.Table) -> pa.Table:
+    """The typed columns of a block."""
+    return pa.Table.from_struct_array(block[INPUTS].combine_chunks())
 
 
 @dataclass(frozen=True)
@@ -110,15 +137,16 @@ def read_schema(layout: Layout, data: Data) -> Schema:
     return schema_of(layout, data, partials)
 
 
-def read_rows(layout: Layout, data: Data, schema: Schema | None) -> Read:
+def read_rows(layout: Layout, data: Data, schema: Schema | None, form: Form = "matrix") -> Read:
     """Read a data set with Ray Data into the object store, in the order of the files.
 
-    `schema` is that of the training data; npz files have none. Raises Fault(InvalidData) where a row can't be read.
+    `schema` is that of the training data; npz files have none, and are always a matrix. Raises Fault(InvalidData) where
+    a row can't be read.
     """
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True  # the split and the weights depend on the order of the rows
-    encoder = _Encoder(layout, data, schema)
+    encoder = _Encoder(layout, data, schema, form)
     count = len(layout.sources)
     with _faults():
         numbers = ray.data.range(count, override_num_blocks=count)
@@ -178,7 +206,8 @@ def _narrow(block: pa.Table) -> pa.Table:
 class _Encoder:
     """Turns the files of some numbers into blocks with the columns that the rest of the program knows."""
 
-    def __init__(self, layout: Layout, data: Data, schema: Schema | None) -> None:
+    def __init__(self, layout: Layout, data: Data, schema: Schema | None, form: Form) -> None:
+        self._form = form
         self._sources = layout.sources
         self._schema = schema
         self._inputs = tuple(column.name for column in schema.inputs) if schema is not None else layout.inputs(data)
@@ -202,14 +231,10 @@ class _Encoder:
         if self._schema is not None:
             rows = typed(batch, self._schema)
             columns |= {name: rows.column(i) for i, name in enumerate(rows.schema.names)}
-        matrix = np.empty((cells.num_rows, self._width), np.float32)
-        if len(self._inputs) == 1:
-            matrix[:] = _floats(columns[self._inputs[0]]).reshape(cells.num_rows, self._width)
-        else:
-            for i, name in enumerate(self._inputs):
-                matrix[:, i] = _floats(columns[name])
         out = {
-            INPUTS: pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), self._width),
+            INPUTS: self._matrix(columns, cells.num_rows)
+            if self._form == "matrix"
+            else pa.StructArray.from_arrays([columns[name] for name in self._inputs], self._inputs),
             LABEL: names(columns[self._label]),
             FILE: pa.array(np.full(cells.num_rows, file, np.int32)),
         }
@@ -223,6 +248,15 @@ class _Encoder:
         for i, chosen in self._key.items():
             out[f"k{i}"] = pa.array(keys([columns[name] for name in sorted(chosen or columns)], cells.num_rows))
         return pa.table(out)
+
+    def _matrix(self, columns: dict[str, pa.Array], rows: int) -> pa.Array:
+        matrix = np.empty((rows, self._width), np.float32)
+        if len(self._inputs) == 1:
+            matrix[:] = _floats(columns[self._inputs[0]]).reshape(rows, self._width)
+        else:
+            for i, name in enumerate(self._inputs):
+                matrix[:, i] = _floats(columns[name])
+        return pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), self._width)
 
     def _by(self, column: pa.Array, batch: Batch) -> pa.Array:
         """The values of the column that spec.data.split names; texts that are times by what the whole column is."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
 
 from tradewind_workload.io.fault import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 BATCH = 256
 
@@ -48,12 +51,17 @@ class Predictions:
 
 
 def predict(session: onnxruntime.InferenceSession, rows: np.ndarray) -> Predictions:
-    """Predictions for raw rows, float32 [n, *row shape]."""
-    name = session.get_inputs()[0].name
+    """Predictions for raw rows, float32 [n, *row shape], of a model with one input."""
+    return predict_by_name(session, {session.get_inputs()[0].name: rows})
+
+
+def predict_by_name(session: onnxruntime.InferenceSession, feeds: Mapping[str, np.ndarray]) -> Predictions:
+    """Predictions for at least one row; the values of all rows by the name of the input."""
     labels: list[Any] = []
     probabilities: list[Any] = []
-    for start in range(0, len(rows), BATCH):
-        label, probability = session.run(["label", "probabilities"], {name: rows[start : start + BATCH]})
+    for start in range(0, len(next(iter(feeds.values()))), BATCH):
+        some = {name: values[start : start + BATCH] for name, values in feeds.items()}
+        label, probability = session.run(["label", "probabilities"], some)
         labels.append(label)
         probabilities.append(probability)
     return Predictions(np.concatenate(labels), np.concatenate(probabilities))

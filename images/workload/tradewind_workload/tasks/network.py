@@ -58,6 +58,11 @@ class Classifier(nn.Module):
         self.network = network
         self.image = image
 
+    @property
+    def classes(self) -> int:
+        """Logits of a row."""
+        return int(self.network.get_submodule("classes").out_features)
+
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """Logits, float32 [n, classes], of raw rows, float32 [n, *row shape]."""
         rows = self.preparation(rows.reshape(len(rows), *(self.image or (-1,))))

@@ -6,15 +6,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import threading
-import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tradewind.api.base import KeyValue, Model
-from tradewind.api.job import CheckpointRecord, TrainerStatus
+from tradewind.api.base import Model
 from tradewind.api.report import JobDocument, Report
 from tradewind.api.trainingjob import ModelResult, Recipe, TrainingJobSpec
 from tradewind_workload.data.headers import read_headers
@@ -23,18 +19,23 @@ from tradewind_workload.io.document import training_spec
 from tradewind_workload.io.fault import Fault, Superseded, causes, fault_in
 from tradewind_workload.io.files import ONNX, make_folder, remove, storage_fault
 from tradewind_workload.io.places import checkpoint_folder, local_path, run_folder
-from tradewind_workload.io.reporter import Reporter, rfc3339
 from tradewind_workload.io.retries import patiently
 from tradewind_workload.io.store import find
 from tradewind_workload.train import cluster
-from tradewind_workload.train.judging import decimal, head_of, require_measurable
+from tradewind_workload.train.judging import head_of, judging_part, require_measurable
+from tradewind_workload.train.voice import Voice
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tradewind.api.artefact import Manifest
     from tradewind.api.data import Data
+    from tradewind_workload.data.dataset import Takes
     from tradewind_workload.data.preparation import Prepared
+    from tradewind_workload.io.reporter import Reporter
+    from tradewind_workload.tasks.network import Classifier
+    from tradewind_workload.tasks.tabular.encoding import Encoding
+    from tradewind_workload.tasks.tabular.network import TabularNetwork
 
 
 def run(job: JobDocument, reporter: Reporter) -> None:
@@ -44,15 +45,24 @@ def run(job: JobDocument, reporter: Reporter) -> None:
     folder = local_path(spec.output.storage_uri)
     if (finished := _finished(folder, job)) is None:
         _require_supported(spec, spec.recipe)
-        read_headers(spec.data, spec.recipe.task)  # most mistakes show here, before anything is started
+        read_headers(spec.data, spec.recipe.task, _takes(spec.recipe))  # most mistakes show here, before anything is started
         # Ray Data, 2.5 s of processor time: a mistake is told, and a finished attempt ends, without it.
         from tradewind_workload.data.preparation import prepare
 
         cluster.connect(spec.workers)
         print(f"preparing {spec.data.train.storage_uri}", flush=True)
-        prepared = prepare(spec.data, spec.recipe.task, spec.recipe.seed)
+        prepared = prepare(spec.data, spec.recipe.task, spec.recipe.seed, _takes(spec.recipe))
         for note in (*prepared.notes, *require_measurable(prepared, spec.recipe)):
             print(note, flush=True)
+        encoding = None
+        if prepared.schema is not None:
+            from tradewind_workload.tasks.tabular.table import encoded, fitted
+
+            encoding = fitted(prepared)
+            for note in encoding.notes:
+                print(note, flush=True)
+            encoding = encoding.raw() if spec.recipe.model.architecture == "trees" else encoding
+            prepared = encoded(prepared, encoding)
         test = f"{len(prepared.test)} test rows, " if prepared.test is not None else ""
         print(
             f"{len(prepared.train)} training rows, {len(prepared.validation)} validation rows, {test}"
@@ -60,7 +70,7 @@ def run(job: JobDocument, reporter: Reporter) -> None:
             f"shape {list(prepared.row_shape)}",
             flush=True,
         )
-        _train(job, spec, prepared, folder)
+        _train(job, spec, prepared, encoding, folder)
         finished = _finished(folder, job)
         if finished is None:
             raise RuntimeError(f"the model that was just written to {folder} is not there")
@@ -99,11 +109,26 @@ def _require_supported(spec: TrainingJobSpec, recipe: Recipe) -> None:
             f"spec.recipe.batchSize is {recipe.batch_size} for {processes} workers together: give each at least one "
             "row per step.",
         )
+    if recipe.model.architecture == "trees" and (spec.workers > 1 or spec.resources.accelerators):
+        raise Fault(
+            "NotSupported",
+            "trees are grown by one worker on CPUs: set spec.workers to 1, leave out spec.resources.accelerators, and "
+            "give it more CPUs (spec.resources.cpu).",
+        )
 
 
-def _train(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, folder: Path) -> None:
+def _takes(recipe: Recipe) -> Takes:
+    if recipe.model.architecture == "trees":
+        return "columns"
+    return "either" if recipe.task == "tabular-classification" else "matrix"
+
+
+def _train(
+    job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, encoding: Encoding | None, folder: Path
+) -> None:
     from ray.train import RunConfig
 
+    from tradewind_workload.train.boosting import grow
     from tradewind_workload.train.trainer import Trainer
 
     runs = run_folder(folder, job.uid)
@@ -111,11 +136,13 @@ def _train(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, folder: 
         patiently(lambda: make_folder(runs), runs)
     except OSError as error:
         raise storage_fault(runs, error) from None
+    assert spec.recipe is not None
     trainer = Trainer(
-        work,
+        grow if spec.recipe.model.architecture == "trees" else work,
         train_loop_config={
             "job": job.dump(),
             "prepared": prepared,
+            "encoding": encoding,
             "threads": cluster.threads(spec.resources),
         },
         scaling_config=cluster.scaling(spec.workers, spec.resources),
@@ -133,7 +160,9 @@ def _train(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, folder: 
         raise
 
 
-def fingerprint(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, world: int) -> str:
+def fingerprint(
+    job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, world: int, encoding: Encoding | None = None
+) -> str:
     """What a checkpoint must be of to be restored: this object, these settings, this data, this number of workers."""
     assert spec.recipe is not None and spec.data is not None
     content = json.dumps(
@@ -146,6 +175,7 @@ def fingerprint(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, wor
             len(prepared.validation),
             prepared.labels,
             *([prepared.split_digest] if _divided(spec.data) else []),
+            *([encoding.written()] if encoding is not None else []),
         ],
         sort_keys=True,
     )
@@ -162,13 +192,11 @@ def _settings(part: Model) -> dict[str, Any]:
 
 
 def work(config: dict[str, Any]) -> None:
-    """What each worker of Ray Train runs."""
+    """What each worker of Ray Train runs for a network."""
     import torch
 
-    from tradewind_workload.tasks.network import build
     from tradewind_workload.train import checkpoint, process_group
     from tradewind_workload.train.best import Choice
-    from tradewind_workload.train.result import export
     from tradewind_workload.train.training import Share, Training, shares
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -176,7 +204,7 @@ def work(config: dict[str, Any]) -> None:
     torch.set_num_threads(config["threads"])
     job = JobDocument.read(config["job"])
     spec = training_spec(job)
-    recipe, prepared = spec.recipe, config["prepared"]
+    recipe, prepared, encoding = spec.recipe, config["prepared"], config["encoding"]
     assert recipe is not None
     rank, world, device = process_group.join()
     dealt = shares(len(prepared.train), world, recipe.seed)
@@ -186,7 +214,7 @@ def work(config: dict[str, Any]) -> None:
     head = head_of(prepared)
     metric = head.primary(recipe.primary_metric)
     training = Training(
-        build(recipe.model, prepared, recipe.seed),
+        _network(recipe, prepared, encoding),
         recipe,
         Share(mine.load(), mine.classes, tuple(len(numbers) for numbers in dealt), rank),
         epochs=recipe.epochs,
@@ -196,13 +224,13 @@ def work(config: dict[str, Any]) -> None:
     )
     folder = local_path(spec.output.storage_uri)
     checkpoints = checkpoint_folder(folder, job.uid)
-    mark = fingerprint(job, spec, prepared, world)
+    mark = fingerprint(job, spec, prepared, world, encoding)
     first, best = 0, None
     if (state := checkpoint.restore(checkpoints, mark)) is not None:
         training.restore(state)
         first, best = state.epoch, state.best
     choice = Choice(metric, recipe.early_stopping.patience if recipe.early_stopping is not None else None, best)
-    voice = _Voice(job, training, first_step=training.step) if rank == 0 else None
+    voice = Voice(job, training, first_step=training.step) if rank == 0 else None
     if voice is not None:
         print(f"continuing after epoch {first}" if first else "starting", flush=True)
     for epoch in range(first, recipe.epochs):
@@ -224,54 +252,35 @@ def work(config: dict[str, Any]) -> None:
         if choice.best is not None:
             print(f"the model is that of epoch {choice.best.epoch}", flush=True)
             training.model.load_state_dict(choice.best.tensors)
-        export(job, spec, prepared, training.model.cpu(), folder)
+        _export(job, spec, prepared, encoding, training.model.cpu(), folder)
         voice.close()
 
 
-class _Voice:
-    """The first worker's reports: after each epoch, and while an epoch is long."""
+def _network(recipe: Recipe, prepared: Prepared, encoding: Encoding | None) -> Classifier | TabularNetwork:
+    if encoding is None:
+        from tradewind_workload.tasks.network import build
 
-    def __init__(self, job: JobDocument, training: Any, first_step: int) -> None:
-        self._superseded = threading.Event()
-        self._reporter = Reporter(job, on_superseded=self._superseded.set)
-        self._training = training
-        self._first = first_step
-        self._started = time.monotonic()
-        self._spoken = -1e9
-        self._metrics: tuple[KeyValue, ...] = ()
-        self._checkpoint: CheckpointRecord | None = None
-        self.speak()
+        return build(recipe.model, prepared, recipe.seed)
+    from tradewind_workload.tasks.tabular import network
 
-    def measured(self, epoch: int, loss: float, metric: str, value: float) -> None:
-        self._metrics = (
-            KeyValue(name=metric, value=decimal(value)),
-            KeyValue(name="loss", value=decimal(loss)),
-            KeyValue(name="epoch", value=str(epoch)),
-        )
-        self._spoken = -1e9
+    layers = network.LINEAR
+    if recipe.model.architecture == "mlp":
+        dropout = network.DEFAULT_DROPOUT if recipe.model.dropout is None else float(recipe.model.dropout)
+        layers = network.Layers(recipe.model.hidden_units or network.DEFAULT_HIDDEN, dropout)
+    return network.build(encoding, len(prepared.labels), layers, recipe.seed)
 
-    def kept(self, step: int) -> None:
-        self._checkpoint = CheckpointRecord(step=step, time=rfc3339(datetime.now(UTC)))
 
-    def speak(self) -> None:
-        """Leave a report, if the last one is a second old. Raises Superseded where the operator has moved on."""
-        if self._superseded.is_set():
-            raise Superseded("the operator has moved on")
-        now = time.monotonic()
-        if now - self._spoken < 1.0:
-            return
-        self._spoken = now
-        step, steps = self._training.step, self._training.steps
-        done = step - self._first
-        remaining = round((now - self._started) / done * (steps - step)) if done else None
-        # The last percent is the export's.
-        status = TrainerStatus(
-            progress_percentage=min(99, 100 * step // steps),
-            estimated_remaining_seconds=remaining,
-            metrics=self._metrics,
-            last_updated_time=rfc3339(),
-        )
-        self._reporter.progress(Report(trainer_status=status, last_checkpoint=self._checkpoint).written())
+def _export(
+    job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, encoding: Encoding | None, model: Any, folder: Path
+) -> None:
+    from tradewind_workload.train.result import export, export_table, softmax
+    from tradewind_workload.train.training import logits
 
-    def close(self) -> None:
-        self._reporter.close()
+    if encoding is None:
+        export(job, spec, prepared, model, folder)
+        return
+    from tradewind_workload.tasks.tabular.model import Classes, from_network
+
+    _, judging = judging_part(prepared)
+    made = from_network(encoding, model, Classes(prepared.labels))
+    export_table(job, spec, prepared, made, softmax(logits(model, judging.load())), folder)

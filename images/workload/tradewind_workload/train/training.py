@@ -185,8 +185,7 @@ class Training:
         if world == 1:
             return torch.from_numpy(logits(self.model, inputs, self._device)).softmax(1).numpy()
         # One exchange of one size: the shorter shares are filled up with a row that is cut off again.
-        classes = int(self.model.network.get_submodule("classes").out_features)
-        padded = torch.zeros(math.ceil(rows / world), classes, device=self._device)
+        padded = torch.zeros(math.ceil(rows / world), self.model.classes, device=self._device)
         if len(inputs):
             padded[: len(inputs)] = torch.from_numpy(logits(self.model, inputs, self._device)).softmax(1)
         if self._share.rank:
@@ -194,7 +193,7 @@ class Training:
             return None
         parts = [torch.empty_like(padded) for _ in range(world)]
         dist.gather(padded, parts)
-        return torch.stack(parts, 1).reshape(-1, classes)[:rows].cpu().numpy()
+        return torch.stack(parts, 1).reshape(-1, self.model.classes)[:rows].cpu().numpy()
 
     def state(self, epoch: int, best: Best | None = None) -> State:
         """All that training goes on from after `epoch` epochs, and the best of them."""

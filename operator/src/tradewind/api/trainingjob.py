@@ -31,8 +31,29 @@ from tradewind.api.placement import PodMetadata, Resources
 Units = Annotated[int, Field(ge=1, le=8192)]
 
 
+class Trees(Model):
+    """How boosted trees are grown."""
+
+    rules = (
+        Rule(
+            "!has(self.learningRate) || !self.learningRate.matches('^[0.]+$')",
+            "learningRate must be above 0, for example '0.05'",
+        ),
+    )
+
+    rounds: Annotated[int, Field(ge=1, le=10000)] = Field(
+        default=2000,
+        description="Rounds at most; each adds a tree, or of more than two classes one for each. The model is that of "
+        "the round with the least loss on the validation data.",
+    )
+    max_depth: Annotated[int, Field(ge=1, le=16)] = Field(default=4, description="Splits one below the other, at most.")
+    learning_rate: FractionString = Field(
+        default="0.05", validate_default=True, description="How much of what a tree would correct is taken over."
+    )
+
+
 class Architecture(Model):
-    """The network that a recipe trains."""
+    """What a recipe trains: a network, or boosted trees."""
 
     rules = (
         Rule(
@@ -43,21 +64,35 @@ class Architecture(Model):
             "self.architecture != 'linear' || !has(self.hiddenUnits) || size(self.hiddenUnits) == 0",
             "a linear model has no hidden layer: leave hiddenUnits out, or choose mlp",
         ),
+        Rule(
+            "self.architecture != 'trees' || (!has(self.hiddenUnits) || size(self.hiddenUnits) == 0)"
+            " && !has(self.dropout)",
+            "trees have no layers: leave hiddenUnits and dropout out, or choose mlp",
+        ),
+        Rule(
+            "self.architecture == 'trees' || !has(self.trees)",
+            "trees says how boosted trees are grown: set architecture to trees, or remove it",
+        ),
         Rule("!has(self.dropout) || !self.dropout.startsWith('1')", "dropout must be below 1, for example '0.2'"),
     )
 
-    architecture: Literal["linear", "mlp", "cnn"] = Field(
-        description="linear (softmax regression), mlp (fully connected layers), cnn (3x3 convolutions; image tasks)."
+    architecture: Literal["linear", "mlp", "cnn", "trees"] = Field(
+        description="linear (softmax regression), mlp (fully connected layers), cnn (3x3 convolutions; image tasks), "
+        "trees (gradient boosting; tabular tasks, on one worker)."
     )
     channels: Annotated[tuple[Units, ...], Field(max_length=8)] = Field(
         default=(), description="cnn: output channels of each convolution block; 32 and 64 when empty."
     )
     hidden_units: Annotated[tuple[Units, ...], Field(max_length=8)] = Field(
-        default=(), description="Width of each hidden fully connected layer; one of 128 when empty (mlp, cnn)."
+        default=(), description="Width of each hidden fully connected layer (mlp, cnn); when empty one of 128, and for a "
+        "table whose columns are not all numbers, or lack values, 128 and 64."
     )
     dropout: FractionString | None = Field(
-        default=None, description="Share of units left out before each hidden layer while training."
+        default=None,
+        description="Share of units left out at each hidden layer while training; none when left out, and '0.1' for a "
+        "table whose columns are not all numbers, or lack values.",
     )
+    trees: Trees | None = Field(default=None, description="How boosted trees are grown.")
 
 
 class Optimizer(Model):
@@ -77,7 +112,8 @@ class EarlyStopping(Model):
     """When the training ends before its last epoch."""
 
     patience: Annotated[int, Field(ge=1, le=10000)] = Field(
-        description="It ends after so many epochs without a better primary metric on the validation data."
+        description="It ends after so many epochs without a better primary metric on the validation data; trees after "
+        "so many rounds without a smaller loss (50 when left out)."
     )
 
 
@@ -89,22 +125,28 @@ class Recipe(Model):
             "self.task == 'image-classification' || self.model.architecture != 'cnn'",
             "a cnn needs images: choose mlp or linear for a tabular task",
         ),
+        Rule(
+            "self.task == 'tabular-classification' || self.model.architecture != 'trees'",
+            "trees need a table: choose cnn, mlp or linear for images",
+        ),
     )
 
     task: Literal["image-classification", "tabular-classification"] = Field(description="What the model is to do.")
-    model: Architecture = Field(description="The network.")
+    model: Architecture = Field(description="What is trained.")
     optimizer: Optimizer = Field(default_factory=Optimizer, description="How the weights are adjusted.")
     epochs: Annotated[int, Field(ge=1, le=10000)] = Field(
         default=10,
         description="Passes over the training data. The model is that of the best one by the primary metric on the "
-        "validation data; of equals, the first.",
+        "validation data; of equals, the first. Trees have model.trees.rounds instead, and need none of optimizer, epochs "
+        "and batchSize.",
     )
     batch_size: Annotated[int, Field(ge=1, le=65536)] = Field(
         default=64, description="Rows in one step, over all workers together."
     )
     primary_metric: PrimaryMetric | None = Field(
         default=None,
-        description="The metric that counts: it chooses the epoch and is compared with guessing. When left out, "
+        description="The metric that counts: it chooses the epoch and is compared with guessing (the round of trees is "
+        "chosen by the loss). When left out, "
         "accuracy; where the rarest class has less than a quarter of the training rows of the commonest, "
         "average_precision (two classes) or balanced_accuracy (more). Of two classes, f1, auroc and "
         "average_precision are about the rarer one.",
@@ -190,7 +232,9 @@ class Entrypoint(Model):
 class Checkpoint(Model):
     """When the state of the training is written to the store."""
 
-    every_epochs: Annotated[int, Field(ge=1)] = Field(default=1, description="Epochs between two checkpoints.")
+    every_epochs: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="Epochs between two checkpoints. Trees have none: an interrupted attempt starts over."
+    )
     keep: Annotated[int, Field(ge=1, le=100)] = Field(default=2, description="How many of the newest are kept.")
 
 
@@ -213,6 +257,10 @@ class TrainingJobSpec(Model):
             "!has(self.recipe) || self.recipe.batchSize >= self.workers",
             "spec.recipe.batchSize is shared by the workers: it must be at least spec.workers",
         ),
+        Rule(
+            "!has(self.recipe) || self.recipe.model.architecture != 'trees' || self.workers == 1",
+            "trees are grown by one worker: set spec.workers to 1, and give it more CPUs (spec.resources.cpu)",
+        ),
     )
 
     recipe: Recipe | None = Field(default=None, description="Training without code.")
@@ -232,7 +280,7 @@ class ModelResult(Observed):
     """A finished model in the store."""
 
     storage_uri: StoredUri = Field(
-        description="Folder with model.onnx, model.safetensors and model.json, which never changes."
+        description="Folder with model.onnx, model.json and the weights, which never changes."
     )
     digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")] = Field(
         description="SHA-256 of model.json, which has the SHA-256 of every other file."

@@ -65,6 +65,11 @@ class TabularNetwork(nn.Module):
             nn.init.zeros_(self.outputs.weight)
             nn.init.zeros_(self.outputs.bias)
 
+    @property
+    def classes(self) -> int:
+        """Logits of a row, or 1 for a value."""
+        return self.outputs.out_features
+
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """Logits, or standardised values, float32 [n, outputs]."""
         numbers, codes = rows[:, : self.numbers], rows[:, self.numbers :].long()

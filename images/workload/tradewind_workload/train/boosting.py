@@ -1,0 +1,82 @@
+"""Boosted trees by a recipe: grown by one worker, exported, and reported round by round.
+
+There are no checkpoints: an attempt that was interrupted starts over, and comes to the same trees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tradewind.api.report import JobDocument
+from tradewind.api.trainingjob import Trees
+from tradewind_workload.io.document import training_spec
+from tradewind_workload.io.places import local_path
+from tradewind_workload.tasks.tabular import trees
+from tradewind_workload.train.judging import decimal, head_of, judging_part
+from tradewind_workload.train.voice import Voice
+
+if TYPE_CHECKING:
+    from tradewind.api.trainingjob import Recipe
+    from tradewind_workload.data.rows import Rows
+
+
+@dataclass
+class Rounds:
+    """How far the trees are; early stopping makes it fewer than `steps`."""
+
+    steps: int
+    step: int = 0
+
+
+def grow(config: dict[str, Any]) -> None:
+    """What the worker of Ray Train runs for trees."""
+    from tradewind_workload.tasks.tabular.model import Classes, from_trees
+    from tradewind_workload.train.result import export_table
+
+    job = JobDocument.read(config["job"])
+    spec = training_spec(job)
+    recipe, prepared = spec.recipe, config["prepared"]
+    assert recipe is not None
+    settings = settings_of(recipe)
+    rounds = Rounds(settings.rounds)
+    voice = Voice(job, rounds)
+
+    def told(number: int, loss: float) -> None:
+        rounds.step = number
+        voice.heard(loss=decimal(loss), round=str(number))
+        if number % 50 == 0:
+            print(f"round {number}/{settings.rounds}: loss {loss:.4f}", flush=True)
+        voice.speak()
+
+    print("starting", flush=True)
+    weights = head_of(prepared).balanced_weights().tolist() if recipe.class_weights == "Balanced" else []
+    booster = trees.train(
+        _examples(prepared.train),
+        _examples(prepared.validation),
+        classes=len(prepared.labels),
+        settings=settings,
+        class_weights=tuple(weights),
+        threads=config["threads"],
+        seed=recipe.seed,
+        on_round=told,
+    )
+    print(f"the model is that of round {booster.num_boosted_rounds()}", flush=True)
+    _, judging = judging_part(prepared)
+    model = from_trees(config["encoding"], booster, Classes(prepared.labels))
+    folder = local_path(spec.output.storage_uri)
+    export_table(job, spec, prepared, model, trees.predict(booster, judging.load()), folder)
+    voice.close()
+
+
+def settings_of(recipe: Recipe) -> trees.Settings:
+    """How a recipe's trees are grown."""
+    asked = recipe.model.trees or Trees()
+    patience = recipe.early_stopping.patience if recipe.early_stopping is not None else trees.Settings.patience
+    return trees.Settings(
+        rounds=asked.rounds, patience=patience, learning_rate=float(asked.learning_rate), max_depth=asked.max_depth
+    )
+
+
+def _examples(rows: Rows) -> trees.Examples:
+    return trees.Examples(rows.load(), rows.classes)
