@@ -81,7 +81,7 @@ SPECS: dict[str, tuple[str, Manifest]] = {
             "output": _OUTPUT,
         },
     ),
-    "boosted trees": (
+    "a whole recipe of trees": (
         "TrainingJob",
         {
             "recipe": {

@@ -237,7 +237,9 @@ def test_rows_are_dropped_and_split_by_their_typed_values(volumes: Path) -> None
     assert not numbers[0] & numbers[1], "equal rows stay together"
     by_number = {float(row[HEADER.index("Nummer")]): row for row in rows}
     for part, held in zip(parts, (whole.train, whole.validation), strict=True):
-        for number, town, label in zip(part["Nummer"].to_pylist(), part["Stadt"].to_pylist(), held.classes, strict=True):
+        for number, town, label in zip(
+            part["Nummer"].to_pylist(), part["Stadt"].to_pylist(), held.classes, strict=True
+        ):
             assert (town or "", whole.labels[label]) == (by_number[number][1], by_number[number][-1])
     again = prepared(columns=[{"name": "kein Wert", "type": "ignore"}], prepare=[{"dropDuplicates": {}}])
     assert len(again.train) + len(again.validation) == 200

@@ -45,7 +45,9 @@ def run(job: JobDocument, reporter: Reporter) -> None:
     folder = local_path(spec.output.storage_uri)
     if (finished := _finished(folder, job)) is None:
         _require_supported(spec, spec.recipe)
-        read_headers(spec.data, spec.recipe.task, _takes(spec.recipe))  # most mistakes show here, before anything is started
+        read_headers(
+            spec.data, spec.recipe.task, _takes(spec.recipe)
+        )  # most mistakes show here, before anything is started
         # Ray Data, 2.5 s of processor time: a mistake is told, and a finished attempt ends, without it.
         from tradewind_workload.data.preparation import prepare
 

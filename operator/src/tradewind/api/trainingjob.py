@@ -84,8 +84,9 @@ class Architecture(Model):
         default=(), description="cnn: output channels of each convolution block; 32 and 64 when empty."
     )
     hidden_units: Annotated[tuple[Units, ...], Field(max_length=8)] = Field(
-        default=(), description="Width of each hidden fully connected layer (mlp, cnn); when empty one of 128, and for a "
-        "table whose columns are not all numbers, or lack values, 128 and 64."
+        default=(),
+        description="Width of each hidden fully connected layer (mlp, cnn); when empty one of 128, and for a "
+        "table whose columns are not all numbers, or lack values, 128 and 64.",
     )
     dropout: FractionString | None = Field(
         default=None,
@@ -137,8 +138,8 @@ class Recipe(Model):
     epochs: Annotated[int, Field(ge=1, le=10000)] = Field(
         default=10,
         description="Passes over the training data. The model is that of the best one by the primary metric on the "
-        "validation data; of equals, the first. Trees have model.trees.rounds instead, and need none of optimizer, epochs "
-        "and batchSize.",
+        "validation data; of equals, the first. Trees have model.trees.rounds instead, and no use for optimizer, "
+        "epochs and batchSize.",
     )
     batch_size: Annotated[int, Field(ge=1, le=65536)] = Field(
         default=64, description="Rows in one step, over all workers together."
