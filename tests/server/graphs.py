@@ -68,6 +68,44 @@ def table() -> ModelProto:
     return model(nodes, [("inputs", FLOAT, ["rows", 3])], [("number", FLOAT, ["rows", 1])], weights)
 
 
+def mixed() -> ModelProto:
+    """A recipe's model of a mixed table in small: the class whose score is the largest.
+
+    `town` scores 5 for Köln, 1 for a town that is not known and 0 where it is missing; `income` its value; `member` 3
+    or -3; `since` its days. What is missing scores 0.
+    """
+    weights = {"nothing": np.float32(0), "axis": np.array([1]), "day": np.float64(86400)}
+    town = {"keys_strings": ["", "Köln"], "values_floats": [0.0, 5.0], "default_float": 1.0}
+    member = {"keys_strings": ["true", "false"], "values_floats": [3.0, -3.0], "default_float": float("nan")}
+    nodes = [
+        helper.make_node("LabelEncoder", ["town"], ["town_score"], domain="ai.onnx.ml", **town),
+        helper.make_node("LabelEncoder", ["member"], ["member_score"], domain="ai.onnx.ml", **member),
+        helper.make_node("Div", ["since", "day"], ["days"]),
+        helper.make_node("Cast", ["days"], ["since_score"], to=FLOAT),
+        *(
+            helper.make_node("Unsqueeze", [score, "axis"], [f"{score}_column"])
+            for score in ("town_score", "income", "member_score", "since_score")
+        ),
+        helper.make_node(
+            "Concat", ["town_score_column", "income_column", "member_score_column", "since_score_column"], ["s"], axis=1
+        ),
+        helper.make_node("IsNaN", ["s"], ["missing"]),
+        helper.make_node("Where", ["missing", "nothing", "s"], ["scores"]),
+        helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1),
+        helper.make_node("ArgMax", ["scores"], ["label"], axis=1, keepdims=0),
+    ]
+    inputs: list[Info] = [
+        ("town", STRING, ["rows"]),
+        ("income", FLOAT, ["rows"]),
+        ("member", STRING, ["rows"]),
+        ("since", TensorProto.DOUBLE, ["rows"]),
+    ]
+    outputs: list[Info] = [("label", INT64, ["rows"]), ("probabilities", FLOAT, ["rows", 4])]
+    made = model(nodes, inputs, outputs, weights)
+    made.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
+    return made
+
+
 def echo(*columns: Info) -> ModelProto:
     """Gives back each input, as `got_` and its name."""
     nodes = [helper.make_node("Identity", [name], [f"got_{name}"]) for name, _, _ in columns]
