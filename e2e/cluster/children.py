@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import socket
 import ssl
 import subprocess
@@ -17,6 +19,8 @@ from e2e.cluster.launch import Launch
 from e2e.cluster.progress import Failed, tail
 
 _ROOT = Path(__file__).resolve().parents[2]
+_CONNECTIONS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_PORTS = range(20000, 30000)  # between those of Kubernetes' components and its node ports
 
 
 def spawn(launch: Launch, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
@@ -73,9 +77,18 @@ def listens(port: int, address: str = "127.0.0.1") -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody listens on at this moment."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+    """Ports of loopback that nobody listens on at this moment.
+
+    Not those that the kernel gives to connections: one of these would take the port before who asked for it listens.
+    """
+    lowest, highest = map(int, _CONNECTIONS.read_text().split())
+    ports = [port for port in _PORTS if not lowest <= port <= highest]
+    sockets: list[socket.socket] = []
+    try:
+        while len(sockets) < count:
+            with contextlib.suppress(OSError):  # somebody listens there
+                sockets.append(socket.create_server(("", secrets.choice(ports))))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
+
+from e2e.cluster.children import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 T = TypeVar("T")
@@ -30,21 +31,13 @@ def until(look: Callable[[], T], what: str, seconds: float = PATIENCE) -> T:
         time.sleep(0.05)
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class OperatorProcess:
     """`python -m tradewind run` with a kubeconfig."""
 
     def __init__(
         self, kubeconfig: Path, config: Path, tls: Path, log: Path, namespace: str = "tradewind-system", name: str = ""
     ) -> None:
-        self.report_port, self.metrics_port, self.health_port = free_port(), free_port(), free_port()
+        self.report_port, self.metrics_port, self.health_port = free_ports(3)
         self._kubeconfig, self._config, self._tls, self._namespace = kubeconfig, config, tls, namespace
         self._name = name
         self.log = log

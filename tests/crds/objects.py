@@ -138,7 +138,12 @@ SPECS: dict[str, tuple[str, Manifest]] = {
         "CompressionJob",
         {
             "model": {"storageUri": "pvc://claim/model"},
-            "data": {**_DATA, "prepare": _EVERY_STEP[:4]},
+            "data": {
+                "train": _DATA["train"],
+                "validationFraction": "0.2",
+                "split": {"by": "Time", "column": "day"},
+                "prepare": _EVERY_STEP[:4],
+            },
             "candidates": [
                 {
                     "name": "half",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+
+from e2e.cluster.children import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = os.pathsep.join([str(ROOT / "operator" / "src"), str(ROOT / "images" / "server")])
@@ -31,21 +32,13 @@ def until(look: Callable[[], T], what: str) -> T:
     return found
 
 
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
 class Process:
     """The process, a client for it, and its log."""
 
     def __init__(
         self, model_dir: Path, log: Path, *flags: str, name: str = "m", env: dict[str, str] | None = None
     ) -> None:
-        self.port = free_port()
+        [self.port] = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}"
         self.name = name
         self._log = log

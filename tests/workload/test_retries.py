@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 
+from tradewind.api.data import Data
 from tradewind_workload import __main__ as entry
+from tradewind_workload.data import table
+from tradewind_workload.data.dataset import infer
+from tradewind_workload.data.layout import read_layout
 from tradewind_workload.io import artefacts, files, retries
 from tradewind_workload.io.fault import Fault, StorageUnavailable
 from tradewind_workload.io.retries import patiently, read_whole
@@ -201,3 +205,27 @@ def test_the_attempt_ends_and_not_the_job(monkeypatch: pytest.MonkeyPatch, fault
     monkeypatch.setattr(entry.Reporter, "final", lambda _, report: reported.append(report))
     assert entry.main() == code
     assert len(reported) == code - 1
+
+
+def test_trouble_while_data_is_read_is_waited_out_and_never_the_data_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRADEWIND_PVC_ROOT", str(tmp_path))
+    monkeypatch.setattr(retries, "WAITS", (0.0, 0.0))
+    (tmp_path / "claim").mkdir()
+    (tmp_path / "claim/t.csv").write_text("a,label\n1,x\n2,y\n")
+    data = Data.read({"train": {"storageUri": "pvc://claim/t.csv"}, "validationFraction": "0.5"})
+    layout = read_layout(data.train, "spec.data.train", data.missing)
+    opened, left = table.open_bytes, [2]
+
+    def flaky(*arguments: Any) -> Any:
+        if left[0]:
+            left[0] -= 1
+            raise trouble(errno.ESTALE)
+        return opened(*arguments)
+
+    monkeypatch.setattr(table, "open_bytes", flaky)
+    assert infer(layout, data).inputs[0].rows == 2
+    left[0] = 99
+    with pytest.raises(StorageUnavailable, match="ESTALE"):
+        infer(layout, data)

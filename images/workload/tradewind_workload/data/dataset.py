@@ -10,6 +10,7 @@ from tradewind_workload.data.inference import Partial, Told, finish, fit, merge,
 from tradewind_workload.data.table import Batch, Source, batches
 from tradewind_workload.data.typed import typed
 from tradewind_workload.io.fault import Fault
+from tradewind_workload.io.retries import patiently
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,10 +30,14 @@ LISTED = 100  # columns that are described one by one
 
 def counted(source: Source, missing: tuple[str, ...]) -> Partial:
     """What the values of a file show of its columns."""
-    found: Partial = {}
-    for batch in batches(source, missing):
-        found = merge(found, fit(batch))
-    return found
+
+    def count() -> Partial:
+        found: Partial = {}
+        for batch in batches(source, missing):
+            found = merge(found, fit(batch))
+        return found
+
+    return patiently(count, source.file.path)
 
 
 def infer(layout: Layout, data: Data) -> Schema:

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from tradewind.api.data import Format
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.places import local_path
+from tradewind_workload.io.retries import entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,7 +121,7 @@ def _folder(path: Path, dataset: Dataset, field: str) -> Files:
 def _walk(
     folder: Path, root: Path, partition: tuple[tuple[str, str | None], ...], uri: str, passed_over: list[str]
 ) -> Iterator[File]:
-    for entry in sorted(folder.iterdir()):
+    for entry in sorted(entries(folder)):
         name = str(entry.relative_to(root))
         if entry.name in LOGS:
             raise Fault(

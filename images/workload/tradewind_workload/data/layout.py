@@ -18,6 +18,7 @@ from tradewind_workload.data.dialect import Start, read_start
 from tradewind_workload.data.files import File, find_files
 from tradewind_workload.data.table import Source, json_rows
 from tradewind_workload.io.fault import Fault
+from tradewind_workload.io.retries import patiently
 
 if TYPE_CHECKING:
     from tradewind.api.data import Data, Dataset
@@ -210,7 +211,7 @@ def read_layout(dataset: Dataset, field: str, missing: tuple[str, ...] = MISSING
 def _reading(file: File, format_: str, field: str, read: Callable[[], T]) -> T:
     """What `read` gives. Raises Fault(InvalidData) where the file is of another format."""
     try:
-        found = read()
+        found = patiently(read, file.path)
     except Fault:
         raise
     except Exception as error:  # noqa: BLE001 -- each reader has errors of its own for a file of another format

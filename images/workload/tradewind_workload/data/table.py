@@ -20,6 +20,7 @@ from tradewind_workload.data.cells import is_text, without_missing
 from tradewind_workload.data.dialect import open_bytes
 from tradewind_workload.data.names import name_of
 from tradewind_workload.io.fault import Fault
+from tradewind_workload.io.retries import trouble_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +58,7 @@ class Batch:
 def batches(source: Source, missing: tuple[str, ...]) -> Iterator[Batch]:
     """The rows of a file, in order; an npz file is one batch, with an array's row as a list.
 
-    Raises Fault(InvalidData) where a row can't be read.
+    Raises Fault(InvalidData) where a row can't be read, and OSError as it is where the volume has trouble that passes.
     """
     first = 1
     decimal = source.start.dialect.decimal if source.start is not None else "."
@@ -77,6 +78,8 @@ def batches(source: Source, missing: tuple[str, ...]) -> Iterator[Batch]:
             "InvalidData", f"{source.file.name} has text that is not {encoding}: {advice} it as UTF-8."
         ) from None
     except (pa.ArrowException, OSError, ValueError, zipfile.BadZipFile) as error:
+        if trouble_in(error) is not None:
+            raise  # the volume's, not the data's
         said = " ".join(str(error).split())[:300]
         raise Fault(
             "InvalidData", f"{source.file.name} can't be read as {source.format}: {said}. Correct the file."
