@@ -138,8 +138,8 @@ class Recipe(Model):
     epochs: Annotated[int, Field(ge=1, le=10000)] = Field(
         default=10,
         description="Passes over the training data. The model is that of the best one by the primary metric on the "
-        "validation data; of equals, the first. Trees have recipe.model.trees.rounds instead, and no use for optimizer, "
-        "epochs and batchSize.",
+        "validation data; of equals, the first. Trees have recipe.model.trees.rounds instead, and no use for "
+        "optimizer, epochs and batchSize.",
     )
     batch_size: Annotated[int, Field(ge=1, le=65536)] = Field(
         default=64, description="Rows in one step, over all workers together."
