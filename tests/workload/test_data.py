@@ -13,6 +13,7 @@ from jobs import blobs, write_csv
 
 from tradewind.api.data import Data, Dataset
 from tradewind_workload.data import files, layout
+from tradewind_workload.data.headers import read_headers
 from tradewind_workload.data.preparation import Prepared, prepare
 from tradewind_workload.io.fault import Fault
 
@@ -30,7 +31,8 @@ def prepared(task: str = "tabular-classification", seed: int = 0, **fields: Any)
     settings = {"train": CSV, "validationFraction": "0.25"} | fields
     if "validation" in fields:
         del settings["validationFraction"]
-    return prepare(Data.model_validate(settings), task, seed)  # type: ignore[arg-type]
+    data = Data.model_validate(settings)
+    return prepare(data, read_headers(data, task), seed)
 
 
 def refusal(task: str = "tabular-classification", **fields: Any) -> str:
@@ -394,7 +396,7 @@ def test_columns_that_can_not_split(volumes: Path) -> None:
     text = (volumes / "claim/train.csv").read_text().replace(",c4,", ",,")
     (volumes / "claim/train.csv").write_text(text)
     told = refusal(**shares, split={"by": "Group", "column": "customer"})
-    assert "is missing in 3 rows (the first is row 12)" in told
+    assert "is missing in 3 rows (the first is row 13)" in told
 
 
 def test_class_of_one_group_needs_a_training_row(volumes: Path) -> None:
@@ -404,7 +406,7 @@ def test_class_of_one_group_needs_a_training_row(volumes: Path) -> None:
     (volumes / "claim/train.csv").write_text("\n".join(lines) + "\n")
     shares = {"inputs": ["f0", "f1"]}
     told = refusal(**shares, split={"by": "Time", "column": "day"})
-    assert "leaves 1 classes of pvc://claim/train.csv without a training row (one is that of row 59)" in told
+    assert "leaves 1 classes of pvc://claim/train.csv without a training row (one is that of row 60)" in told
     assert 3 in prepared(**shares, validationFraction="0.9", prepare=[]).train.classes
 
 

@@ -15,6 +15,7 @@ from tradewind.api.data import Data
 from tradewind.api.report import JobDocument, Report
 from tradewind.api.trainingjob import Recipe
 from tradewind_workload.compress import job as compression_job
+from tradewind_workload.data.headers import read_headers
 from tradewind_workload.data.preparation import prepare
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.reporter import Reporter
@@ -203,7 +204,8 @@ def test_numbers_that_lack_values_need_no_step(operator: Endpoint, volumes: Path
 
 def prepared(takes: Takes = "either", **fields: Any) -> Any:
     data = {"train": {"storageUri": "pvc://claim/train.csv"}, "validationFraction": "0.25"} | fields
-    return prepare(Data.model_validate(data), "tabular-classification", 0, takes)
+    read = Data.model_validate(data)
+    return prepare(read, read_headers(read, "tabular-classification", takes), 0)
 
 
 @pytest.mark.usefixtures("ray_cluster")

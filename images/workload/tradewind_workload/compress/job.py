@@ -79,11 +79,11 @@ def run(job: JobDocument, reporter: Reporter) -> None:
     if data is None:
         raise Fault("InvalidData", "the model does not say what data it was trained on: set spec.data.")
     task: Task = "image-classification" if manifest.task == "image-classification" else "tabular-classification"
-    read_headers(data, task)
+    headers = read_headers(data, task)
     cpu = processor()
     print(f"measuring on {cpu}", flush=True)
     cluster.connect(1)
-    prepared = prepare(data, task, seed_of(manifest))
+    prepared = prepare(data, headers, seed_of(manifest))
     train_classes, classes = _same_labels(manifest, prepared)
     rows = prepared.validation.load()
     progress = _Progress(reporter, 2 * len(spec.candidates) + 2)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import ray
 
 from tradewind_workload.data import splits
-from tradewind_workload.data.comparison import keys
+from tradewind_workload.data.comparison import absent, keys
 from tradewind_workload.data.rows import block_columns, block_inputs, has_columns
 from tradewind_workload.io.fault import Fault
 
@@ -56,24 +56,24 @@ def divide(
         own = hashes(rows)
         parts = splits.with_all_classes(splits.by_hash(own, fractions, seed), own, rows.classes)
     elif how == "Group":
-        parts = splits.by_hash(_values(by, kept, layout, data, splits.groups), fractions, seed)
+        parts = splits.by_hash(_values(by, kept, rows, layout, data, splits.groups), fractions, seed)
     else:
-        parts = splits.by_time(_values(by, kept, layout, data, splits.times), fractions)
+        parts = splits.by_time(_values(by, kept, rows, layout, data, splits.times), fractions)
     divided = {name: rows.take(np.flatnonzero(parts == _PARTS[name])) for name in asked}
     _require_rows(divided, rows, how, layout, data)
     return divided
 
 
-def _values(by: tuple[pa.Array, ...], kept: np.ndarray, layout: Layout, data: Data, of: Any) -> np.ndarray:
+def _values(by: tuple[pa.Array, ...], kept: np.ndarray, rows: Rows, layout: Layout, data: Data, of: Any) -> np.ndarray:
     """What the values of the column come to for the rows that are kept."""
     assert data.split is not None
     column = f"the column {data.split.column!r} of {layout.uri}, which spec.data.split names,"
-    missing = np.concatenate([_missing(values) for values in by])
+    missing = np.concatenate([absent(values) for values in by])
     if missing[kept].any():
-        first = int(kept[missing[kept].argmax()])
+        first = rows.place(int(kept[missing[kept].argmax()]))
         raise Fault(
             "InvalidData",
-            f"{column} is missing in {int(missing[kept].sum())} rows (the first is row {first}): fill it in, or add "
+            f"{column} is missing in {int(missing[kept].sum())} rows (the first is {first}): fill it in, or add "
             f"dropNulls with columns [{data.split.column}] to spec.data.prepare.",
         )
     try:
@@ -85,16 +85,6 @@ def _values(by: tuple[pa.Array, ...], kept: np.ndarray, layout: Layout, data: Da
     if len({values.dtype for values in found}) > 1:
         raise Fault("InvalidData", f"{column} has times in one file and numbers in another: write them alike.")
     return np.concatenate(found)[kept]
-
-
-def _missing(values: pa.Array) -> np.ndarray:
-    """bool [n]: null, NaN or infinite, or empty text."""
-    missing = values.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
-    if pa.types.is_floating(values.type):
-        return np.asarray(missing | ~np.isfinite(values.to_numpy(zero_copy_only=False)))
-    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-        return np.asarray(missing | np.array([value == "" for value in values.to_pylist()], bool))
-    return np.asarray(missing)
 
 
 def _require_rows(divided: dict[str, Rows], rows: Rows, how: str, layout: Layout, data: Data) -> None:
@@ -118,9 +108,9 @@ def _require_rows(divided: dict[str, Rows], rows: Rows, how: str, layout: Layout
     unseen = np.setdiff1d(rows.classes, divided["train"].classes)
     if len(unseen):
         first = int(np.flatnonzero(rows.classes == unseen[0])[0])
-        where = int(rows.starts[rows.block[first]] + rows.offset[first])
+        where = rows.place(int(rows.starts[rows.block[first]] + rows.offset[first]))
         raise Fault(
             "InvalidData",
             f"the split by {how} leaves {len(unseen)} classes of {layout.uri} without a training row (one is that of "
-            f"row {where}): choose another fraction, split by Row, or give more rows of these classes.",
+            f"{where}): choose another fraction, split by Row, or give more rows of these classes.",
         )

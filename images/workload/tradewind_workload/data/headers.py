@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from tradewind_workload.data.dataset import Takes, look, require_numbers
-from tradewind_workload.data.layout import Layout, read_layout
+from tradewind_workload.data.layout import Layout, differences, read_layout
 from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:
@@ -18,13 +18,14 @@ Task = Literal["image-classification", "tabular-classification"]
 
 @dataclass(frozen=True)
 class Headers:
-    """The layouts, the shape of a row in the files, and of an image (height, width, channels)."""
+    """The layouts, the shape of a row in the files, and of an image (height, width, channels); what a model takes."""
 
     train: Layout
     validation: Layout | None
     test: Layout | None
     shape: tuple[int, ...]
     image: tuple[int, int, int] | None
+    takes: Takes
 
 
 def read_headers(data: Data, task: Task, takes: Takes = "matrix") -> Headers:
@@ -56,7 +57,7 @@ def read_headers(data: Data, task: Task, takes: Takes = "matrix") -> Headers:
             "InvalidData", "augment shifts and rotates images: remove it from spec.data.prepare for a tabular task."
         )
     _require_taken(layout, data, takes)
-    return Headers(layout, validation, test, shape, image)
+    return Headers(layout, validation, test, shape, image, takes)
 
 
 def _require_taken(layout: Layout, data: Data, takes: Takes) -> None:
@@ -73,16 +74,10 @@ def _require_taken(layout: Layout, data: Data, takes: Takes) -> None:
 
 
 def _same_columns(layout: Layout, other: Layout, data: Data) -> None:
-    inputs, others = layout.inputs(data), other.inputs(data)
-    lacking = [name for name in inputs if name not in others]
-    further = [name for name in others if name not in inputs]
-    if lacking or further:
-        told = [f"lacks {', '.join(lacking[:12])}"] if lacking else []
-        told += [f"has {', '.join(further[:12])} besides"] if further else []
+    if told := differences(layout.inputs(data), other.inputs(data)):
         raise Fault(
             "InvalidData",
-            f"{other.uri} has other columns than {layout.uri}: it {' and '.join(told)}. Name the inputs in "
-            "spec.data.inputs.",
+            f"{other.uri} has other columns than {layout.uri}: it {told}. Name the inputs in spec.data.inputs.",
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -234,16 +234,21 @@ def _partition(file: File, own: dict[str, Column]) -> dict[str, Column]:
     return dict.fromkeys((key for key, _ in file.partition), CELLS)
 
 
+def differences(expected: Collection[str], found: Collection[str]) -> str:
+    """What names are lacking and what there are besides, in words; empty where they are the same."""
+    lacking = [name for name in expected if name not in found]
+    further = [name for name in found if name not in expected]
+    told = [f"lacks {_listed(lacking)}"] if lacking else []
+    told += [f"has {_listed(further)} besides"] if further else []
+    return " and it ".join(told)
+
+
 def _require_same(columns: dict[str, Column], first: dict[str, Column], file: File, other: File, uri: str) -> None:
-    lacking = [name for name in first if name not in columns]
-    further = [name for name in columns if name not in first]
-    if lacking or further:
-        told = [f"it lacks {_listed(lacking)}"] if lacking else []
-        told += [f"it has {_listed(further)} besides"] if further else []
+    if told := differences(first, columns):
         raise Fault(
             "InvalidData",
-            f"{file.name} of {uri} has other columns than {other.name}: {' and '.join(told)}. All files of a folder "
-            "need the same columns.",
+            f"{file.name} of {uri} has other columns than {other.name}: it {told}. All files of a folder need the same "
+            "columns.",
         )
     if _shapes(columns) != _shapes(first):
         raise Fault("InvalidData", f"{file.name} of {uri} has arrays of another shape than {other.name}.")

@@ -16,7 +16,6 @@ from tradewind_workload.data import splits
 from tradewind_workload.data.dataset import Takes, by_columns, described, require_numbers
 from tradewind_workload.data.division import divide, hashes
 from tradewind_workload.data.fitting import Stage, fit
-from tradewind_workload.data.headers import Task, read_headers
 from tradewind_workload.data.names import fractions, in_order, renaming
 from tradewind_workload.data.rows import Form, Read, Rows, block_inputs, read_rows, read_schema
 from tradewind_workload.io.fault import Fault
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tradewind.api.data import Augment, Data
+    from tradewind_workload.data.headers import Headers
     from tradewind_workload.data.layout import Layout
     from tradewind_workload.data.schema import Schema
 
@@ -49,16 +49,18 @@ class Prepared:
     schema: Schema | None = None  # of a table whose columns are inputs each; its rows are encoded later
 
 
-def prepare(data: Data, task: Task, seed: int, takes: Takes = "matrix") -> Prepared:
-    """Read, clean, split, fit. Raises Fault(InvalidData) in a sentence that names file, column and remedy."""
-    headers = read_headers(data, task, takes)
+def prepare(data: Data, headers: Headers, seed: int) -> Prepared:
+    """Read, clean, split, fit; what `read_headers` found of the same data is not looked for again.
+
+    Raises Fault(InvalidData) in a sentence that names file, column and remedy.
+    """
     layout, image = headers.train, headers.image
     for found in filter(None, (layout, headers.validation, headers.test)):
         for note in found.notes:
             print(note, flush=True)
-    schema = _schema(layout, data, takes)
+    schema = _schema(layout, data, headers.takes)
     notes: list[str] = []
-    form: Form = "columns" if schema is not None and by_columns(schema, data, takes) else "matrix"
+    form: Form = "columns" if schema is not None and by_columns(schema, data, headers.takes) else "matrix"
     if form == "columns" and any(step.impute or step.standardize for step in data.prepare):
         notes.append(
             "impute and standardize change nothing here: the model takes its columns one by one, and what each needs "

@@ -45,15 +45,14 @@ def run(job: JobDocument, reporter: Reporter) -> None:
     folder = local_path(spec.output.storage_uri)
     if (finished := _finished(folder, job)) is None:
         _require_supported(spec, spec.recipe)
-        read_headers(
-            spec.data, spec.recipe.task, _takes(spec.recipe)
-        )  # most mistakes show here, before anything is started
+        # Most mistakes show here, before anything is started.
+        headers = read_headers(spec.data, spec.recipe.task, _takes(spec.recipe))
         # Ray Data, 2.5 s of processor time: a mistake is told, and a finished attempt ends, without it.
         from tradewind_workload.data.preparation import prepare
 
         cluster.connect(spec.workers)
         print(f"preparing {spec.data.train.storage_uri}", flush=True)
-        prepared = prepare(spec.data, spec.recipe.task, spec.recipe.seed, _takes(spec.recipe))
+        prepared = prepare(spec.data, headers, spec.recipe.seed)
         for note in (*prepared.notes, *require_measurable(prepared, spec.recipe)):
             print(note, flush=True)
         encoding = None
