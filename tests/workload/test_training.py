@@ -97,9 +97,12 @@ def test_loss_that_is_not_finite_ends_with_a_sentence() -> None:
             model={"architecture": "mlp"}, optimizer={"name": "sgd", "lr": "100000000"}, task="tabular-classification"
         )
     )
-    with pytest.raises(
-        Fault, match=r"the loss is not finite in epoch \d: lower spec.recipe.optimizer.lr \(it is 100000000\)"
-    ):
+    words = r"the loss is not finite in epoch \d: lower spec.recipe.optimizer.lr \(it is 100000000\)"
+    with pytest.raises(Fault, match=rf"{words}\.$"):  # its inputs are standardised
+        wild.epoch(0)
+    assert isinstance(wild.model, Classifier)
+    wild.model.preparation = build_preparation([])
+    with pytest.raises(Fault, match=rf"{words}, or add standardize to spec.data.prepare\.$"):
         wild.epoch(0)
 
 

@@ -59,6 +59,11 @@ class Classifier(nn.Module):
         self.image = image
 
     @property
+    def standardised(self) -> bool:
+        """Whether the network sees its inputs on one scale."""
+        return any(isinstance(stage, Standardize) for stage in self.preparation)
+
+    @property
     def classes(self) -> int:
         """Logits of a row."""
         return int(self.network.get_submodule("classes").out_features)

@@ -115,8 +115,8 @@ class Training:
             raise Fault(
                 "ProgramFailed",
                 f"the loss is not finite in epoch {number + 1}: lower spec.recipe.optimizer.lr (it is "
-                f"{self._recipe.optimizer.lr}), "
-                "or add standardize to spec.data.prepare.",
+                f"{self._recipe.optimizer.lr})"
+                f"{'' if self.model.standardised else ', or add standardize to spec.data.prepare'}.",
             )
         return loss
 

@@ -66,6 +66,11 @@ class TabularNetwork(nn.Module):
             nn.init.zeros_(self.outputs.bias)
 
     @property
+    def standardised(self) -> bool:
+        """Whether the network sees its inputs on one scale: the encoding puts them on it."""
+        return True
+
+    @property
     def classes(self) -> int:
         """Logits of a row, or 1 for a value."""
         return self.outputs.out_features
