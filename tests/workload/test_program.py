@@ -192,6 +192,22 @@ def test_model_of_an_earlier_run_is_not_its_result(operator: Endpoint, volumes: 
     assert not operator.reports
 
 
+def test_weights_of_an_earlier_run_are_no_part_of_its_result(operator: Endpoint, volumes: Path) -> None:
+    import os
+
+    (volumes / "claim/own").mkdir(parents=True)
+    (volumes / "claim/own/model.safetensors").write_bytes(b"of another model")
+    os.utime(volumes / "claim/own/model.safetensors", (1, 1))
+    identity(volumes / "made.onnx")
+    source = COPY.format(str(volumes / "made.onnx"))
+    assert run(operator, volumes, source) == 0
+    assert set(open_model(volumes / "claim/own")[0].files) == {"model.onnx"}
+    assert (volumes / "claim/own/model.safetensors").exists()  # a program may continue from it
+    own = "; open(os.environ['TRADEWIND_OUTPUT'] + '/model.safetensors', 'w').write('its own')"
+    assert run(operator, volumes, source + own) == 0
+    assert set(open_model(volumes / "claim/own")[0].files) == {"model.onnx", "model.safetensors"}
+
+
 @pytest.mark.parametrize(("content", "words"), [(b"no graph", "model.onnx"), (None, "can't be served")])
 def test_model_that_can_not_be_served_is_refused(
     operator: Endpoint, volumes: Path, content: bytes | None, words: str

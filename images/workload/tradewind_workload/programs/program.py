@@ -59,9 +59,14 @@ def run(job: Assignment, reporter: Reporter) -> int:
         )
         return code if 0 < code < 256 else 1
     model = folder / ONNX
-    if model.is_file() and model.stat().st_mtime >= started - 1:
-        reporter.final({"model": _publish(job, folder)})
+    if _is_of_run(model, started):
+        reporter.final({"model": _publish(job, folder, started)})
     return 0
+
+
+def _is_of_run(file: Path, started: float) -> bool:
+    """Whether a program that started then left the file; one of an earlier run belongs to another model."""
+    return file.is_file() and file.stat().st_mtime >= started - 1
 
 
 def environment(job: Assignment, where: Path) -> dict[str, str]:
@@ -142,7 +147,7 @@ def _stream(argv: list[str], where: Path, values: dict[str, str]) -> tuple[int, 
             process.terminate()
 
 
-def _publish(job: Assignment, folder: Path) -> dict[str, Any]:
+def _publish(job: Assignment, folder: Path, started: float) -> dict[str, Any]:
     """Make a model of the model.onnx that the program left: api.trainingjob.ModelResult.
 
     Raises Fault where it can't be served, or can't be looked at in this image.
@@ -179,9 +184,11 @@ def _publish(job: Assignment, folder: Path) -> dict[str, Any]:
     with Draft.begin(folder) as draft:
         if whole is not None:
             draft.write(ONNX, whole)
-        for name in (*(() if whole is not None else (ONNX,)), WEIGHTS, SAMPLES, *beside):
+        for name in (*(() if whole is not None else (ONNX,)), SAMPLES, *beside):
             if (folder / name).is_file():
                 draft.copy(name, folder / name)
+        if _is_of_run(folder / WEIGHTS, started):
+            draft.copy(WEIGHTS, folder / WEIGHTS)
         manifest = {
             "formatVersion": 1,
             "task": "custom",
