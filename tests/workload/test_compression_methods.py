@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import onnx
 import pytest
@@ -10,16 +13,23 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tradewind.api.artefact import Manifest, Tensor
+from tradewind.api.compressionjob import CompressionJobSpec
 from tradewind.api.trainingjob import Architecture, Recipe
+from tradewind_workload.compress import job
 from tradewind_workload.compress.methods.pruning import load, prune
 from tradewind_workload.compress.methods.quantisation import dynamic_int8, static_int8
 from tradewind_workload.data.fitting import Stage
 from tradewind_workload.export.inference import open_session, predict
 from tradewind_workload.export.onnx_export import to_onnx
+from tradewind_workload.io.artefacts import Stored
 from tradewind_workload.io.fault import Fault
+from tradewind_workload.io.files import ONNX
 from tradewind_workload.measure.processor import processor
 from tradewind_workload.tasks.network import Classifier, build_network, build_preparation
 from tradewind_workload.train.training import logits
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CNN = Architecture.model_validate({"architecture": "cnn", "channels": [8, 16], "hiddenUnits": [32, 12]})
 MLP = Architecture.model_validate({"architecture": "mlp", "hiddenUnits": [512, 512]})
@@ -176,3 +186,26 @@ def test_range_is_reduced_where_products_would_overflow() -> None:
     ]
     assert largest
     assert max(largest) <= 64
+
+
+def test_a_finished_variant_that_can_not_be_asked_is_a_row_and_not_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRADEWIND_PVC_ROOT", str(tmp_path))
+    (tmp_path / ONNX).write_bytes(b"no graph")
+    model = Manifest(task="custom", inputs=(), outputs=(), files={})
+    monkeypatch.setattr(job, "find", lambda output, wanted: (Stored(tmp_path, "sha256:0"), model))
+    spec = CompressionJobSpec.read(
+        {
+            "model": {"storageUri": "pvc://claim/model"},
+            "candidates": [{"name": "small", "methods": [{"quantize": {"scheme": "dynamic-int8"}}]}],
+            "output": {"storageUri": "pvc://claim/out"},
+        }
+    )
+    workshop: Any = SimpleNamespace(processor=processor())
+    document: Any = SimpleNamespace(uid="u")
+    rows, classes = np.zeros((1, 1), np.float32), np.zeros(1, np.int64)
+    stored = job._store(document, spec, spec.candidates[0], workshop, model, "sha256:1", rows, classes)
+    assert stored.folder is None
+    assert stored.failure is not None
+    assert "can't be loaded by ONNX Runtime" in stored.failure

@@ -166,15 +166,16 @@ def _store(
     uri = f"{spec.output.storage_uri}/{candidate.name}"
     output = local_path(uri)
     words = told(candidate.methods, workshop.processor)
-    if (found := find(output, lambda made: _is_same(made, job, source_digest, (*source.methods, *words)))) is not None:
-        model, _ = found
-        accuracy = predict(open_session(model.folder / ONNX, spec.measure.threads), rows).accuracy(classes)
-        point(output, model)
-        print(f"{candidate.name}: finished by an earlier attempt", flush=True)
-        where = address(uri, output, model.folder)
-        return Stored(candidate.name, words, model.folder, where, model.digest, accuracy=accuracy)
     started = time.monotonic()
     try:
+        finished = find(output, lambda made: _is_same(made, job, source_digest, (*source.methods, *words)))
+        if finished is not None:
+            model, _ = finished
+            accuracy = predict(open_session(model.folder / ONNX, spec.measure.threads), rows).accuracy(classes)
+            point(output, model)
+            print(f"{candidate.name}: finished by an earlier attempt", flush=True)
+            where = address(uri, output, model.folder)
+            return Stored(candidate.name, words, model.folder, where, model.digest, accuracy=accuracy)
         made = workshop.make(candidate)
         expected = predict(open_session(made.onnx, spec.measure.threads), rows)
         with Draft.begin(output) as draft:
