@@ -20,13 +20,14 @@ from tradewind_workload.compress.methods.pruning import load, prune
 from tradewind_workload.compress.methods.quantisation import dynamic_int8, static_int8
 from tradewind_workload.data.fitting import Stage
 from tradewind_workload.export.inference import open_session, predict
-from tradewind_workload.export.onnx_export import to_onnx
+from tradewind_workload.heads.answer import Classes
 from tradewind_workload.io.artefacts import Stored
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.files import ONNX
 from tradewind_workload.measure.processor import processor
-from tradewind_workload.tasks.network import Classifier, build_network, build_preparation
-from tradewind_workload.train.training import logits
+from tradewind_workload.tasks.matrix.graph import to_onnx
+from tradewind_workload.tasks.matrix.network import Classifier, build_network, build_preparation
+from tradewind_workload.train.training import outputs_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +68,7 @@ def test_pruned_units_are_gone() -> None:
     assert shapes["hidden0.weight"] == (16, 8 * 4)
     assert shapes["hidden1.weight"] == (6, 16)
     assert shapes["classes.weight"] == (5, 6)
-    big, small = len(to_onnx(model, (8, 8), 5)), len(to_onnx(smaller, (8, 8), 5))
+    big, small = (len(to_onnx(network, (8, 8), Classes(tuple("abcde")))) for network in (model, smaller))
     assert small < 0.45 * big
 
 
@@ -87,7 +88,7 @@ def test_units_that_do_nothing_go_first_and_nothing_changes() -> None:
                 module.bias[dead] = 0
     inputs, classes = rows(256, 8, 8)
     smaller, _ = prune(model, CNN, 64, inputs, classes, 0.5)
-    np.testing.assert_allclose(logits(smaller, inputs), logits(model, inputs), atol=1e-5)
+    np.testing.assert_allclose(outputs_of(smaller, inputs), outputs_of(model, inputs), atol=1e-5)
 
 
 def test_network_is_rebuilt_from_safetensors_alone(tmp_path: object) -> None:
@@ -98,7 +99,9 @@ def test_network_is_rebuilt_from_safetensors_alone(tmp_path: object) -> None:
     tensor = Tensor(name="inputs", datatype="FP32", shape=(-1, 8, 8))
     manifest = Manifest(task=recipe.task, inputs=(tensor,), outputs=(), labels=tuple("abcde"), files={})
     inputs, _ = rows(10, 8, 8)
-    np.testing.assert_array_equal(logits(load(path, manifest, recipe, (8, 8, 1)), inputs), logits(model, inputs))
+    np.testing.assert_array_equal(
+        outputs_of(load(path, manifest, recipe, (8, 8, 1)), inputs), outputs_of(model, inputs)
+    )
 
     other = Recipe(task="image-classification", model=MLP)
     with pytest.raises(Fault, match=r"does not fit the recipe in model.json"):
@@ -131,7 +134,7 @@ def test_pickled_weights_are_refused(tmp_path: object) -> None:
 @pytest.mark.parametrize("scheme", ["dynamic", "static"])
 def test_int8_is_a_quarter_of_the_size_and_says_nearly_the_same(scheme: str) -> None:
     model = classifier(MLP, 784, None)
-    content = to_onnx(model, (784,), 5)
+    content = to_onnx(model, (784,), Classes(tuple("abcde")))
     inputs, _ = rows(300, 784)
     quantised = (
         dynamic_int8(content, reduce_range=False)
@@ -150,7 +153,7 @@ def test_int8_is_a_quarter_of_the_size_and_says_nearly_the_same(scheme: str) -> 
 
 
 def test_preparation_and_outputs_stay_in_floats() -> None:
-    content = to_onnx(classifier(CNN, 64, (8, 8, 1)), (8, 8), 5)
+    content = to_onnx(classifier(CNN, 64, (8, 8, 1)), (8, 8), Classes(tuple("abcde")))
     inputs, _ = rows(100, 8, 8)
     graph = onnx.load_from_string(static_int8(content, inputs, reduce_range=False)).graph
     made_by = {output: node for node in graph.node for output in node.output}
@@ -176,7 +179,7 @@ def test_range_is_reduced_where_products_would_overflow() -> None:
     assert not processor(new).reduce_range
     assert "avx512_vnni" in str(processor(new))
     assert not processor("CPU part\t: 0xd0c\nFeatures\t: fp asimd asimddp\n").reduce_range
-    content = to_onnx(classifier(MLP, 20, None), (20,), 5)
+    content = to_onnx(classifier(MLP, 20, None), (20,), Classes(tuple("abcde")))
     inputs, _ = rows(50, 20)
     graph = onnx.load_from_string(static_int8(content, inputs, reduce_range=True)).graph
     largest = [

@@ -252,7 +252,7 @@ def test_csv_parquet_and_npz_give_the_same(volumes: Path) -> None:
     ]
     for other in found[1:]:
         np.testing.assert_array_equal(other.train.load(), found[0].train.load())
-        np.testing.assert_array_equal(other.validation.classes, found[0].validation.classes)
+        np.testing.assert_array_equal(other.validation.targets, found[0].validation.targets)
         np.testing.assert_array_equal(other.stages[0].values, found[0].stages[0].values)
 
 
@@ -270,7 +270,7 @@ def test_split_is_disjoint_and_by_the_seed(volumes: Path) -> None:
     assert 10 <= len(held) <= 40
     np.testing.assert_array_equal(one.train.load(), again.train.load())
     assert held != {row.tobytes() for row in other.validation.load()}
-    assert set(one.validation.classes) == {0, 1, 2}
+    assert set(one.validation.targets) == {0, 1, 2}
 
 
 def test_training_rows_that_are_validation_rows_too_are_dropped_with_the_duplicates(volumes: Path) -> None:
@@ -407,7 +407,7 @@ def test_class_of_one_group_needs_a_training_row(volumes: Path) -> None:
     shares = {"inputs": ["f0", "f1"]}
     told = refusal(**shares, split={"by": "Time", "column": "day"})
     assert "leaves 1 classes of pvc://claim/train.csv without a training row (one is that of row 60)" in told
-    assert 3 in prepared(**shares, validationFraction="0.9", prepare=[]).train.classes
+    assert 3 in prepared(**shares, validationFraction="0.9", prepare=[]).train.targets
 
 
 def test_test_data_of_its_own(volumes: Path) -> None:
@@ -438,7 +438,7 @@ def test_whole_numbers_with_a_point_are_the_classes_without_one(volumes: Path) -
     )
     found = prepared(validation={"storageUri": "pvc://claim/validation.parquet"})
     assert found.labels == ("0", "1", "2")
-    np.testing.assert_array_equal(found.validation.classes, classes)
+    np.testing.assert_array_equal(found.validation.targets, classes)
     as_they_stand = [{"name": "label", "type": "category"}]
     write_csv(volumes / "claim/train.csv", inputs, [f"{label}.5" for label in classes])
     assert "set the label's type to category in spec.data.columns" in refusal()

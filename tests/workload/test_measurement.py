@@ -11,11 +11,12 @@ import torch
 from tradewind.api.compressionjob import Goals, Measure
 from tradewind.api.trainingjob import Architecture
 from tradewind_workload.compress.job import cost_per_million
-from tradewind_workload.export.onnx_export import to_onnx
+from tradewind_workload.heads.answer import Classes
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.measure.measurement import Figures, measure, speedup
 from tradewind_workload.measure.verdict import Measured, frontier, judge, judge_baseline, measured_metric
-from tradewind_workload.tasks.network import Classifier, build_network
+from tradewind_workload.tasks.matrix.graph import to_onnx
+from tradewind_workload.tasks.matrix.network import Classifier, build_network
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,7 +128,11 @@ def model(path: Path, hidden: int) -> Path:
     torch.manual_seed(0)
     architecture = Architecture.model_validate({"architecture": "mlp", "hiddenUnits": [hidden, hidden]})
     path.write_bytes(
-        to_onnx(Classifier(torch.nn.Sequential(), build_network(architecture, 64, None, 4), None).eval(), (64,), 4)
+        to_onnx(
+            Classifier(torch.nn.Sequential(), build_network(architecture, 64, None, 4), None).eval(),
+            (64,),
+            Classes(tuple("abcd")),
+        )
     )
     return path
 

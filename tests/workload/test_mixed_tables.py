@@ -20,8 +20,9 @@ from tradewind_workload.data.preparation import prepare
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.reporter import Reporter
 from tradewind_workload.io.store import locate, open_model
-from tradewind_workload.tasks.tabular.table import encoded, fitted
+from tradewind_workload.tasks.tabular import family
 from tradewind_workload.train.boosting import settings_of
+from tradewind_workload.train.families import encoded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -240,7 +241,7 @@ def test_rows_are_dropped_and_split_by_their_typed_values(volumes: Path) -> None
     by_number = {float(row[HEADER.index("Nummer")]): row for row in rows}
     for part, held in zip(parts, (whole.train, whole.validation), strict=True):
         for number, town, label in zip(
-            part["Nummer"].to_pylist(), part["Stadt"].to_pylist(), held.classes, strict=True
+            part["Nummer"].to_pylist(), part["Stadt"].to_pylist(), held.targets, strict=True
         ):
             assert (town or "", whole.labels[label]) == (by_number[number][1], by_number[number][-1])
     again = prepared(columns=[{"name": "kein Wert", "type": "ignore"}], prepare=[{"dropDuplicates": {}}])
@@ -259,12 +260,13 @@ def test_nothing_is_fitted_on_rows_that_judge(volumes: Path) -> None:
     held = [["5000", "Überlingen", *row[2:]] for row in credit(50, seed=3)]
     write(volumes, held, "validation.csv")
     found = prepared(validationFraction=None, validation={"storageUri": "pvc://claim/validation.csv"})
-    encoding = fitted(found)
+    fitted = family.fit(found, trees=False)
+    encoding = fitted.encoding
     (towns,) = [codes.values for codes in encoding.codes if codes.name == "Stadt"]
     assert set(towns) == {"Köln", "Zürich", "São Paulo", "東京"}
     (size,) = [number for number in encoding.numbers if number.name == "Größe"]
     assert size.mean < 100
-    rows = encoded(found, encoding)
+    rows = encoded(found, fitted)
     assert rows.train.load().shape == (100, encoding.width + len(encoding.codes))
     np.testing.assert_array_equal(rows.validation.load(), encoding.rows(found.validation.table()))
 

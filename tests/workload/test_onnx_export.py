@@ -11,10 +11,11 @@ from torch import nn
 from tradewind.api.trainingjob import Architecture
 from tradewind_workload.data.fitting import Stage
 from tradewind_workload.export.inference import open_session, predict
-from tradewind_workload.export.onnx_export import to_onnx
 from tradewind_workload.export.signature import signature
-from tradewind_workload.tasks.network import Classifier, build_network, build_preparation
-from tradewind_workload.train.training import logits
+from tradewind_workload.heads.answer import Classes
+from tradewind_workload.tasks.matrix.graph import to_onnx
+from tradewind_workload.tasks.matrix.network import Classifier, build_network, build_preparation
+from tradewind_workload.train.training import outputs_of
 
 CNN = {"architecture": "cnn", "channels": [5, 7, 9], "hiddenUnits": [11], "dropout": "0.5"}
 MLP = {"architecture": "mlp", "hiddenUnits": [6, 5]}
@@ -63,9 +64,9 @@ def test_equals_torch(case: str) -> None:
     rows = np.random.default_rng(2).normal(size=(300, *shape)).astype(np.float32)
     flat = rows.reshape(300, -1)
     flat[3, 1], flat[5, 0], flat[9, 2] = np.nan, np.inf, -np.inf
-    content = to_onnx(made, shape, 4)
+    content = to_onnx(made, shape, Classes(tuple("abcd")))
     served = predict(open_session(content), rows)
-    expected = torch.softmax(torch.from_numpy(logits(made, rows)), 1).numpy()
+    expected = torch.softmax(torch.from_numpy(outputs_of(made, rows)), 1).numpy()
     np.testing.assert_allclose(served.probabilities, expected, atol=1e-5)
     np.testing.assert_array_equal(served.label, expected.argmax(1))
     assert served.label.dtype == np.int64
@@ -76,12 +77,12 @@ def test_equals_torch(case: str) -> None:
         ("label", "INT64", (-1,)),
         ("probabilities", "FP32", (-1, 4)),
     ]
-    assert to_onnx(made, shape, 4) == content
+    assert to_onnx(made, shape, Classes(tuple("abcd"))) == content
 
 
 def test_one_row_and_many_rows() -> None:
     made = classifier(*CASES["grey images"])
-    session = open_session(to_onnx(made, (8, 8), 4))
+    session = open_session(to_onnx(made, (8, 8), Classes(tuple("abcd"))))
     for count in (1, 2, 1000):
         label, probabilities = session.run(None, {"inputs": np.zeros((count, 8, 8), np.float32)})
         assert label.shape == (count,)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from jobs import training_job
 from onnx import TensorProto, helper, numpy_helper
@@ -17,10 +18,12 @@ from tradewind.api.report import JobDocument
 from tradewind_workload.data.fitting import Stage
 from tradewind_workload.export import samples
 from tradewind_workload.export.inference import open_session
+from tradewind_workload.heads.answer import Classes
 from tradewind_workload.io.document import training_spec
 from tradewind_workload.io.store import find
-from tradewind_workload.tasks.network import build
+from tradewind_workload.tasks.matrix import family
 from tradewind_workload.train import result
+from tradewind_workload.train.training import outputs_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,13 +64,14 @@ class Held:
     """Rows as the data's are asked for."""
 
     rows: np.ndarray
-    classes: np.ndarray
+    targets: np.ndarray
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def load(self) -> np.ndarray:
-        return self.rows
+    def table(self) -> pa.Table:
+        flat = pa.array(self.rows.reshape(-1))
+        return pa.table({"inputs": pa.FixedSizeListArray.from_arrays(flat, self.rows[0].size)})
 
 
 def golden(session: Any, rows: np.ndarray, classes: np.ndarray, taken: Tensor = NAMED, **rest: Any) -> dict[str, Any]:
@@ -148,13 +152,18 @@ def test_a_table_leaves_its_columns_and_samples_by_name(impute: bool, volumes: P
         split_digest="sha256:0",
         row_shape=(3,),
         columns=("a", "b", "c"),
+        augment=None,
         labels=("x", "y", "z"),
         image=None,
         stages=stages,
     )
     spec = training_spec(job)
     assert spec.recipe is not None
-    result.export(job, spec, prepared, build(spec.recipe.model, prepared, 1), volumes / "claim/model")
+    fitted = family.fit(prepared)
+    network = fitted.network(spec.recipe.model, 3, 1)
+    answer = Classes(prepared.labels)
+    model = fitted.model(network, answer)
+    result.store(job, spec, prepared, model, answer.decoded(outputs_of(network, rows)), volumes / "claim/model")
     found = find(volumes / "claim/model", lambda manifest: True)
     assert found is not None
     stored, manifest = found

@@ -12,12 +12,13 @@ import xgboost
 from tables import KINDS, mixed, schema_of, table_of
 
 from tradewind.api.trainingjob import Recipe
+from tradewind_workload.heads.answer import Classes, Value
 from tradewind_workload.tasks.tabular import trees
 from tradewind_workload.tasks.tabular.encoding import Encoding, finish
-from tradewind_workload.tasks.tabular.model import Classes, TabularModel, Value, from_network, from_trees
-from tradewind_workload.tasks.tabular.network import LINEAR, Layers, build, summed_squares
+from tradewind_workload.tasks.tabular.model import TabularModel, from_network, from_trees
+from tradewind_workload.tasks.tabular.network import LINEAR, Layers, build
 from tradewind_workload.tasks.tabular.statistics import fit
-from tradewind_workload.train.training import Share, Training, logits, summed_cross_entropy
+from tradewind_workload.train.training import Share, Training, outputs_of, summed_cross_entropy, summed_squares
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -156,7 +157,7 @@ def test_networks_answer_as_torch_does(layers: Layers, classes: int | None) -> N
 
     model, network = trained()
     answers = asked(model, odd)
-    outputs = logits(network, encoding.rows(odd))
+    outputs = outputs_of(network, encoding.rows(odd))
     if isinstance(head, Value):
         expected = outputs[:, 0].astype(np.float64) * head.deviation + head.mean
         np.testing.assert_allclose(answers["prediction"], expected, rtol=1e-6)
@@ -196,7 +197,7 @@ def test_tables_of_one_kind_only(kind: str, layers: Layers) -> None:
     network = build(encoding, 2, layers, seed=1)
     run(network, encoding.rows(table), labels, epochs=1)
     answers = asked(from_network(encoding, network, Classes(("x", "y"))), table)
-    expected = torch.softmax(torch.from_numpy(logits(network, encoding.rows(table))), 1).numpy()
+    expected = torch.softmax(torch.from_numpy(outputs_of(network, encoding.rows(table))), 1).numpy()
     np.testing.assert_allclose(answers["probabilities"], expected, atol=1e-6)
     raw = encoding.raw()
     examples = trees.Examples(raw.rows(table), labels)
@@ -215,7 +216,7 @@ def test_the_description_is_that_of_the_graph() -> None:
         for one, real in zip(described, there, strict=True):
             assert one.shape == tuple(size if isinstance(size, int) else -1 for size in real.shape)
     assert {one.name: one.kind for one in model.inputs} == KINDS
-    assert model.labels == ("no", "yes")
+    assert model.head.labels == ("no", "yes")
 
 
 def accuracy(model: TabularModel, table: pa.Table, labels: np.ndarray) -> float:

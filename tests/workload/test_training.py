@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,8 @@ from tradewind.api.trainingjob import Recipe
 from tradewind_workload.data.fitting import Stage
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.places import checkpoint_folder
-from tradewind_workload.tasks.network import Classifier, build_network, build_preparation
+from tradewind_workload.tasks.augmentation import vary
+from tradewind_workload.tasks.matrix.network import Classifier, build_network, build_preparation
 from tradewind_workload.train import checkpoint
 from tradewind_workload.train.training import Share, Training, shares
 
@@ -39,14 +41,16 @@ def recipe(**fields: object) -> Recipe:
     return Recipe.model_validate(settings | fields)
 
 
-def training(settings: Recipe, augment: Augment | None = None) -> Training:
+def training(settings: Recipe, augment: Augment | None = None, *, scaled: bool = True) -> Training:
     inputs, classes = blobs(90, features=36)
     torch.manual_seed(settings.seed)
     network = build_network(settings.model, 36, (6, 6, 1) if settings.model.architecture == "cnn" else None, 3)
     stages = [Stage("standardize", np.array([0.5], np.float32), np.array([2.0], np.float32))]
     model = Classifier(build_preparation(stages), network, (6, 6, 1) if settings.model.architecture == "cnn" else None)
     rows = inputs.reshape(-1, 6, 6) if settings.model.architecture == "cnn" else inputs
-    return Training(model, settings, Share(rows, classes, (90,)), epochs=settings.epochs, augment=augment)
+    varied = partial(vary, image=(6, 6, 1), augment=augment) if augment is not None else None
+    share = Share(rows, classes, (90,))
+    return Training(model, settings, share, epochs=settings.epochs, augment=varied, scaled=scaled)
 
 
 def weights(run: Training) -> dict[str, bytes]:
@@ -85,25 +89,21 @@ def test_augmentation_varies_training_batches_only() -> None:
     plain, varied = training(recipe()), training(recipe(), Augment(shift_pixels=2, rotate_degrees=30))
     inputs, _ = blobs(30, features=36)
     rows = inputs.reshape(-1, 6, 6)
-    np.testing.assert_array_equal(plain.probabilities(rows, 30), varied.probabilities(rows, 30))
+    np.testing.assert_array_equal(plain.outputs(rows, 30, 3), varied.outputs(rows, 30, 3))
     plain.epoch(0)
     varied.epoch(0)
     assert weights(plain) != weights(varied)
 
 
 def test_loss_that_is_not_finite_ends_with_a_sentence() -> None:
-    wild = training(
-        recipe(
-            model={"architecture": "mlp"}, optimizer={"name": "sgd", "lr": "100000000"}, task="tabular-classification"
-        )
+    settings = recipe(
+        model={"architecture": "mlp"}, optimizer={"name": "sgd", "lr": "100000000"}, task="tabular-classification"
     )
     words = r"the loss is not finite in epoch \d: lower spec.recipe.optimizer.lr \(it is 100000000\)"
-    with pytest.raises(Fault, match=rf"{words}\.$"):  # its inputs are standardised
-        wild.epoch(0)
-    assert isinstance(wild.model, Classifier)
-    wild.model.preparation = build_preparation([])
+    with pytest.raises(Fault, match=rf"{words}\.$"):
+        training(settings).epoch(0)
     with pytest.raises(Fault, match=rf"{words}, or add standardize to spec.data.prepare\.$"):
-        wild.epoch(0)
+        training(settings, scaled=False).epoch(0)
 
 
 def test_every_row_is_dealt_to_one_worker() -> None:

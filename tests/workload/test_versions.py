@@ -171,15 +171,16 @@ def test_a_network_that_is_not_the_models_is_not_pruned(tmp_path: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from tradewind_workload.export.onnx_export import to_onnx
     from tradewind_workload.export.signature import signature
-    from tradewind_workload.tasks.network import Classifier, build_network
+    from tradewind_workload.heads.answer import Classes
+    from tradewind_workload.tasks.matrix.graph import to_onnx
+    from tradewind_workload.tasks.matrix.network import Classifier, build_network
 
     recipe = recipe_of(Manifest.read({"task": "t", "inputs": [], "outputs": [], "files": {}, **TRAINING}), tmp_path)
     assert recipe is not None
     torch.manual_seed(0)
     model = Classifier(torch.nn.Sequential(), build_network(recipe.model, 4, None, 3), None).eval()
-    content = to_onnx(model, (4,), 3)
+    content = to_onnx(model, (4,), Classes(tuple("abc")))
     (tmp_path / ONNX).write_bytes(content)
     inputs, outputs = signature(onnx.load_from_string(content))
     document = {"task": recipe.task, "inputs": inputs, "outputs": outputs, "labels": ["a", "b", "c"], "files": {}}

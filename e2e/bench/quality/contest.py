@@ -20,11 +20,12 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from e2e.bench.quality.data import Table, tables
 from tradewind.api.trainingjob import Recipe
+from tradewind_workload.heads.answer import Classes, Value
 from tradewind_workload.tasks.tabular import network, trees
 from tradewind_workload.tasks.tabular.encoding import finish
-from tradewind_workload.tasks.tabular.model import Classes, TabularModel, Value, from_network, from_trees
+from tradewind_workload.tasks.tabular.model import TabularModel, from_network, from_trees
 from tradewind_workload.tasks.tabular.statistics import fit
-from tradewind_workload.train.training import Share, Training, summed_cross_entropy
+from tradewind_workload.train.training import Share, Training, summed_cross_entropy, summed_squares
 
 if TYPE_CHECKING:
     from tradewind_workload.tasks.tabular.encoding import Encoding
@@ -86,7 +87,7 @@ def neural(
     train, validation = (encoding.rows(table.rows.take(part)) for part in parts[:2])
     labels = [table.labels[part] for part in parts[:2]]
     aims = [asked.standardised(values) if isinstance(asked, Value) else values for values in labels]
-    measure = network.summed_squares if isinstance(asked, Value) else summed_cross_entropy
+    measure = summed_squares if isinstance(asked, Value) else summed_cross_entropy
     made = network.build(encoding, table.classes or 1, layers, seed)
     recipe = Recipe.model_validate(
         {

@@ -10,10 +10,12 @@ import numpy as np
 
 from tradewind.api.artefact import MANIFEST
 from tradewind_workload.compress.methods.quantisation import dynamic_int8, static_int8
+from tradewind_workload.heads.answer import Classes
 from tradewind_workload.heads.classification import Classification
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.files import ONNX, WEIGHTS
 from tradewind_workload.io.store import recipe_of
+from tradewind_workload.tasks.matrix import family as matrix
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,6 +92,10 @@ class Workshop:
             self._rows = self.prepared.train.load()
         return self._rows
 
+    @property
+    def _answer(self) -> Classes:
+        return Classes(self.manifest.labels)
+
     def _apply(self, method: Method, made: Made) -> Made:
         if method.prune is not None:
             return self._prune(made, float(method.prune.sparsity), method.prune.fine_tune_epochs)
@@ -120,9 +126,10 @@ class Workshop:
         from safetensors.torch import save
 
         from tradewind_workload.compress.methods.pruning import prune
-        from tradewind_workload.export.onnx_export import to_onnx
+        from tradewind_workload.tasks.matrix.graph import to_onnx
+        from tradewind_workload.train.recipe import loss_of
         from tradewind_workload.train.result import require_same
-        from tradewind_workload.train.training import Share, Training, logits
+        from tradewind_workload.train.training import Share, Training, outputs_of
 
         recipe = recipe_of(self.manifest.model_copy(update={"recipe": made.recipe}), self.folder)
         if recipe is None:
@@ -140,17 +147,26 @@ class Workshop:
         if epochs:
             share = Share(self.rows, self.classes, (len(self.rows),))
             head = Classification.of(self.classes, len(self.manifest.labels))
-            weights = head.balanced_weights() if recipe.class_weights == "Balanced" else None
-            training = Training(smaller, pruned, share, epochs=epochs, augment=self.prepared.augment, weights=weights)
+            fitted = matrix.fit(self.prepared)
+            training = Training(
+                smaller,
+                pruned,
+                share,
+                epochs=epochs,
+                loss=loss_of(head, recipe, "cpu"),
+                augment=fitted.augment(),
+                scaled=fitted.scaled,
+            )
             for epoch in range(epochs):
                 loss = training.epoch(epoch)
                 print(f"  fine-tuning epoch {epoch + 1}/{epochs}: loss {loss:.4f}", flush=True)
         smaller.eval()
-        content = to_onnx(smaller, shape, len(self.manifest.labels))
+        content = to_onnx(smaller, shape, self._answer)
         from tradewind_workload.export.inference import open_session, predict
 
         some = self.rows[:256]
-        require_same(logits(smaller, some), predict(open_session(content), some).probabilities, "the pruned model")
+        served = predict(open_session(content), some).probabilities
+        require_same(self._answer, self._answer.decoded(outputs_of(smaller, some)), served, "the pruned model")
         weights = save({k: v.contiguous() for k, v in smaller.state_dict().items()})
         return Made(content, weights, pruned.written(), smaller)
 
@@ -159,13 +175,14 @@ class Workshop:
         from tradewind_workload.compress.methods.pruning import load
         from tradewind_workload.export.inference import open_session, predict
         from tradewind_workload.train.result import require_same
-        from tradewind_workload.train.training import logits
+        from tradewind_workload.train.training import outputs_of
 
         network = load(self.folder / WEIGHTS, self.manifest, recipe, self.prepared.image)
         some = self.rows[:256]
         try:
             served = predict(open_session(self.folder / ONNX), some)
-            require_same(logits(network, some), served.probabilities, str(self.folder / WEIGHTS))
+            expected = self._answer.decoded(outputs_of(network, some))
+            require_same(self._answer, expected, served.probabilities, str(self.folder / WEIGHTS))
         except RuntimeError:
             raise Fault(
                 "NotSupported",

@@ -25,7 +25,7 @@ from tradewind.api.compressionjob import (
 from tradewind.api.job import CheckpointRecord, TrainerStatus
 from tradewind.api.report import JobDocument, Report
 from tradewind_workload.compress.candidates import Made, Workshop, seed_of, told
-from tradewind_workload.data.headers import Task, read_headers
+from tradewind_workload.data.headers import read_headers
 from tradewind_workload.data.preparation import Prepared, prepare
 from tradewind_workload.export.inference import Predictions, open_session, predict
 from tradewind_workload.export.samples import TOLERANCE, TOLERANCE_8_BITS, golden
@@ -78,7 +78,7 @@ def run(job: JobDocument, reporter: Reporter) -> None:
     data = spec.data or data_of(manifest, source)
     if data is None:
         raise Fault("InvalidData", "the model does not say what data it was trained on: set spec.data.")
-    task: Task = "image-classification" if manifest.task == "image-classification" else "tabular-classification"
+    task = "image-classification" if manifest.task == "image-classification" else "tabular-classification"
     headers = read_headers(data, task)
     cpu = processor()
     print(f"measuring on {cpu}", flush=True)
@@ -149,7 +149,7 @@ def _same_labels(manifest: Manifest, prepared: Prepared) -> tuple[np.ndarray, np
             f"the data has labels that the model does not know ({', '.join(unknown[:5])}): correct spec.data.",
         )
     into = np.array([index[label] for label in prepared.labels], np.int64)
-    return into[prepared.train.classes], into[prepared.validation.classes]
+    return into[prepared.train.targets], into[prepared.validation.targets]
 
 
 def _store(

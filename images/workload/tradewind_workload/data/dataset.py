@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 NUMBERS = ("number", "boolean")  # kinds that a matrix of numbers has
 
+# What a label is: one of some classes, or a number.
+Label = Literal["category", "number"]
 # What a model can take: one matrix of numbers, an input for each column, or whichever of the two the table needs.
 Takes = Literal["matrix", "columns", "either"]
 LISTED = 100  # columns that are described one by one
@@ -40,26 +42,27 @@ def counted(source: Source, missing: tuple[str, ...]) -> Partial:
     return patiently(count, source.file.path)
 
 
-def infer(layout: Layout, data: Data) -> Schema:
+def infer(layout: Layout, data: Data, label: Label = "category") -> Schema:
     """The schema of a table, read from all of its rows. Raises Fault(InvalidData)."""
-    return schema_of(layout, data, [counted(source, data.missing) for source in layout.sources])
+    return schema_of(layout, data, [counted(source, data.missing) for source in layout.sources], label)
 
 
-def schema_of(layout: Layout, data: Data, partials: list[Partial]) -> Schema:
+def schema_of(layout: Layout, data: Data, partials: list[Partial], label: Label = "category") -> Schema:
     """The schema of a table whose files show these."""
     told = {
         choice.name: Told(choice.type, "as spec.data.columns says")
         for choice in data.columns
         if choice.type != "ignore"
     }
-    label = told.get(data.label, Told("category", "it is the label"))
-    if label.kind != "category":
+    asked = told.get(data.label, Told(label, "it is the label"))
+    if asked.kind != label:
+        needs = "a classification has classes" if label == "category" else "a regression predicts a number"
         raise Fault(
             "InvalidData",
-            f"spec.data.columns makes the label {data.label!r} a {label.kind}, and a classification has classes: set "
-            "its type to category, or remove it from spec.data.columns.",
+            f"spec.data.columns makes the label {data.label!r} a {asked.kind}, and {needs}: set its type to {label}, "
+            "or remove it from spec.data.columns.",
         )
-    partial, told = merged(partials), told | {data.label: label}
+    partial, told = merged(partials), told | {data.label: asked}
     schema = finish(partial, layout.inputs(data), data.label, told)
     if data.split is None or data.split.column is None:
         return schema
@@ -77,10 +80,10 @@ def typed_batches(layout: Layout, schema: Schema, data: Data) -> Iterator[tuple[
             yield batch, typed(batch, schema)
 
 
-def look(layout: Layout, data: Data) -> Schema:
+def look(layout: Layout, data: Data, label: Label = "category") -> Schema:
     """The schema that the first rows show. Raises Fault(InvalidData) for a value among them that is not of its kind."""
     first = next(batches(layout.sources[0], data.missing), None)
-    schema = schema_of(layout, data, [fit(first)] if first is not None else [])
+    schema = schema_of(layout, data, [fit(first)] if first is not None else [], label)
     if first is not None:
         typed(first, schema)
     return schema

@@ -54,7 +54,9 @@ def divide(
     how = data.split.by if data.split is not None else "Row"
     if how == "Row":
         own = hashes(rows)
-        parts = splits.with_all_classes(splits.by_hash(own, fractions, seed), own, rows.classes)
+        parts = splits.by_hash(own, fractions, seed)
+        if _are_classes(rows):
+            parts = splits.with_all_classes(parts, own, rows.targets)
     elif how == "Group":
         parts = splits.by_hash(_values(by, kept, rows, layout, data, splits.groups), fractions, seed)
     else:
@@ -62,6 +64,10 @@ def divide(
     divided = {name: rows.take(np.flatnonzero(parts == _PARTS[name])) for name in asked}
     _require_rows(divided, rows, how, layout, data)
     return divided
+
+
+def _are_classes(rows: Rows) -> bool:
+    return bool(np.issubdtype(rows.targets.dtype, np.integer))
 
 
 def _values(by: tuple[pa.Array, ...], kept: np.ndarray, rows: Rows, layout: Layout, data: Data, of: Any) -> np.ndarray:
@@ -105,9 +111,11 @@ def _require_rows(divided: dict[str, Rows], rows: Rows, how: str, layout: Layout
                 f"{asked} of {len(rows)} rows of {layout.uri} leaves no {'training' if name == 'train' else name} "
                 f"data: choose another fraction, or give {more}.",
             )
-    unseen = np.setdiff1d(rows.classes, divided["train"].classes)
+    if not _are_classes(rows):
+        return
+    unseen = np.setdiff1d(rows.targets, divided["train"].targets)
     if len(unseen):
-        first = int(np.flatnonzero(rows.classes == unseen[0])[0])
+        first = int(np.flatnonzero(rows.targets == unseen[0])[0])
         where = rows.place(int(rows.starts[rows.block[first]] + rows.offset[first]))
         raise Fault(
             "InvalidData",

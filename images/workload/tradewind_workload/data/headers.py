@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from tradewind_workload.data.dataset import Takes, look, require_numbers
+from tradewind_workload.data.dataset import Label, Takes, look, require_numbers
 from tradewind_workload.data.layout import Layout, differences, read_layout
 from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:
     from tradewind.api.data import Data
-
-Task = Literal["image-classification", "tabular-classification"]
 
 
 @dataclass(frozen=True)
@@ -26,9 +24,10 @@ class Headers:
     shape: tuple[int, ...]
     image: tuple[int, int, int] | None
     takes: Takes
+    label: Label
 
 
-def read_headers(data: Data, task: Task, takes: Takes = "matrix") -> Headers:
+def read_headers(data: Data, task: str, takes: Takes = "matrix") -> Headers:
     """Look at all files. Raises Fault(InvalidData) in a sentence that names file, column and remedy."""
     layout = read_layout(data.train, "spec.data.train", data.missing)
     validation = read_layout(data.validation, "spec.data.validation", data.missing) if data.validation else None
@@ -56,13 +55,14 @@ def read_headers(data: Data, task: Task, takes: Takes = "matrix") -> Headers:
         raise Fault(
             "InvalidData", "augment shifts and rotates images: remove it from spec.data.prepare for a tabular task."
         )
-    _require_taken(layout, data, takes)
-    return Headers(layout, validation, test, shape, image, takes)
+    label: Label = "number" if task.endswith("-regression") else "category"
+    _require_taken(layout, data, takes, label)
+    return Headers(layout, validation, test, shape, image, takes, label)
 
 
-def _require_taken(layout: Layout, data: Data, takes: Takes) -> None:
+def _require_taken(layout: Layout, data: Data, takes: Takes, label: Label) -> None:
     if layout.is_table:
-        schema = look(layout, data)
+        schema = look(layout, data, label)
         if takes == "matrix":
             require_numbers(schema, layout.uri)
     elif takes == "columns":

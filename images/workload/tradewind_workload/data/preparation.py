@@ -13,22 +13,18 @@ import numpy as np
 import ray
 
 from tradewind_workload.data import splits
-from tradewind_workload.data.dataset import Takes, by_columns, described, require_numbers
+from tradewind_workload.data.dataset import Label, Takes, by_columns, described, require_numbers
 from tradewind_workload.data.division import divide, hashes
 from tradewind_workload.data.fitting import Stage, fit
-from tradewind_workload.data.names import fractions, in_order, renaming
+from tradewind_workload.data.labels import Labels, read_labels, require_labels
 from tradewind_workload.data.rows import Form, Read, Rows, block_inputs, read_rows, read_schema
 from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tradewind.api.data import Augment, Data
     from tradewind_workload.data.headers import Headers
     from tradewind_workload.data.layout import Layout
     from tradewind_workload.data.schema import Schema
-
-MAX_CLASSES = 10_000
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,7 @@ def prepare(data: Data, headers: Headers, seed: int) -> Prepared:
     for found in filter(None, (layout, headers.validation, headers.test)):
         for note in found.notes:
             print(note, flush=True)
-    schema = _schema(layout, data, headers.takes)
+    schema = _schema(layout, data, headers.takes, headers.label)
     notes: list[str] = []
     form: Form = "columns" if schema is not None and by_columns(schema, data, headers.takes) else "matrix"
     if form == "columns" and any(step.impute or step.standardize for step in data.prepare):
@@ -74,15 +70,17 @@ def prepare(data: Data, headers: Headers, seed: int) -> Prepared:
             continue
         if form == "columns":
             _require_table(found)
-        held = read_rows(found, data, schema if layout.is_table else _schema(found, data, "matrix"), form)
+        held = read_rows(
+            found, data, schema if layout.is_table else _schema(found, data, "matrix", headers.label), form
+        )
         held_kept = _clean(held, data, found.uri, notes)
         kept = _apart(read, kept, held, held_kept, found, notes)
         apart.append((found, held, held_kept))
-    classes = _classes(read, kept, layout, data)
-    divided = divide(_with_classes(read, kept, classes, layout), read.split, kept, layout, data, seed)
+    labels = read_labels(read, kept, layout, data, headers.label)
+    divided = divide(_with_targets(read, kept, labels, layout), read.split, kept, layout, data, seed)
     parts = {name: (rows, layout) for name, rows in divided.items()}
     for found, held, held_kept in apart:
-        parts[found.part] = (_with_classes(held, held_kept, classes, found), found)
+        parts[found.part] = (_with_targets(held, held_kept, labels, found), found)
     train, validation = parts["train"][0], parts["validation"][0]
     test = parts["test"][0] if "test" in parts else None
     if form == "matrix" and not any(step.impute for step in data.prepare):
@@ -94,7 +92,7 @@ def prepare(data: Data, headers: Headers, seed: int) -> Prepared:
         headers.shape,
         _column_names(layout, data) if image is None else (),
         image,
-        classes.names,
+        labels.names,
         fit(train, data, image, layout) if form == "matrix" else (),
         next((step.augment for step in data.prepare if step.augment is not None), None),
         tuple(notes),
@@ -148,70 +146,10 @@ def _apart(
     return kept
 
 
-@dataclass(frozen=True)
-class _Classes:
-    """The classes of the training rows, in order, and how a value's name becomes one."""
-
-    names: tuple[str, ...]
-    rename: Callable[[str], str]
-
-
-def _classes(read: Read, kept: np.ndarray, layout: Layout, data: Data) -> _Classes:
-    where = f"the label {data.label!r} of {layout.uri}"
-    _require_labels(read, kept, where)
-    found = {name for i in kept if (name := read.labels[i]) is not None}
-    as_they_stand = any(choice.name == data.label for choice in data.columns)
-    if not as_they_stand and (quantities := fractions(found)):
-        row = next(i for i in kept if read.labels[i] in quantities)
-        raise Fault(
-            "InvalidData",
-            f"{where} is not a class: {read.rows.place(row)} has {read.labels[row]}. A classification needs whole "
-            "numbers or names; correct spec.data.label, or set the label's type to category in spec.data.columns.",
-        )
-    rename = str if as_they_stand else renaming(found)
-    names = {rename(name) for name in found}
-    if len(names) < 2:
-        raise Fault(
-            "InvalidData", f"{where} has only one class, {next(iter(names))!r}: there is nothing to tell apart."
-        )
-    if len(names) > MAX_CLASSES or (len(names) > 50 and len(names) > len(kept) / 2):
-        raise Fault(
-            "InvalidData",
-            f"{where} has {len(names)} different values in {len(kept)} rows: these are not classes. Correct "
-            "spec.data.label.",
-        )
-    if alike := next((name for name in sorted(names) if name != name.strip() and name.strip() in names), None):
-        raise Fault(
-            "InvalidData",
-            f"{where} has the classes {alike!r} and {alike.strip()!r}, which differ in spaces alone: correct the data.",
-        )
-    return _Classes(in_order(names), rename)
-
-
-def _require_labels(read: Read, kept: np.ndarray, where: str) -> None:
-    missing = [int(i) for i in kept if read.labels[i] is None]
-    if missing:
-        raise Fault(
-            "InvalidData",
-            f"{where} is missing in {len(missing)} rows (the first is {read.rows.place(missing[0])}): add dropNulls to "
-            "spec.data.prepare, or fill it in.",
-        )
-
-
-def _with_classes(read: Read, kept: np.ndarray, classes: _Classes, layout: Layout) -> Rows:
-    index = {name: i for i, name in enumerate(classes.names)}
+def _with_targets(read: Read, kept: np.ndarray, labels: Labels, layout: Layout) -> Rows:
     if layout.part != "train":
-        _require_labels(read, kept, f"the label of {layout.uri}")
-    found = [classes.rename(read.labels[i] or "") for i in kept]
-    if unknown := sorted(set(found) - index.keys()):
-        shown = ", ".join(repr(name) for name in unknown[:5])
-        raise Fault(
-            "InvalidData",
-            f"the {layout.part} data {layout.uri} has labels that the training data does not have ({shown}): the "
-            "model can't learn them. "
-            "Correct one of the two.",
-        )
-    return read.rows.take(kept).with_classes(np.array([index[name] for name in found], np.int64))
+        require_labels(read, kept, f"the label of {layout.uri}")
+    return read.rows.take(kept).with_targets(labels.targets([read.labels[i] or "" for i in kept], layout))
 
 
 def _require_table(layout: Layout) -> None:
@@ -222,11 +160,11 @@ def _require_table(layout: Layout) -> None:
         )
 
 
-def _schema(layout: Layout, data: Data, takes: Takes) -> Schema | None:
+def _schema(layout: Layout, data: Data, takes: Takes, label: Label) -> Schema | None:
     """What the columns of a table are, told in the log; npz files have arrays instead."""
     if not layout.is_table:
         return None
-    schema = read_schema(layout, data)
+    schema = read_schema(layout, data, label)
     for line in described(schema):
         print(line, flush=True)
     if takes == "matrix":

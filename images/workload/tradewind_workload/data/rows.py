@@ -13,7 +13,7 @@ import ray.data
 
 from tradewind_workload.data.cells import is_text
 from tradewind_workload.data.comparison import absent, is_list, keys
-from tradewind_workload.data.dataset import counted, schema_of
+from tradewind_workload.data.dataset import Label, counted, schema_of
 from tradewind_workload.data.names import names
 from tradewind_workload.data.schema import Schema
 from tradewind_workload.data.table import batches
@@ -42,42 +42,41 @@ class Rows:
     block: np.ndarray  # int64 [n]
     offset: np.ndarray  # int64 [n]
     shape: tuple[int, ...]  # of the inputs of one row, as in the file
-    classes: np.ndarray  # int64 [n], the label's index; -1 before the labels are known
+    targets: np.ndarray  # int64 [n], the label's index, -1 before the labels are known; or float64 [n], its value
     starts: np.ndarray  # int64 [blocks], the number of each block's first row in the data set
     files: tuple[str, ...]
     firsts: np.ndarray  # int64 [files], the number of each file's first row in the data set
-    encode: Callable[[pa.Table], np.ndarray] | None = None  # of a table by columns: float32 [rows, features] of them
+    encode: Callable[[pa.Table], np.ndarray] | None = None  # of a table by columns: its rows as a model takes them
 
     def __len__(self) -> int:
         return len(self.block)
 
     def take(self, numbers: np.ndarray) -> Rows:
         """The rows of these numbers, in this order."""
-        return replace(self, block=self.block[numbers], offset=self.offset[numbers], classes=self.classes[numbers])
+        return replace(self, block=self.block[numbers], offset=self.offset[numbers], targets=self.targets[numbers])
 
-    def with_classes(self, classes: np.ndarray) -> Rows:
-        """The same rows with their labels' indices, int64 [n]."""
-        return replace(self, classes=classes)
+    def with_targets(self, targets: np.ndarray) -> Rows:
+        """The same rows with their labels' indices, int64 [n], or values, float64 [n]."""
+        return replace(self, targets=targets)
 
-    def encoded(self, encode: Callable[[pa.Table], np.ndarray], features: int) -> Rows:
-        """The same rows of a table by columns, with what makes so many numbers of each."""
-        return replace(self, encode=encode, shape=(features,))
+    def encoded(self, encode: Callable[[pa.Table], np.ndarray], shape: tuple[int, ...]) -> Rows:
+        """The same rows of a table by columns, with what makes an array of that shape of each."""
+        return replace(self, encode=encode, shape=shape)
 
     def load(self) -> np.ndarray:
-        """The inputs, float32 [n, *shape]. Blocks are fetched one after the other and let go."""
-        out = np.empty((len(self), int(np.prod(self.shape))), np.float32)
+        """The inputs, float32 or as they are encoded, [n, *shape]. Blocks are fetched one after another and let go."""
+        out: np.ndarray | None = None
         for number in self.numbers():
             here = np.flatnonzero(self.block == number)
-            block = ray.get(self.blocks[number])
-            if self.encode is None:
-                out[here] = block_inputs(block)[self.offset[here]]
-            else:
-                out[here] = self.encode(block_columns(block).take(self.offset[here]))
-        return out.reshape(len(self), *self.shape)
+            rows = block_table(ray.get(self.blocks[number])).take(self.offset[here])
+            made = block_inputs(rows) if self.encode is None else self.encode(rows)
+            out = np.empty((len(self), *self.shape), made.dtype) if out is None else out
+            out[here] = made.reshape(len(here), *self.shape)
+        return out if out is not None else np.empty((0, *self.shape), np.float32)
 
     def table(self) -> pa.Table:
-        """The typed columns of a table by columns, row by row in this order."""
-        parts = [block_columns(ray.get(block)).take(offsets) for block, offsets in self.parts()]
+        """The typed columns, or the one column INPUTS of a matrix, row by row in this order."""
+        parts = [block_table(ray.get(block)).take(offsets) for block, offsets in self.parts()]
         places = np.concatenate([np.flatnonzero(self.block == number) for number in self.numbers()])
         return pa.concat_tables(parts).take(np.argsort(places))
 
@@ -98,7 +97,7 @@ class Rows:
 
 
 def block_inputs(block: pa.Table) -> np.ndarray:
-    """The inputs of a block, float32 [rows, features]."""
+    """The matrix of a block, float32 [rows, features]."""
     column = block[INPUTS].combine_chunks()
     width = column.type.list_size
     return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
@@ -112,6 +111,11 @@ def has_columns(block: pa.Table) -> bool:
 def block_columns(block: pa.Table) -> pa.Table:
     """The typed columns of a block."""
     return pa.Table.from_struct_array(block[INPUTS].combine_chunks())
+
+
+def block_table(block: pa.Table) -> pa.Table:
+    """The typed columns of a block, or the one column INPUTS of its matrix."""
+    return block_columns(block) if has_columns(block) else block.select([INPUTS])
 
 
 @dataclass(frozen=True)
@@ -130,11 +134,11 @@ def _counted(source: Source, missing: tuple[str, ...]) -> Partial:
     return counted(source, missing)
 
 
-def read_schema(layout: Layout, data: Data) -> Schema:
+def read_schema(layout: Layout, data: Data, label: Label = "category") -> Schema:
     """The schema of a table, seen from all of its rows, a file a task. Raises Fault(InvalidData)."""
     with _faults():
         partials = ray.get([_counted.remote(source, data.missing) for source in layout.sources])
-    return schema_of(layout, data, partials)
+    return schema_of(layout, data, partials, label)
 
 
 def read_rows(layout: Layout, data: Data, schema: Schema | None, form: Form = "matrix") -> Read:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime
 
+from tradewind_workload.heads.answer import LABEL, PROBABILITIES
 from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:
@@ -52,16 +53,16 @@ class Predictions:
 
 def predict(session: onnxruntime.InferenceSession, rows: np.ndarray) -> Predictions:
     """Predictions for raw rows, float32 [n, *row shape], of a model with one input."""
-    return predict_by_name(session, {session.get_inputs()[0].name: rows})
+    answers = ask(session, {session.get_inputs()[0].name: rows})
+    return Predictions(answers[LABEL], answers[PROBABILITIES])
 
 
-def predict_by_name(session: onnxruntime.InferenceSession, feeds: Mapping[str, np.ndarray]) -> Predictions:
-    """Predictions for at least one row; the values of all rows by the name of the input."""
-    labels: list[Any] = []
-    probabilities: list[Any] = []
-    for start in range(0, len(next(iter(feeds.values()))), BATCH):
-        some = {name: values[start : start + BATCH] for name, values in feeds.items()}
-        label, probability = session.run(["label", "probabilities"], some)
-        labels.append(label)
-        probabilities.append(probability)
-    return Predictions(np.concatenate(labels), np.concatenate(probabilities))
+def ask(session: onnxruntime.InferenceSession, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """All outputs by name, of the values of at least one row by the name of the input; rows first."""
+    names = [output.name for output in session.get_outputs()]
+    rows = len(next(iter(feeds.values())))
+    parts = [
+        session.run(names, {name: values[start : start + BATCH] for name, values in feeds.items()})
+        for start in range(0, rows, BATCH)
+    ]
+    return {name: np.concatenate(found) for name, found in zip(names, zip(*parts, strict=True), strict=True)}

@@ -1,16 +1,15 @@
-"""Golden samples of a classifier: a few raw rows and what the stored model answers, replayed before it serves."""
+"""Golden samples of a model: a few raw rows and what the stored model answers, replayed before it serves."""
 
 from __future__ import annotations
 
-import math
-from datetime import datetime
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from tradewind.api.artefact import Samples
-from tradewind_workload.export.inference import Predictions, predict, predict_by_name
+from tradewind_workload.export.inference import ask
+from tradewind_workload.heads.answer import PROBABILITIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,7 +23,7 @@ MOST_VALUES = 1 << 18  # of all rows together: the file is read whenever a repli
 TOLERANCE = 1e-3
 # Rounding to 8 bits turns on the last bit of a float, which another processor may have otherwise.
 TOLERANCE_8_BITS = 1e-2
-_FIRST_SECOND, _LAST_SECOND = -62135596800, 253402300800  # of the years 1 to 9999, which ISO 8601 has
+TRIED = 64  # times the room: so many rows are looked at before there are no samples
 
 
 def golden(
@@ -34,63 +33,60 @@ def golden(
     taken: Tensor,
     tolerance: float = TOLERANCE,
 ) -> bytes | None:
-    """The content of samples.json; None where no row is fit for it.
+    """The content of samples.json of a classifier with one input; None where no row is fit for it.
 
     `rows` are raw, float32 [n, *row shape], as the input `taken` has them, and `classes` int64 [n] are their labels.
     """
-    # An infinite number is no JSON. A missing value is: null, where the model takes it.
-    fit = ~np.isinf(rows).any(axis=tuple(range(1, rows.ndim)))
-    if not taken.nullable:
-        fit &= ~np.isnan(rows).any(axis=tuple(range(1, rows.ndim)))
-    found = _sure(
-        lambda chosen: predict(session, rows[chosen]),
-        np.flatnonzero(fit),
-        classes,
-        math.prod(rows.shape[1:]),
-        tolerance,
-    )
-    if found is None:
-        return None
-    chosen, answers = found
-    return _written([_instance(row, taken) for row in rows[chosen]], answers, tolerance)
+    asked = Asked({taken.name: rows}, lambda chosen: [instance(row, taken) for row in rows[chosen]])
+    return golden_of(session, asked, classes, tolerance)
 
 
-def golden_by_name(
-    session: onnxruntime.InferenceSession, table: pa.Table, feeds: Mapping[str, np.ndarray], classes: np.ndarray
+@dataclass(frozen=True)
+class Asked:
+    """Rows as the graph takes them, and as a user sends them."""
+
+    feeds: dict[str, np.ndarray]
+    instances: Callable[[np.ndarray], list[Any]]  # of rows of these numbers; None for a row that JSON can't say
+
+
+def golden_of(
+    session: onnxruntime.InferenceSession, asked: Asked, targets: np.ndarray, tolerance: float = TOLERANCE
 ) -> bytes | None:
-    """The same of a model with an input for each column.
+    """The content of samples.json; None where no row is fit for it.
 
-    `table` has the typed columns, null where a value is missing, and `feeds` what the model gets for them.
+    `targets` are the rows' classes, int64 [n], each of which is to be there, or their values, float64 [n].
     """
-    fit = np.ones(len(classes), bool)
-    for name, values in feeds.items():
-        if values.dtype.kind == "f":
-            fit &= ~np.isinf(values)
-            if pa.types.is_timestamp(table[name].type):  # NaN is neither
-                fit &= ~(values < _FIRST_SECOND) & ~(values >= _LAST_SECOND)
-    found = _sure(
-        lambda chosen: predict_by_name(session, {name: values[chosen] for name, values in feeds.items()}),
-        np.flatnonzero(fit),
-        classes,
-        len(feeds),
-        TOLERANCE,
-    )
-    if found is None:
-        return None
-    chosen, answers = found
-    rows = table.select(list(feeds)).take(chosen).to_pylist()
-    return _written([{name: _sent(value) for name, value in row.items()} for row in rows], answers, TOLERANCE)
+    values = sum(int(np.prod(array.shape[1:])) for array in asked.feeds.values())
+    room = max(1, min(ROWS, MOST_VALUES // max(1, values)))
+    # More than there is room for, since some answers turn out to be close calls.
+    order = _by_turns(targets) if targets.dtype.kind == "i" else np.arange(len(targets))
+    for start in range(0, min(len(order), TRIED * room), 4 * room):
+        chosen = order[start : start + 4 * room]
+        sent = asked.instances(chosen)
+        fit = [i for i, one in enumerate(sent) if one is not None]
+        if (found := _sure(session, asked.feeds, chosen[fit], room, tolerance)) is None:
+            continue
+        kept, answers = found
+        by_number = dict(zip(chosen.tolist(), sent, strict=True))
+        document = Samples(
+            instances=tuple(by_number[number] for number in kept.tolist()),
+            outputs={name: values.tolist() for name, values in answers.items()},
+            tolerance=tolerance,
+        )
+        return document.model_dump_json(by_alias=True).encode()
+    return None
 
 
 def _sure(
-    ask: Callable[[np.ndarray], Predictions], fit: np.ndarray, classes: np.ndarray, values: int, tolerance: float
-) -> tuple[np.ndarray, Predictions] | None:
-    """Numbers of rows whose answers are no close calls, of those that are fit, with so many values each."""
-    room = max(1, min(ROWS, MOST_VALUES // max(1, values)))
-    # More than there is room for, since some answers turn out to be close calls.
-    chosen = _by_turns(fit, classes, 4 * room)
+    session: onnxruntime.InferenceSession,
+    feeds: Mapping[str, np.ndarray],
+    chosen: np.ndarray,
+    room: int,
+    tolerance: float,
+) -> tuple[np.ndarray, dict[str, np.ndarray]] | None:
+    """Numbers of rows, of these, whose answers are no close calls, and the answers."""
     while len(chosen):
-        answers = ask(chosen)
+        answers = ask(session, {name: values[chosen] for name, values in feeds.items()})
         sure = _margin(answers) > 2 * tolerance
         if sure.all() and len(chosen) <= room:
             return chosen, answers
@@ -99,36 +95,27 @@ def _sure(
     return None
 
 
-def _written(instances: list[Any], answers: Predictions, tolerance: float) -> bytes:
-    document = Samples(
-        instances=tuple(instances),
-        outputs={"label": answers.label.tolist(), "probabilities": answers.probabilities.tolist()},
-        tolerance=tolerance,
-    )
-    return document.model_dump_json(by_alias=True).encode()
-
-
-def _margin(answers: Predictions) -> np.ndarray:
-    """How far the best class of each row is before the second one."""
-    best = np.sort(answers.probabilities, axis=1)
+def _margin(answers: Mapping[str, np.ndarray]) -> np.ndarray:
+    """How far the best class of each row is before the second one; a finite number is never a close call."""
+    if PROBABILITIES not in answers:
+        return np.where(np.isfinite(next(iter(answers.values()))), 1.0, 0.0)
+    best = np.sort(answers[PROBABILITIES], axis=1)
     return np.asarray(best[:, -1] - best[:, -2])
 
 
-def _by_turns(numbers: np.ndarray, classes: np.ndarray, most: int) -> np.ndarray:
-    """Of these rows the first of each class, then the second of each, and so on."""
-    turns = np.zeros(len(numbers), np.int64)
-    for label in np.unique(classes[numbers]):
-        mine = classes[numbers] == label
+def _by_turns(classes: np.ndarray) -> np.ndarray:
+    """Numbers of the rows: the first of each class, then the second of each, and so on."""
+    turns = np.zeros(len(classes), np.int64)
+    for label in np.unique(classes):
+        mine = classes == label
         turns[mine] = np.arange(int(mine.sum()))
-    return numbers[np.argsort(turns, kind="stable")[:most]]
+    return np.argsort(turns, kind="stable")
 
 
-def _sent(value: Any) -> Any:
-    """A typed value as a client sends it."""
-    return value.isoformat() if isinstance(value, datetime) else value
-
-
-def _instance(row: np.ndarray, taken: Tensor) -> Any:
+def instance(row: np.ndarray, taken: Tensor) -> Any:
+    """A row of an input as a user sends it; None where a number is infinite, or missing and may not be."""
+    if np.isinf(row).any() or (not taken.nullable and np.isnan(row).any()):
+        return None
     values = [None if value != value else value for value in row.ravel().tolist()]  # noqa: PLR0124 -- NaN alone differs
     if taken.columns:
         return dict(zip(taken.columns, values, strict=True))

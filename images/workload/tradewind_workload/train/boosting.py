@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from tradewind.api.report import JobDocument
 from tradewind.api.trainingjob import Trees
+from tradewind_workload.heads.answer import Classes, Value
+from tradewind_workload.heads.classification import Classification
 from tradewind_workload.io.document import training_spec
 from tradewind_workload.io.places import local_path
 from tradewind_workload.tasks.tabular import trees
@@ -31,8 +33,8 @@ class Rounds:
 
 def grow(config: dict[str, Any]) -> None:
     """What the worker of Ray Train runs for trees."""
-    from tradewind_workload.tasks.tabular.model import Classes, from_trees
-    from tradewind_workload.train.result import export_table
+    from tradewind_workload.tasks.tabular.model import from_trees
+    from tradewind_workload.train.result import store
 
     job = JobDocument.read(config["job"])
     spec = training_spec(job)
@@ -50,22 +52,23 @@ def grow(config: dict[str, Any]) -> None:
         voice.speak()
 
     print("starting", flush=True)
-    weights = head_of(prepared).balanced_weights().tolist() if recipe.class_weights == "Balanced" else []
+    head = head_of(prepared)
+    balanced = recipe.class_weights == "Balanced" and isinstance(head, Classification)
     booster = trees.train(
         _examples(prepared.train),
         _examples(prepared.validation),
-        classes=len(prepared.labels),
+        classes=len(prepared.labels) or None,
         settings=settings,
-        class_weights=tuple(weights),
+        class_weights=tuple(head.balanced_weights().tolist()) if balanced else (),
         threads=config["threads"],
         seed=recipe.seed,
         on_round=told,
     )
     print(f"the model is that of round {booster.num_boosted_rounds()}", flush=True)
     _, judging = judging_part(prepared)
-    model = from_trees(config["encoding"], booster, Classes(prepared.labels))
-    folder = local_path(spec.output.storage_uri)
-    export_table(job, spec, prepared, model, trees.predict(booster, judging.load()), folder)
+    # Trees learn the values as they stand.
+    model = from_trees(config["fitted"].encoding, booster, Classes(prepared.labels) if prepared.labels else Value())
+    store(job, spec, prepared, model, trees.predict(booster, judging.load()), local_path(spec.output.storage_uri))
     voice.close()
 
 
@@ -79,4 +82,4 @@ def settings_of(recipe: Recipe) -> trees.Settings:
 
 
 def _examples(rows: Rows) -> trees.Examples:
-    return trees.Examples(rows.load(), rows.classes)
+    return trees.Examples(rows.load(), rows.targets)

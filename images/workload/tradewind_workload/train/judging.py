@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tradewind.api.evaluation import Evaluation
+from tradewind_workload.heads.answer import Answer, Classes, Value
 from tradewind_workload.heads.certainty import certainty
 from tradewind_workload.heads.classification import Classification
+from tradewind_workload.heads.regression import Regression
 from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:
@@ -17,9 +19,16 @@ if TYPE_CHECKING:
     from tradewind_workload.data.rows import Rows
 
 
-def head_of(prepared: Prepared) -> Classification:
-    """The head of a classification."""
-    return Classification.of(prepared.train.classes, len(prepared.labels))
+def head_of(prepared: Prepared) -> Classification | Regression:
+    """What the answers are measured by: classes where the labels have names, else numbers."""
+    if prepared.labels:
+        return Classification.of(prepared.train.targets, len(prepared.labels))
+    return Regression.of(prepared.train.targets)
+
+
+def answer_of(prepared: Prepared) -> Answer:
+    """What the model gives."""
+    return Classes(prepared.labels) if prepared.labels else Value.of(prepared.train.targets)
 
 
 def judging_part(prepared: Prepared) -> tuple[str, Rows]:
@@ -38,9 +47,18 @@ def require_measurable(prepared: Prepared, recipe: Recipe) -> tuple[str, ...]:
     for name, rows in (("validation", prepared.validation), ("test", prepared.test)):
         if rows is None:
             continue
-        absent = np.setdiff1d(np.arange(len(prepared.labels)), rows.classes)
+        undefined = head.undefined(metric, rows.targets)
+        if not prepared.labels:
+            if undefined:
+                raise Fault(
+                    "InvalidData",
+                    f"all {len(rows)} {name} rows have the same label: {metric} can't be measured on them. Give more "
+                    f"rows, a larger spec.data.{name}Fraction, or choose rmse as spec.recipe.primaryMetric.",
+                )
+            continue
+        absent = np.setdiff1d(np.arange(len(prepared.labels)), rows.targets)
         shown = ", ".join(repr(prepared.labels[label]) for label in absent[:5])
-        if head.undefined(metric, rows.classes):
+        if undefined:
             raise Fault(
                 "InvalidData",
                 f"none of the {len(rows)} {name} rows is of class {shown}: {metric} can't be measured on them. Give "
@@ -54,15 +72,16 @@ def require_measurable(prepared: Prepared, recipe: Recipe) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def evaluate(prepared: Prepared, recipe: Recipe, probabilities: np.ndarray) -> tuple[dict[str, float], Evaluation]:
+def evaluate(prepared: Prepared, recipe: Recipe, answers: np.ndarray) -> tuple[dict[str, float], Evaluation]:
     """All metrics of the finished model on the part that judges it, and what the primary one is worth.
 
-    `probabilities` are float32 [n, classes], of the rows of that part.
+    `answers` are probabilities, float32 [n, classes], or values, float32 [n], for the rows of that part.
     """
     head, (part, rows) = head_of(prepared), judging_part(prepared)
     metric = head.primary(recipe.primary_metric)
-    found = certainty(metric, probabilities, head.guesses(len(rows)), rows.classes, rows.classes, recipe.seed)
-    return head.measured(probabilities, rows.classes, metric.name), Evaluation(
+    groups = rows.targets if prepared.labels else None
+    found = certainty(metric, answers, head.guesses(len(rows)), rows.targets, groups, recipe.seed)
+    return head.measured(answers, rows.targets, metric.name), Evaluation(
         metric=metric.name,
         value=decimal(found.value),
         low=decimal(found.low),
@@ -71,10 +90,16 @@ def evaluate(prepared: Prepared, recipe: Recipe, probabilities: np.ndarray) -> t
         rows=len(rows),
         guessing=decimal(found.guessing),
         better_than_guessing=found.better_than_guessing,
-        commonest=prepared.labels[head.commonest][:256],
-        rarest=prepared.labels[head.rarest][:256],
-        positive=None if head.positive is None else prepared.labels[head.positive][:256],
+        **_classes(head, prepared.labels),
     )
+
+
+def _classes(head: Classification | Regression, labels: tuple[str, ...]) -> dict[str, str]:
+    """The classes that sentences name."""
+    if isinstance(head, Regression):
+        return {}
+    named = {"commonest": head.commonest, "rarest": head.rarest, "positive": head.positive}
+    return {name: labels[index][:256] for name, index in named.items() if index is not None}
 
 
 def decimal(value: float, digits: int = 6) -> str:

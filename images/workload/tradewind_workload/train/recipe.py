@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from tradewind.api.base import Model
 from tradewind.api.report import JobDocument, Report
 from tradewind.api.trainingjob import ModelResult, Recipe, TrainingJobSpec
 from tradewind_workload.data.headers import read_headers
+from tradewind_workload.heads.answer import Value
+from tradewind_workload.heads.regression import Regression
 from tradewind_workload.io.artefacts import Stored, address, point
 from tradewind_workload.io.document import training_spec
 from tradewind_workload.io.fault import Fault, Superseded, causes, fault_in
@@ -21,8 +24,8 @@ from tradewind_workload.io.files import ONNX, make_folder, remove, storage_fault
 from tradewind_workload.io.places import checkpoint_folder, local_path, run_folder
 from tradewind_workload.io.retries import patiently
 from tradewind_workload.io.store import find
-from tradewind_workload.train import cluster
-from tradewind_workload.train.judging import head_of, judging_part, require_measurable
+from tradewind_workload.train import cluster, families
+from tradewind_workload.train.judging import answer_of, head_of, judging_part, require_measurable
 from tradewind_workload.train.voice import Voice
 
 if TYPE_CHECKING:
@@ -30,12 +33,12 @@ if TYPE_CHECKING:
 
     from tradewind.api.artefact import Manifest
     from tradewind.api.data import Data
-    from tradewind_workload.data.dataset import Takes
     from tradewind_workload.data.preparation import Prepared
+    from tradewind_workload.heads.answer import Answer
+    from tradewind_workload.heads.classification import Classification
     from tradewind_workload.io.reporter import Reporter
-    from tradewind_workload.tasks.network import Classifier
-    from tradewind_workload.tasks.tabular.encoding import Encoding
-    from tradewind_workload.tasks.tabular.network import TabularNetwork
+    from tradewind_workload.tasks.family import Fitted
+    from tradewind_workload.train.training import Loss
 
 
 def run(job: JobDocument, reporter: Reporter) -> None:
@@ -46,7 +49,7 @@ def run(job: JobDocument, reporter: Reporter) -> None:
     if (finished := _finished(folder, job)) is None:
         _require_supported(spec, spec.recipe)
         # Most mistakes show here, before anything is started.
-        headers = read_headers(spec.data, spec.recipe.task, _takes(spec.recipe))
+        headers = read_headers(spec.data, spec.recipe.task, families.takes(spec.recipe))
         # Ray Data, 2.5 s of processor time: a mistake is told, and a finished attempt ends, without it.
         from tradewind_workload.data.preparation import prepare
 
@@ -55,23 +58,18 @@ def run(job: JobDocument, reporter: Reporter) -> None:
         prepared = prepare(spec.data, headers, spec.recipe.seed)
         for note in (*prepared.notes, *require_measurable(prepared, spec.recipe)):
             print(note, flush=True)
-        encoding = None
-        if prepared.schema is not None:
-            from tradewind_workload.tasks.tabular.table import encoded, fitted
-
-            encoding = fitted(prepared)
-            for note in encoding.notes:
-                print(note, flush=True)
-            encoding = encoding.raw() if spec.recipe.model.architecture == "trees" else encoding
-            prepared = encoded(prepared, encoding)
+        fitted = families.fit(prepared, spec.recipe)
+        for note in fitted.notes:
+            print(note, flush=True)
+        prepared = families.encoded(prepared, fitted)
         test = f"{len(prepared.test)} test rows, " if prepared.test is not None else ""
         print(
             f"{len(prepared.train)} training rows, {len(prepared.validation)} validation rows, {test}"
-            f"{len(prepared.labels)} classes, "
+            f"{f'{len(prepared.labels)} classes, ' if prepared.labels else ''}"
             f"shape {list(prepared.row_shape)}",
             flush=True,
         )
-        _train(job, spec, prepared, encoding, folder)
+        _train(job, spec, prepared, fitted, folder)
         finished = _finished(folder, job)
         if finished is None:
             raise RuntimeError(f"the model that was just written to {folder} is not there")
@@ -118,15 +116,7 @@ def _require_supported(spec: TrainingJobSpec, recipe: Recipe) -> None:
         )
 
 
-def _takes(recipe: Recipe) -> Takes:
-    if recipe.model.architecture == "trees":
-        return "columns"
-    return "either" if recipe.task == "tabular-classification" else "matrix"
-
-
-def _train(
-    job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, encoding: Encoding | None, folder: Path
-) -> None:
+def _train(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, fitted: Fitted, folder: Path) -> None:
     from ray.train import RunConfig
 
     from tradewind_workload.train.boosting import grow
@@ -143,7 +133,7 @@ def _train(
         train_loop_config={
             "job": job.dump(),
             "prepared": prepared,
-            "encoding": encoding,
+            "fitted": fitted,
             "threads": cluster.threads(spec.resources),
         },
         scaling_config=cluster.scaling(spec.workers, spec.resources),
@@ -161,10 +151,9 @@ def _train(
         raise
 
 
-def fingerprint(
-    job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, world: int, encoding: Encoding | None = None
-) -> str:
-    """What a checkpoint must be of to be restored: this object, these settings, this data, this number of workers."""
+def fingerprint(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, world: int, fitted: str = "") -> str:
+    """What a checkpoint must be of to be restored: this object, these settings, this data, this number of workers, and
+    what was fitted besides (`Fitted.written`)."""
     assert spec.recipe is not None and spec.data is not None
     content = json.dumps(
         [
@@ -176,7 +165,7 @@ def fingerprint(
             len(prepared.validation),
             prepared.labels,
             *([prepared.split_digest] if _divided(spec.data) else []),
-            *([encoding.written()] if encoding is not None else []),
+            *([fitted] if fitted else []),
         ],
         sort_keys=True,
     )
@@ -198,34 +187,36 @@ def work(config: dict[str, Any]) -> None:
 
     from tradewind_workload.train import checkpoint, process_group
     from tradewind_workload.train.best import Choice
-    from tradewind_workload.train.training import Share, Training, shares
+    from tradewind_workload.train.result import store
+    from tradewind_workload.train.training import Share, Training, outputs_of, shares
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(config["threads"])
     job = JobDocument.read(config["job"])
     spec = training_spec(job)
-    recipe, prepared, encoding = spec.recipe, config["prepared"], config["encoding"]
+    recipe, prepared, fitted = spec.recipe, config["prepared"], config["fitted"]
     assert recipe is not None
     rank, world, device = process_group.join()
     dealt = shares(len(prepared.train), world, recipe.seed)
     mine = prepared.train.take(dealt[rank])
     judged = prepared.validation.take(np.arange(rank, len(prepared.validation), world))
     held = judged.load()
-    head = head_of(prepared)
+    head, answer = head_of(prepared), answer_of(prepared)
     metric = head.primary(recipe.primary_metric)
     training = Training(
-        _network(recipe, prepared, encoding),
+        fitted.network(recipe.model, answer.width, recipe.seed),
         recipe,
-        Share(mine.load(), mine.classes, tuple(len(numbers) for numbers in dealt), rank),
+        Share(mine.load(), _learnt(answer, mine.targets), tuple(len(numbers) for numbers in dealt), rank),
         epochs=recipe.epochs,
-        augment=prepared.augment,
-        weights=head.balanced_weights() if recipe.class_weights == "Balanced" else None,
+        loss=loss_of(head, recipe, device),
+        augment=fitted.augment(),
+        scaled=fitted.scaled,
         device=device,
     )
     folder = local_path(spec.output.storage_uri)
     checkpoints = checkpoint_folder(folder, job.uid)
-    mark = fingerprint(job, spec, prepared, world, encoding)
+    mark = fingerprint(job, spec, prepared, world, fitted.written())
     first, best = 0, None
     if (state := checkpoint.restore(checkpoints, mark)) is not None:
         training.restore(state)
@@ -238,10 +229,10 @@ def work(config: dict[str, Any]) -> None:
         if recipe.early_stopping is not None and training.agree(over=choice.over(epoch)):
             break
         loss = training.epoch(epoch, voice.speak if voice is not None else lambda: None)
-        probabilities = training.probabilities(held, len(prepared.validation))
+        outputs = training.outputs(held, len(prepared.validation), answer.width)
         done = epoch + 1
-        if voice is not None and probabilities is not None:
-            value = metric.measure(probabilities, prepared.validation.classes)
+        if voice is not None and outputs is not None:
+            value = metric.measure(answer.decoded(outputs), prepared.validation.targets)
             choice.judge(done, value, training.model)
             voice.measured(done, loss, metric.name, value)
             if done % spec.checkpoint.every_epochs == 0 or done == recipe.epochs or choice.over(done):
@@ -253,35 +244,26 @@ def work(config: dict[str, Any]) -> None:
         if choice.best is not None:
             print(f"the model is that of epoch {choice.best.epoch}", flush=True)
             training.model.load_state_dict(choice.best.tensors)
-        _export(job, spec, prepared, encoding, training.model.cpu(), folder)
+        network = training.model.cpu()
+        _, judging = judging_part(prepared)
+        expected = answer.decoded(outputs_of(network, judging.load()))
+        store(job, spec, prepared, fitted.model(network, answer), expected, folder)
         voice.close()
 
 
-def _network(recipe: Recipe, prepared: Prepared, encoding: Encoding | None) -> Classifier | TabularNetwork:
-    if encoding is None:
-        from tradewind_workload.tasks.network import build
-
-        return build(recipe.model, prepared, recipe.seed)
-    from tradewind_workload.tasks.tabular import network
-
-    layers = network.LINEAR
-    if recipe.model.architecture == "mlp":
-        dropout = network.DEFAULT_DROPOUT if recipe.model.dropout is None else float(recipe.model.dropout)
-        layers = network.Layers(recipe.model.hidden_units or network.DEFAULT_HIDDEN, dropout)
-    return network.build(encoding, len(prepared.labels), layers, recipe.seed)
+def _learnt(answer: Answer, targets: np.ndarray) -> np.ndarray:
+    """What the loss compares the outputs with: indices of classes, or values on one scale."""
+    return answer.standardised(targets) if isinstance(answer, Value) else targets
 
 
-def _export(
-    job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, encoding: Encoding | None, model: Any, folder: Path
-) -> None:
-    from tradewind_workload.train.result import export, export_table, softmax
-    from tradewind_workload.train.training import logits
+def loss_of(head: Classification | Regression, recipe: Recipe, device: str) -> Loss:
+    """The loss that a head trains by."""
+    import torch
 
-    if encoding is None:
-        export(job, spec, prepared, model, folder)
-        return
-    from tradewind_workload.tasks.tabular.model import Classes, from_network
+    from tradewind_workload.train.training import summed_cross_entropy, summed_squares
 
-    _, judging = judging_part(prepared)
-    made = from_network(encoding, model, Classes(prepared.labels))
-    export_table(job, spec, prepared, made, softmax(logits(model, judging.load())), folder)
+    if isinstance(head, Regression):
+        return summed_squares
+    if recipe.class_weights != "Balanced":
+        return summed_cross_entropy
+    return partial(summed_cross_entropy, weights=torch.from_numpy(head.balanced_weights()).to(device))

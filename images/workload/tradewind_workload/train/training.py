@@ -1,4 +1,4 @@
-"""Optimisation of a classifier, alone or with other processes; an epoch depends on nothing but the seed and its number.
+"""Optimisation of a network, alone or with other processes; an epoch depends on nothing but the seed and its number.
 
 Every row is seen once an epoch. A step's gradient is that of the mean loss over the rows of all workers, so that a
 worker with a row more than another does not weigh more.
@@ -7,8 +7,8 @@ worker with a row more than another does not weigh more.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,17 +17,11 @@ import torch.distributed as dist
 from torch import nn
 
 from tradewind_workload.io.fault import Fault
-from tradewind_workload.tasks.augmentation import vary
 from tradewind_workload.train.checkpoint import State
 from tradewind_workload.train.optimizer import optimizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tradewind.api.data import Augment
     from tradewind.api.trainingjob import Recipe
-    from tradewind_workload.tasks.network import Classifier
-    from tradewind_workload.tasks.tabular.network import TabularNetwork
     from tradewind_workload.train.best import Best
 
 
@@ -35,8 +29,8 @@ if TYPE_CHECKING:
 class Share:
     """The part of one process: its rows, and how many rows each process has."""
 
-    inputs: np.ndarray  # float32 [n, *row shape]
-    classes: np.ndarray  # int64 [n]; what the loss compares the outputs with
+    inputs: np.ndarray  # [n, *row shape], of the type that the network takes
+    targets: np.ndarray  # [n, ...]; what the loss compares the outputs with
     sizes: tuple[int, ...]  # rows of every process, by rank
     rank: int = 0
 
@@ -47,6 +41,9 @@ def shares(rows: int, world: int, seed: int) -> list[np.ndarray]:
     return [order[rank::world] for rank in range(world)]
 
 
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # of outputs [n, width] and targets, summed over the rows
+
+
 def summed_cross_entropy(
     logits: torch.Tensor, classes: torch.Tensor, weights: torch.Tensor | None = None
 ) -> torch.Tensor:
@@ -54,34 +51,38 @@ def summed_cross_entropy(
     return nn.functional.cross_entropy(logits, classes, weight=weights, reduction="sum")
 
 
+def summed_squares(values: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Squared error of all rows together, of values [n, 1] and standardised labels [n]."""
+    return nn.functional.mse_loss(values.squeeze(1), targets, reduction="sum")
+
+
 class Training:
     """Trains `model` in place. All processes of a group make the same calls."""
 
     def __init__(
         self,
-        model: Classifier | TabularNetwork,
+        model: nn.Module,
         recipe: Recipe,
         share: Share,
         *,
         epochs: int,
-        augment: Augment | None = None,
-        weights: np.ndarray
-        | None = None,  # float32 [classes], of the classes in the loss; their mean over the rows is 1
+        loss: Loss = summed_cross_entropy,
+        augment: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        scaled: bool = True,  # whether the network sees its inputs on one scale, for messages
         device: str = "cpu",
-        loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
     ) -> None:
         self.model = model.to(device)
         self._recipe = recipe
         self._share = share
         self._device = device
-        self._classes = torch.from_numpy(share.classes)
+        self._targets = torch.from_numpy(share.targets)
         self._inputs = torch.from_numpy(share.inputs)
         self.steps_per_epoch = max(1, math.ceil(sum(share.sizes) / recipe.batch_size))
         self.steps = epochs * self.steps_per_epoch
         self.step = 0
         self._augment = augment
-        of_classes = None if weights is None else torch.from_numpy(weights).to(device)
-        self._loss = loss or partial(summed_cross_entropy, weights=of_classes)
+        self._scaled = scaled
+        self._loss = loss
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._optimizer = optimizer(self._parameters, recipe.optimizer)
         smallest = min(share.sizes) // self.steps_per_epoch
@@ -97,7 +98,7 @@ class Training:
     def epoch(self, number: int, on_step: Callable[[], None] = lambda: None) -> float:
         """Train epoch `number` (from 0) and return its mean loss over the rows of all processes."""
         seed = [self._recipe.seed, 2, number, self._share.rank]
-        order = np.random.default_rng(seed).permutation(len(self._classes))
+        order = np.random.default_rng(seed).permutation(len(self._targets))
         torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
         self.model.train()
         total = 0.0
@@ -116,7 +117,7 @@ class Training:
                 "ProgramFailed",
                 f"the loss is not finite in epoch {number + 1}: lower spec.recipe.optimizer.lr (it is "
                 f"{self._recipe.optimizer.lr})"
-                f"{'' if self.model.standardised else ', or add standardize to spec.data.prepare'}.",
+                f"{'' if self._scaled else ', or add standardize to spec.data.prepare'}.",
             )
         return loss
 
@@ -128,10 +129,10 @@ class Training:
         loss = torch.zeros((), device=self._device)
         if len(chosen):
             inputs = self._inputs[chosen]
-            if self._augment is not None and self.model.image is not None:
-                inputs = vary(inputs, self.model.image, self._augment)
+            if self._augment is not None:
+                inputs = self._augment(inputs)
             outputs = self.model(inputs.to(self._device))
-            loss = self._loss(outputs, self._classes[chosen].to(self._device))
+            loss = self._loss(outputs, self._targets[chosen].to(self._device))
             (loss / everyone).backward()
         self._sum_gradients()
         self._optimizer.step()
@@ -176,24 +177,24 @@ class Training:
         """What the first process says, which alone knows."""
         return self._sum(float(over and self._share.rank == 0)) > 0
 
-    def probabilities(self, inputs: np.ndarray, rows: int) -> np.ndarray | None:
-        """Probabilities of all processes' rows, float32 [rows, classes], in the first process; None in the others.
+    def outputs(self, inputs: np.ndarray, rows: int, width: int) -> np.ndarray | None:
+        """What the network gives for all processes' rows, float32 [rows, width], in the first; None in the others.
 
         Each process gives the inputs of its own rows: of number `rank`, `rank` + processes, and so on.
         """
         world = len(self._share.sizes)
         if world == 1:
-            return torch.from_numpy(logits(self.model, inputs, self._device)).softmax(1).numpy()
+            return outputs_of(self.model, inputs, self._device)
         # One exchange of one size: the shorter shares are filled up with a row that is cut off again.
-        padded = torch.zeros(math.ceil(rows / world), self.model.classes, device=self._device)
+        padded = torch.zeros(math.ceil(rows / world), width, device=self._device)
         if len(inputs):
-            padded[: len(inputs)] = torch.from_numpy(logits(self.model, inputs, self._device)).softmax(1)
+            padded[: len(inputs)] = torch.from_numpy(outputs_of(self.model, inputs, self._device))
         if self._share.rank:
             dist.gather(padded)
             return None
         parts = [torch.empty_like(padded) for _ in range(world)]
         dist.gather(padded, parts)
-        return torch.stack(parts, 1).reshape(-1, self.model.classes)[:rows].cpu().numpy()
+        return torch.stack(parts, 1).reshape(-1, width)[:rows].cpu().numpy()
 
     def state(self, epoch: int, best: Best | None = None) -> State:
         """All that training goes on from after `epoch` epochs, and the best of them."""
@@ -221,8 +222,8 @@ class Training:
         self.step = state.step
 
 
-def logits(model: Classifier | TabularNetwork, inputs: np.ndarray, device: str = "cpu", batch: int = 256) -> np.ndarray:
-    """Logits, float32 [n, classes], in evaluation mode, of at least one row."""
+def outputs_of(model: nn.Module, inputs: np.ndarray, device: str = "cpu", batch: int = 256) -> np.ndarray:
+    """What a network gives, float32 [n, outputs], in evaluation mode, of at least one row."""
     model.eval()
     with torch.inference_mode():
         return np.concatenate(

@@ -193,7 +193,9 @@ class Data(Model):
         default=None, description="Share of the training rows that is held back for the test, as split says."
     )
     split: Split | None = Field(default=None, description="Which rows are held back; by Row when left out.")
-    label: Column = Field(default="label", description="Column, or array of an npz file, with the class of each row.")
+    label: Column = Field(
+        default="label", description="Column, or array of an npz file, with the class of each row, or its number."
+    )
     inputs: Annotated[tuple[Column, ...], Field(max_length=1024)] = Field(
         default=(),
         description="Columns, or the one array, that the model sees; when empty, all but the label and split.column.",

@@ -8,8 +8,12 @@ from pydantic import Field, StringConstraints
 
 from tradewind.api.base import Count, Observed
 
-# As the field writes them; of log_loss less is better, of the others more.
-PrimaryMetric = Literal["accuracy", "balanced_accuracy", "f1", "auroc", "average_precision", "log_loss"]
+# As the field writes them. Of log_loss, rmse and mae less is better, of the others more.
+CLASSIFICATION = ("accuracy", "balanced_accuracy", "f1", "auroc", "average_precision", "log_loss")
+REGRESSION = ("rmse", "mae", "r2")
+PrimaryMetric = Literal[
+    "accuracy", "balanced_accuracy", "f1", "auroc", "average_precision", "log_loss", "rmse", "mae", "r2"
+]
 
 _Number = Annotated[str, StringConstraints(max_length=63)]
 _Label = Annotated[str, StringConstraints(max_length=256)]
@@ -27,7 +31,8 @@ class Evaluation(Observed):
     )
     rows: Count = Field(description="Rows of that part.")
     guessing: _Number = Field(
-        description="Value of the metric for always answering the commonest class of the training rows."
+        description="Value of the metric for always answering the commonest class of the training rows, or the mean of "
+        "their labels."
     )
     better_than_guessing: bool = Field(description="Whether the model is better than that beyond chance.")
     commonest: _Label | None = Field(default=None, description="The class with the most training rows.")
@@ -35,3 +40,16 @@ class Evaluation(Observed):
     positive: _Label | None = Field(
         default=None, description="Of two classes, the one that f1, auroc and average_precision are about."
     )
+
+    def guess(self) -> str:
+        """What guessing is, in words."""
+        if self.metric in REGRESSION:
+            return "always answering the mean of the training rows"
+        if self.commonest is None:
+            return "always answering the commonest class"
+        return f"always answering {short(self.commonest)}"
+
+
+def short(label: str) -> str:
+    """A label as sentences name it."""
+    return repr(label if len(label) <= 64 else f"{label[:63]}…")

@@ -24,11 +24,20 @@ from tradewind.api.base import (
     fixed_once_started,
 )
 from tradewind.api.data import Data
-from tradewind.api.evaluation import Evaluation, PrimaryMetric
+from tradewind.api.evaluation import CLASSIFICATION, REGRESSION, Evaluation, PrimaryMetric
 from tradewind.api.job import JobStatus, Output, RunPolicy
 from tradewind.api.placement import PodMetadata, Resources
 
 Units = Annotated[int, Field(ge=1, le=8192)]
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    """A list of CEL."""
+    return f"[{', '.join(repr(name) for name in names)}]"
+
+
+def _either(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 class Trees(Model):
@@ -127,12 +136,28 @@ class Recipe(Model):
             "a cnn needs images: choose mlp or linear for a tabular task",
         ),
         Rule(
-            "self.task == 'tabular-classification' || self.model.architecture != 'trees'",
+            "self.task.startsWith('tabular-') || self.model.architecture != 'trees'",
             "trees need a table: choose cnn, mlp or linear for images",
+        ),
+        Rule(
+            "!has(self.primaryMetric) || self.task.endsWith('-regression')"
+            f" || !(self.primaryMetric in {_listed(REGRESSION)})",
+            f"a classification is judged by {_either(CLASSIFICATION)}: choose one, or leave primaryMetric out",
+        ),
+        Rule(
+            "!has(self.primaryMetric) || !self.task.endsWith('-regression')"
+            f" || self.primaryMetric in {_listed(REGRESSION)}",
+            f"a regression is judged by {_either(REGRESSION)}: choose one, or leave primaryMetric out",
+        ),
+        Rule(
+            "!self.task.endsWith('-regression') || self.classWeights == 'None'",
+            "a regression has no classes: remove classWeights, or set it to None",
         ),
     )
 
-    task: Literal["image-classification", "tabular-classification"] = Field(description="What the model is to do.")
+    task: Literal["image-classification", "tabular-classification", "tabular-regression"] = Field(
+        description="What the model is to do: tell classes apart, or predict a number."
+    )
     model: Architecture = Field(description="What is trained.")
     optimizer: Optimizer = Field(default_factory=Optimizer, description="How the weights are adjusted.")
     epochs: Annotated[int, Field(ge=1, le=10000)] = Field(
@@ -149,8 +174,8 @@ class Recipe(Model):
         description="The metric that counts: it chooses the epoch and is compared with guessing (the round of trees is "
         "chosen by the loss). When left out, "
         "accuracy; where the rarest class has less than a quarter of the training rows of the commonest, "
-        "average_precision (two classes) or balanced_accuracy (more). Of two classes, f1, auroc and "
-        "average_precision are about the rarer one.",
+        "average_precision (two classes) or balanced_accuracy (more); rmse for a regression. Of two classes, f1, auroc "
+        "and average_precision are about the rarer one.",
     )
     class_weights: Literal["None", "Balanced"] = Field(
         default="None",

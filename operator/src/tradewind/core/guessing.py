@@ -1,8 +1,8 @@
-"""Whether a model is better than always answering the commonest class: the condition BetterThanGuessing."""
+"""Whether a model is better than always giving the same answer: the condition BetterThanGuessing."""
 
 from __future__ import annotations
 
-from tradewind.api.evaluation import Evaluation
+from tradewind.api.evaluation import Evaluation, short
 from tradewind.core.conditions import Reason, Verdict
 
 KIND = "BetterThanGuessing"
@@ -17,7 +17,7 @@ def better_than_guessing(evaluation: Evaluation | None, remedy: str) -> tuple[Ve
         return ()
     numbers = (
         f"{evaluation.metric} is {evaluation.value} (95 % interval {evaluation.low} to {evaluation.high}) on "
-        f"{evaluation.rows} {evaluation.part.lower()} rows, and {evaluation.guessing} for {guess(evaluation)}"
+        f"{evaluation.rows} {evaluation.part.lower()} rows, and {evaluation.guessing} for {evaluation.guess()}"
     )
     if evaluation.better_than_guessing:
         return (Verdict(KIND, "True", Reason.BETTER_THAN_GUESSING, f"The model is better than guessing: {numbers}."),)
@@ -25,17 +25,6 @@ def better_than_guessing(evaluation: Evaluation | None, remedy: str) -> tuple[Ve
     return (Verdict(KIND, "False", Reason.NO_BETTER_THAN_GUESSING, words),)
 
 
-def guess(evaluation: Evaluation) -> str:
-    """What guessing is, in words."""
-    commonest = evaluation.commonest
-    return "always answering the commonest class" if commonest is None else f"always answering {_named(commonest)}"
-
-
 def more_rows(evaluation: Evaluation) -> str:
     """The advice to give more data, in words."""
-    return "more rows" if evaluation.rarest is None else f"more rows of class {_named(evaluation.rarest)}"
-
-
-def _named(label: str) -> str:
-    shown = label if len(label) <= 64 else f"{label[:63]}…"
-    return repr(shown)
+    return "more rows" if evaluation.rarest is None else f"more rows of class {short(evaluation.rarest)}"

@@ -12,7 +12,7 @@ from torch import nn
 
 from tradewind.api.trainingjob import Architecture
 from tradewind_workload.io.fault import Fault
-from tradewind_workload.tasks.network import Classifier, Impute, Standardize, build_network, widths
+from tradewind_workload.tasks.matrix.network import Classifier, Impute, Standardize, build_network, widths
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -34,8 +34,6 @@ def vector_size(codes: int) -> int:
 class TabularNetwork(nn.Module):
     """Rows in, float32 [n, numbers + codes] as Encoding.rows has them; logits out, or one standardised value a row."""
 
-    image = None  # what the training loop would vary
-
     def __init__(self, numbers: int, codes: tuple[int, ...], outputs: int, layers: Layers) -> None:
         super().__init__()
         self.numbers = numbers
@@ -65,16 +63,6 @@ class TabularNetwork(nn.Module):
             nn.init.zeros_(self.outputs.weight)
             nn.init.zeros_(self.outputs.bias)
 
-    @property
-    def standardised(self) -> bool:
-        """Whether the network sees its inputs on one scale: the encoding puts them on it."""
-        return True
-
-    @property
-    def classes(self) -> int:
-        """Logits of a row, or 1 for a value."""
-        return self.outputs.out_features
-
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """Logits, or standardised values, float32 [n, outputs]."""
         numbers, codes = rows[:, : self.numbers], rows[:, self.numbers :].long()
@@ -83,11 +71,6 @@ class TabularNetwork(nn.Module):
             made = self.outputs(numbers if self.numbers else torch.zeros(len(rows), 1, device=rows.device))
             return sum(vectors, start=made)
         return self.outputs(self.hidden(torch.cat([numbers, *vectors], 1)))  # type: ignore[no-any-return]
-
-
-def summed_squares(values: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Squared error of all rows together, of values [n, 1] and labels [n]."""
-    return (values.squeeze(1) - labels).square().sum()
 
 
 def build(encoding: Encoding, outputs: int, layers: Layers, seed: int) -> TabularNetwork:

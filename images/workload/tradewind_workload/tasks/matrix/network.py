@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from tradewind.api.trainingjob import Architecture
     from tradewind_workload.data.fitting import Stage
-from tradewind_workload.data.preparation import Prepared
+    from tradewind_workload.tasks.matrix.family import Matrix
 
 DEFAULT_CHANNELS = (32, 64)
 DEFAULT_HIDDEN = (128,)
@@ -57,16 +57,6 @@ class Classifier(nn.Module):
         self.preparation = preparation
         self.network = network
         self.image = image
-
-    @property
-    def standardised(self) -> bool:
-        """Whether the network sees its inputs on one scale."""
-        return any(isinstance(stage, Standardize) for stage in self.preparation)
-
-    @property
-    def classes(self) -> int:
-        """Logits of a row."""
-        return int(self.network.get_submodule("classes").out_features)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """Logits, float32 [n, classes], of raw rows, float32 [n, *row shape]."""
@@ -128,9 +118,8 @@ def build_preparation(stages: Sequence[Stage]) -> nn.Sequential:
     return nn.Sequential(*modules)
 
 
-def build(architecture: Architecture, prepared: Prepared, seed: int) -> Classifier:
-    """An untrained classifier; the same seed gives the same weights."""
+def build(architecture: Architecture, fitted: Matrix, outputs: int, seed: int) -> Classifier:
+    """An untrained network; the same seed gives the same weights."""
     torch.manual_seed(seed)
-    features = int(np.prod(prepared.row_shape))
-    network = build_network(architecture, features, prepared.image, len(prepared.labels))
-    return Classifier(build_preparation(prepared.stages), network, prepared.image)
+    network = build_network(architecture, int(np.prod(fitted.shape)), fitted.image, outputs)
+    return Classifier(build_preparation(fitted.stages), network, fitted.image)

@@ -17,9 +17,10 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from tradewind_workload.tasks.network import Classifier, Impute, Standardize
+from tradewind_workload.data.rows import INPUTS
+from tradewind_workload.heads.answer import LABEL, PREDICTION, PROBABILITIES, Answer, Classes
+from tradewind_workload.tasks.matrix.network import Classifier, Impute, Standardize
 
-INPUT, LABEL, PROBABILITIES = "inputs", "label", "probabilities"
 OPSET, IR_VERSION = 17, 8  # read by every ONNX Runtime of the last years
 
 
@@ -40,24 +41,19 @@ class _Graph:
         return name
 
 
-def to_onnx(model: Classifier, row_shape: tuple[int, ...], classes: int) -> bytes:
+def to_onnx(model: Classifier, row_shape: tuple[int, ...], answer: Answer) -> bytes:
     """The model as the bytes of an ONNX file; the number of rows is free."""
     model.eval()
     graph = _Graph()
     rows = _arrange(graph, model, row_shape)
     for i, stage in enumerate(model.preparation):
         rows = _stage(graph, stage, f"preparation.{i}", rows, model.image)
-    logits = _network(graph, model.network, rows)
-    graph.node("Softmax", [logits], PROBABILITIES, axis=1)
-    graph.node("ArgMax", [logits], LABEL, axis=1, keepdims=0)
+    outputs = _answer(graph, _network(graph, model.network, rows), answer)
     made = helper.make_graph(
         graph.nodes,
         "classifier",
-        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["rows", *row_shape])],
-        [
-            helper.make_tensor_value_info(LABEL, TensorProto.INT64, ["rows"]),
-            helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, ["rows", classes]),
-        ],
+        [helper.make_tensor_value_info(INPUTS, TensorProto.FLOAT, ["rows", *row_shape])],
+        outputs,
         graph.constants,
     )
     proto = helper.make_model(
@@ -67,22 +63,39 @@ def to_onnx(model: Classifier, row_shape: tuple[int, ...], classes: int) -> byte
     return bytes(proto.SerializeToString(deterministic=True))
 
 
+def _answer(graph: _Graph, given: str, answer: Answer) -> list[Any]:
+    """What the graph gives, of logits or standardised values, float32 [n, outputs]."""
+    if isinstance(answer, Classes):
+        graph.node("Softmax", [given], PROBABILITIES, axis=1)
+        graph.node("ArgMax", [given], LABEL, axis=1, keepdims=0)
+        return [
+            helper.make_tensor_value_info(LABEL, TensorProto.INT64, ["rows"]),
+            helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, ["rows", len(answer.labels)]),
+        ]
+    value = graph.node("Squeeze", [given, graph.constant("value_axis", np.array([1], np.int64))], "value")
+    value = graph.node("Cast", [value], "value_precise", to=TensorProto.DOUBLE)
+    value = graph.node("Mul", [value, graph.constant("deviation_of_label", np.array(answer.deviation))], "spread_out")
+    value = graph.node("Add", [value, graph.constant("mean_of_label", np.array(answer.mean))], "restored")
+    graph.node("Cast", [value], PREDICTION, to=TensorProto.FLOAT)
+    return [helper.make_tensor_value_info(PREDICTION, TensorProto.FLOAT, ["rows"])]
+
+
 def _arrange(graph: _Graph, model: Classifier, row_shape: tuple[int, ...]) -> str:
     if model.image is None:
         if len(row_shape) == 1:
-            return INPUT
+            return INPUTS
         shape = graph.constant("table_shape", np.array([-1, int(np.prod(row_shape))], np.int64))
-        return graph.node("Reshape", [INPUT, shape], "table")
+        return graph.node("Reshape", [INPUTS, shape], "table")
     height, width, channels = model.image
     if channels == 1:
         return graph.node(
-            "Reshape", [INPUT, graph.constant("image_shape", np.array([-1, 1, height, width], np.int64))], "image"
+            "Reshape", [INPUTS, graph.constant("image_shape", np.array([-1, 1, height, width], np.int64))], "image"
         )
-    rows = INPUT
+    rows = INPUTS
     if row_shape != model.image:
         rows = graph.node(
             "Reshape",
-            [INPUT, graph.constant("image_shape", np.array([-1, height, width, channels], np.int64))],
+            [INPUTS, graph.constant("image_shape", np.array([-1, height, width, channels], np.int64))],
             "pixels",
         )
     return graph.node("Transpose", [rows], "image", perm=[0, 3, 1, 2])

@@ -1,0 +1,115 @@
+"""The family of models that take one matrix of numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tradewind.api.artefact import Tensor
+from tradewind_workload.data.rows import INPUTS, block_inputs
+from tradewind_workload.export.samples import instance
+from tradewind_workload.io.files import WEIGHTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pyarrow as pa
+    import torch
+
+    from tradewind.api.data import Augment
+    from tradewind.api.trainingjob import Architecture
+    from tradewind_workload.data.fitting import Stage
+    from tradewind_workload.data.preparation import Prepared
+    from tradewind_workload.heads.answer import Answer
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """What was fitted: the stages of the preparation, which become a part of the network."""
+
+    shape: tuple[int, ...]  # of a row, as in the file
+    columns: tuple[str, ...]  # their names, where a row is a table's
+    image: tuple[int, int, int] | None  # height, width, channels
+    stages: tuple[Stage, ...]
+    variation: Augment | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def scaled(self) -> bool:
+        """Whether the data was standardised."""
+        return any(stage.kind == "standardize" for stage in self.stages)
+
+    def written(self) -> str:
+        """Nothing: the stages follow from the spec and the rows."""
+        return ""
+
+    def rows(self, table: pa.Table) -> np.ndarray:
+        """The matrix, float32 [n, *shape]."""
+        return block_inputs(table).reshape(-1, *self.shape)
+
+    def network(self, architecture: Architecture, outputs: int, seed: int) -> torch.nn.Module:
+        """Raw rows in."""
+        from tradewind_workload.tasks.matrix.network import build
+
+        return build(architecture, self, outputs, seed)
+
+    def augment(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
+        """Turns and shifts images."""
+        if self.variation is None or self.image is None:
+            return None
+        from tradewind_workload.tasks.augmentation import vary
+
+        return partial(vary, image=self.image, augment=self.variation)
+
+    def model(self, network: torch.nn.Module, answer: Answer) -> MatrixModel:
+        """With one input, INPUTS."""
+        from safetensors.torch import save
+
+        from tradewind_workload.tasks.matrix.graph import to_onnx
+
+        network.eval()
+        taken = Tensor(
+            name=INPUTS,
+            datatype="FP32",
+            shape=(-1, *self.shape),
+            columns=self.columns,
+            nullable=any(stage.kind == "impute" for stage in self.stages),
+        )
+        weights = save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
+        return MatrixModel(to_onnx(network, self.shape, answer), {WEIGHTS: weights}, taken, answer)
+
+
+@dataclass(frozen=True)
+class MatrixModel:
+    """What is stored and served."""
+
+    onnx: bytes
+    weights: dict[str, bytes]
+    taken: Tensor
+    answer: Answer
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The matrix."""
+        return (self.taken,)
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """Those of the answer."""
+        return self.answer.tensors
+
+    def feeds(self, table: pa.Table) -> dict[str, np.ndarray]:
+        """The matrix by its name."""
+        return {self.taken.name: block_inputs(table).reshape(-1, *self.taken.shape[1:])}
+
+    def instances(self, table: pa.Table) -> list[Any]:
+        """Lists of numbers, or objects by the columns' names."""
+        return [instance(row, self.taken) for row in self.feeds(table)[self.taken.name]]
+
+
+def fit(prepared: Prepared) -> Matrix:
+    """What the preparation fitted already."""
+    return Matrix(prepared.row_shape, prepared.columns, prepared.image, prepared.stages, prepared.augment)
