@@ -93,6 +93,8 @@ def by_columns(schema: Schema, data: Data, takes: Takes) -> bool:
     """Whether each column becomes an input of its own: where one is no number, or where values stay missing."""
     if takes != "either":
         return takes == "columns"
+    if any(step.is_for_columns() for step in data.prepare):
+        return True
     filled = any(step.impute is not None or step.drop_nulls is not None for step in data.prepare)
     return any(column.kind not in NUMBERS or (column.missing and not filled) for column in schema.inputs)
 

@@ -57,10 +57,10 @@ def prepare(data: Data, headers: Headers, seed: int) -> Prepared:
     schema = _schema(layout, data, headers.takes, headers.label)
     notes: list[str] = []
     form: Form = "columns" if schema is not None and by_columns(schema, data, headers.takes) else "matrix"
-    if form == "columns" and any(step.impute or step.standardize for step in data.prepare):
+    if form == "columns" and any(step.standardize for step in data.prepare):
         notes.append(
-            "impute and standardize change nothing here: the model takes its columns one by one, and what each needs "
-            "is fitted for it"
+            "standardize changes nothing here: the model takes its columns one by one, and networks see each on one "
+            "scale anyway"
         )
     read = read_rows(layout, data, schema, form)
     kept = _clean(read, data, layout.uri, notes)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tradewind.api.data import Data
     from tradewind.api.trainingjob import Recipe
     from tradewind_workload.data.dataset import Takes
     from tradewind_workload.data.preparation import Prepared
@@ -19,7 +20,16 @@ def takes(recipe: Recipe) -> Takes:
     return "either" if recipe.task.startswith("tabular-") else "matrix"
 
 
-def fit(prepared: Prepared, recipe: Recipe) -> Fitted:
+def trimmed(prepared: Prepared, data: Data) -> Prepared:
+    """The same without training rows that a step leaves out by what all of them show. Raises Fault(InvalidData)."""
+    if prepared.schema is None:
+        return prepared
+    from tradewind_workload.tasks.tabular import family as tabular
+
+    return tabular.without_outliers(prepared, data.prepare)
+
+
+def fit(prepared: Prepared, recipe: Recipe, data: Data) -> Fitted:
     """What the family fits on the training rows. Raises Fault(InvalidData) where nothing can be learnt from them."""
     if prepared.schema is None:
         from tradewind_workload.tasks.matrix import family as matrix
@@ -27,7 +37,7 @@ def fit(prepared: Prepared, recipe: Recipe) -> Fitted:
         return matrix.fit(prepared)
     from tradewind_workload.tasks.tabular import family as tabular
 
-    return tabular.fit(prepared, trees=recipe.model.architecture == "trees")
+    return tabular.fit(prepared, data.prepare, trees=recipe.model.architecture == "trees")
 
 
 def encoded(prepared: Prepared, fitted: Fitted) -> Prepared:

@@ -55,10 +55,10 @@ def run(job: JobDocument, reporter: Reporter) -> None:
 
         cluster.connect(spec.workers)
         print(f"preparing {spec.data.train.storage_uri}", flush=True)
-        prepared = prepare(spec.data, headers, spec.recipe.seed)
+        prepared = families.trimmed(prepare(spec.data, headers, spec.recipe.seed), spec.data)
         for note in (*prepared.notes, *require_measurable(prepared, spec.recipe)):
             print(note, flush=True)
-        fitted = families.fit(prepared, spec.recipe)
+        fitted = families.fit(prepared, spec.recipe, spec.data)
         for note in fitted.notes:
             print(note, flush=True)
         prepared = families.encoded(prepared, fitted)

@@ -6,7 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from tradewind.api.base import FRACTION, Column, Empty, FractionString, Model, OneOf, Rule, Says, StorageUri
+from tradewind.api.base import (
+    FRACTION,
+    Column,
+    DecimalString,
+    Empty,
+    FractionString,
+    Model,
+    OneOf,
+    Rule,
+    Says,
+    StorageUri,
+)
 
 Format = Literal["csv", "jsonl", "parquet", "npz"]
 ColumnType = Literal["number", "boolean", "category", "datetime", "text", "ignore"]
@@ -89,10 +100,85 @@ class DropNulls(Model):
     )
 
 
-class Impute(Model):
-    """Fill missing values with a number fitted on the training split; it becomes part of the exported model."""
+Columns = Annotated[tuple[Column, ...], Field(min_length=1, max_length=256)]
 
-    strategy: Literal["mean", "median"] = Field(default="mean", description="What a missing value becomes.")
+
+class Impute(Model):
+    """Fill missing values with one fitted on the training split; it becomes part of the exported model."""
+
+    rules = (
+        Rule(
+            "(self.strategy == 'constant') == has(self.value)",
+            "value is what a missing value becomes with the strategy constant: give both, or choose another strategy",
+        ),
+    )
+
+    strategy: Literal["mean", "median", "mostFrequent", "constant"] = Field(
+        default="mean",
+        description="What a missing value becomes. mean and median are for numbers; mostFrequent and constant also for "
+        "categories.",
+    )
+    value: Annotated[str, StringConstraints(max_length=256)] | None = Field(
+        default=None, description="constant: the number or the category, for example '0' or 'unknown'."
+    )
+    columns: Annotated[tuple[Column, ...], Field(max_length=256)] = Field(
+        default=(), description="Columns to fill; when empty, all that the strategy is for."
+    )
+
+
+class DropOutliers(Model):
+    """Leave out training rows with a number far from the others; validation and test data stay as they are."""
+
+    columns: Columns = Field(description="Columns of numbers to look at.")
+    ranges: DecimalString = Field(
+        default="3",
+        validate_default=True,
+        description="A number is far away that is more than so many interquartile ranges below the first quartile or "
+        "above the third (Tukey's fences; of the training rows).",
+    )
+
+
+class Clip(Model):
+    """Hold numbers within a range fitted on the training split; it becomes part of the exported model."""
+
+    rules = (
+        Rule(
+            "!has(self.quantile) || double(self.quantile) < 0.5",
+            "quantile must be below 0.5, for example '0.01': that share is cut off at either end",
+        ),
+    )
+
+    columns: Columns = Field(description="Columns of numbers.")
+    quantile: FractionString = Field(
+        default="0.01",
+        validate_default=True,
+        description="The smallest so many numbers become the largest of them; the same at the other end.",
+    )
+
+
+class Log(Model):
+    """Take sign(x) log(1 + |x|) of numbers, for amounts that range over powers of ten."""
+
+    columns: Columns = Field(description="Columns of numbers.")
+
+
+class Bin(Model):
+    """Make categories of numbers: bins with about as many training rows each."""
+
+    columns: Columns = Field(description="Columns of numbers.")
+    bins: Annotated[int, Field(ge=2, le=256)] = Field(default=10, description="Bins of a column, at most.")
+
+
+class Combine(Model):
+    """A further column, computed from two."""
+
+    name: Column = Field(description="Its name, which no other column has.")
+    operation: Literal["Sum", "Difference", "Product", "Ratio"] = Field(
+        description="What of the two: left + right, left - right (of two times, in seconds), left * right, left / "
+        "right (missing where right is 0)."
+    )
+    left: Column = Field(description="A column of numbers, or for a Difference of times.")
+    right: Column = Field(description="The other one.")
 
 
 class Augment(Model):
@@ -113,12 +199,25 @@ class Step(OneOf):
         default=None, description="Leave only the first of rows that are equal."
     )
     drop_nulls: DropNulls | None = Field(default=None, description="Leave out rows with a missing or not finite value.")
-    impute: Impute | None = Field(default=None, description="Fill missing values with a fitted number.")
+    drop_outliers: DropOutliers | None = Field(
+        default=None, description="Leave out training rows with a number far from the others. Tables only."
+    )
+    impute: Impute | None = Field(default=None, description="Fill missing values.")
+    clip: Clip | None = Field(default=None, description="Hold numbers within a fitted range. Tables only.")
+    log: Log | None = Field(default=None, description="Take the logarithm of numbers. Tables only.")
+    bin: Bin | None = Field(default=None, description="Make categories of numbers. Tables only.")
+    combine: Combine | None = Field(default=None, description="A further column, computed from two. Tables only.")
     standardize: Empty | None = Field(
         default=None,
         description="Scale to mean 0 and deviation 1, fitted on the training split and exported inside the model.",
     )
     augment: Augment | None = Field(default=None, description="Vary the training images at random.")
+
+    def is_for_columns(self) -> bool:
+        """Whether the step needs the columns one by one, with their names and kinds."""
+        if self.impute is not None:
+            return bool(self.impute.columns) or self.impute.strategy in ("mostFrequent", "constant")
+        return any(step is not None for step in (self.drop_outliers, self.clip, self.log, self.bin, self.combine))
 
 
 class Split(Model):

@@ -280,6 +280,13 @@ class TrainingJobSpec(Model):
             "augment shifts and rotates images: remove it from spec.data.prepare for a tabular task",
         ),
         Rule(
+            "!has(self.recipe) || self.recipe.task.startsWith('tabular-') || !has(self.data)"
+            " || !has(self.data.prepare) || !self.data.prepare.exists(s, has(s.dropOutliers) || has(s.clip)"
+            " || has(s.log) || has(s.bin) || has(s.combine))",
+            "dropOutliers, clip, log, bin and combine prepare the columns of a table: remove them from "
+            "spec.data.prepare, or choose a tabular task",
+        ),
+        Rule(
             "!has(self.recipe) || self.recipe.batchSize >= self.workers",
             "spec.recipe.batchSize is shared by the workers: it must be at least spec.workers",
         ),

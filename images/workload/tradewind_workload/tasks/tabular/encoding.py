@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -24,11 +24,13 @@ import pyarrow.compute as pc
 
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.tasks.tabular.columns import PARTS, booleans_of, day_parts, numbers_of, strings_of
+from tradewind_workload.tasks.tabular.derivation import KINDS, as_column
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tradewind_workload.data.schema import ColumnSchema, Kind, Schema
+    from tradewind_workload.tasks.tabular.derivation import Derivation
     from tradewind_workload.tasks.tabular.statistics import Distribution, Frequencies, Statistics
 
 MISSING, OTHER, FIRST = 0, 1, 2  # codes
@@ -73,14 +75,28 @@ class Codes:
 
 
 @dataclass(frozen=True)
-class Encoding:
-    """What was fitted. `standard` is for networks, `raw` for trees, to which a missing number is NaN."""
+class Source:
+    """A column of the data that steps compute from."""
 
-    names: tuple[str, ...]  # the columns that are used, in the order of the data
+    name: str
+    kind: Kind
+    precise: bool  # as a Number's
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What was fitted. `standard` is for networks, `raw` for trees, to which a missing number is NaN.
+
+    The steps come first; numbers and codes are of the columns as the steps leave them.
+    """
+
+    names: tuple[str, ...]  # the columns of the data that are used, in their order
     numbers: tuple[Number, ...]
     codes: tuple[Codes, ...]
     notes: tuple[str, ...] = ()  # for people: which columns were left out, and why
     scale: Literal["standard", "raw"] = "standard"
+    steps: tuple[Derivation, ...] = ()
+    sources: tuple[Source, ...] = ()  # what the steps compute from
 
     @property
     def indicators(self) -> tuple[int, ...]:
@@ -101,24 +117,35 @@ class Encoding:
         """The same for trees."""
         return replace(self, scale="raw")
 
+    @property
+    def inputs(self) -> tuple[Source, ...]:
+        """The columns of the data that are used, in their order."""
+        known = {codes.name: Source(codes.name, codes.kind, precise=codes.part is not None) for codes in self.codes}
+        known |= {number.name: Source(number.name, number.kind, number.precise) for number in self.numbers}
+        known |= {source.name: source for source in self.sources}
+        return tuple(known[name] for name in self.names)
+
     def feeds(self, batch: pa.RecordBatch | pa.Table) -> dict[str, np.ndarray]:
         """The rows as the inputs of the graph: float32 or float64 [n], or strings [n], by the name of the column."""
-        made: dict[str, np.ndarray] = {}
-        for number in self.numbers:
-            column = batch.column(number.name)
-            if number.kind == "boolean":
-                made[number.name] = booleans_of(column).to_numpy(zero_copy_only=False)
-            else:
-                with np.errstate(over="ignore"):  # what is too large for single precision is infinite, and so missing
-                    precision = np.float64 if number.precise else np.float32
-                    made[number.name] = numbers_of(column, number.kind).astype(precision)
-        for codes in self.codes:
-            if codes.part is None:
-                made[codes.name] = strings_of(batch.column(codes.name)).to_numpy(zero_copy_only=False)
-        return {name: made[name] for name in self.names}
+        return {source.name: fed(batch.column(source.name), source) for source in self.inputs}
+
+    def derived(self, batch: pa.RecordBatch | pa.Table) -> pa.RecordBatch | pa.Table:
+        """The columns as the steps leave them."""
+        if not self.steps:
+            return batch
+        values = {source.name: computed(batch.column(source.name), source) for source in self.sources}
+        for step in self.steps:
+            values[step.result] = step.apply(*(values[name] for name in step.sources))
+        table = pa.table(batch) if isinstance(batch, pa.Table) else pa.Table.from_batches([batch])
+        for name in dict.fromkeys(step.result for step in self.steps):
+            column = as_column(values[name])
+            at = table.schema.get_field_index(name)
+            table = table.append_column(name, column) if at < 0 else table.set_column(at, name, column)
+        return table
 
     def apply(self, batch: pa.RecordBatch | pa.Table) -> tuple[np.ndarray, np.ndarray]:
         """The rows as a model sees them: numbers, float32 [n, width], and codes, int64 [n, columns of codes]."""
+        batch = self.derived(batch)
         values = np.empty((batch.num_rows, len(self.numbers)))
         for i, number in enumerate(self.numbers):
             found = numbers_of(batch.column(number.name), number.kind)
@@ -162,7 +189,8 @@ class Encoding:
 
     def written(self) -> str:
         """As JSON."""
-        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
+        steps = [{"step": type(step).__name__, **asdict(step)} for step in self.steps]  # type: ignore[call-overload]
+        return json.dumps(asdict(self) | {"steps": steps}, ensure_ascii=False, sort_keys=True)
 
     @classmethod
     def read(cls, text: str) -> Encoding:
@@ -179,7 +207,34 @@ class Encoding:
             codes=tuple(Codes(**(column | {"values": tuple(column["values"])})) for column in found["codes"]),
             notes=tuple(found["notes"]),
             scale=found["scale"],
+            steps=tuple(_step(**step) for step in found.get("steps", ())),
+            sources=tuple(Source(**source) for source in found.get("sources", ())),
         )
+
+
+def _step(step: str, **fields: Any) -> Derivation:
+    if "edges" in fields:
+        fields["edges"] = tuple(fields["edges"])
+    made: Derivation = KINDS[step](**fields)
+    return made
+
+
+def fed(column: pa.Array | pa.ChunkedArray, source: Source) -> np.ndarray:
+    """A column as the input of the graph: float32 or float64 [n], or strings [n]."""
+    if source.kind == "boolean":
+        return np.asarray(booleans_of(column).to_numpy(zero_copy_only=False))
+    if source.kind in ("category", "text"):
+        return np.asarray(strings_of(column).to_numpy(zero_copy_only=False))
+    with np.errstate(over="ignore"):  # what is too large for single precision is infinite, and so missing
+        return numbers_of(column, source.kind).astype(np.float64 if source.precise else np.float32)
+
+
+def computed(column: pa.Array | pa.ChunkedArray, source: Source) -> np.ndarray:
+    """A column as steps compute with it: float64 [n] of what the input carries, or strings [n]."""
+    if source.kind == "boolean":
+        return numbers_of(column, "boolean")
+    values = fed(column, source)
+    return values if values.dtype == object else values.astype(np.float64)
 
 
 def _codes(column: Codes, of: pa.Array | pa.ChunkedArray) -> np.ndarray:
@@ -197,8 +252,11 @@ def _codes(column: Codes, of: pa.Array | pa.ChunkedArray) -> np.ndarray:
     return np.where(missing, MISSING, np.where(values[place] == part, place + FIRST, OTHER))
 
 
-def finish(statistics: Statistics, schema: Schema) -> Encoding:
-    """The encoding of a table. Raises Fault(InvalidData) where no column is left to learn from."""
+def finish(statistics: Statistics, schema: Schema, derived: frozenset[str] = frozenset()) -> Encoding:
+    """The encoding of a table. Raises Fault(InvalidData) where no column is left to learn from.
+
+    `derived` are columns that steps computed, in double precision.
+    """
     numbers: list[Number] = []
     codes: list[Codes] = []
     notes: list[str] = []
@@ -215,7 +273,7 @@ def finish(statistics: Statistics, schema: Schema) -> Encoding:
         if (why := _useless(distribution, column)) is not None:
             notes.append(f"the column {column.name!r} is left out: {why}.")
             continue
-        numbers.append(_number(column, distribution))
+        numbers.append(_number(column, distribution, derived=column.name in derived))
         for part in PARTS:
             seen = sorted(statistics.parts.get((column.name, part), ()))
             if len(seen) > 1:
@@ -250,12 +308,10 @@ def _worded(value: float, column: ColumnSchema) -> str:
     return f"{value:g}"
 
 
-def _number(column: ColumnSchema, found: Distribution) -> Number:
+def _number(column: ColumnSchema, found: Distribution, *, derived: bool) -> Number:
     values = found.values
     mean, deviation = found.moments(values)
-    largest = float(np.abs(values[[0, -1]]).max())
-    # Numbers such as seconds since 1970: single precision has no more than 24 bits.
-    precise = column.kind == "datetime" or (column.kind == "number" and largest * 2**-24 > deviation / 1000 > 0)
+    precise = derived or is_precise(column.kind, found)
     origin = float(np.round(values[0])) if precise else 0.0
     values = values - origin
     fill = found.quantile(0.5) - origin
@@ -280,6 +336,13 @@ def _number(column: ColumnSchema, found: Distribution) -> Number:
         # A column that never varies where it has a value is 0, rather than a rounding error made large.
         deviation=deviation if deviation > 1e-12 * max(abs(mean), 1e-30) else 1.0,
     )
+
+
+def is_precise(kind: Kind, found: Distribution) -> bool:
+    """Whether neighbouring values would be one in single precision, which has 24 bits: seconds since 1970, for one."""
+    values, (_, deviation) = found.values, found.moments(found.values)
+    largest = float(np.abs(values[[0, -1]]).max())
+    return kind == "datetime" or (kind == "number" and largest * 2**-24 > deviation / 1000 > 0)
 
 
 def _category(column: ColumnSchema, found: Frequencies, rows: int) -> Codes | str:

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import ray
 
 from tradewind_workload.data.rows import block_columns
-from tradewind_workload.tasks.tabular import statistics
-from tradewind_workload.tasks.tabular.encoding import finish
+from tradewind_workload.tasks.tabular import outliers, statistics, steps
+from tradewind_workload.tasks.tabular.encoding import Encoding
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Sequence
+
     import pyarrow as pa
     import torch
 
+    from tradewind.api.data import Step
     from tradewind.api.trainingjob import Architecture
     from tradewind_workload.data.preparation import Prepared
     from tradewind_workload.data.schema import Schema
     from tradewind_workload.heads.answer import Answer
-    from tradewind_workload.tasks.tabular.encoding import Encoding
     from tradewind_workload.tasks.tabular.model import TabularModel
     from tradewind_workload.tasks.tabular.statistics import Statistics
+
+
+NOTHING = Encoding((), (), ())  # that leaves the columns as they stand
 
 
 @dataclass(frozen=True)
@@ -75,13 +80,42 @@ class Tabular:
 
 
 @ray.remote(num_cpus=1)
-def _statistics(block: Any, offsets: np.ndarray, schema: Schema) -> Statistics:
-    return statistics.fit(block_columns(block).take(offsets), schema)
+def _statistics(block: Any, offsets: np.ndarray, encoding: Encoding, schema: Schema) -> Statistics:
+    return statistics.fit(encoding.derived(block_columns(block).take(offsets)), schema)
 
 
-def fit(prepared: Prepared, *, trees: bool) -> Tabular:
+def fit(prepared: Prepared, prepare: Sequence[Step], *, trees: bool) -> Tabular:
     """The encoding, for networks or for trees. Raises Fault(InvalidData) where nothing can be learnt."""
     assert prepared.schema is not None
-    parts = [_statistics.remote(block, offsets, prepared.schema) for block, offsets in prepared.train.parts()]
-    encoding = finish(statistics.merge(ray.get(parts)), prepared.schema)
+
+    def count(encoding: Encoding, schema: Schema) -> Statistics:
+        parts = [_statistics.remote(block, offsets, encoding, schema) for block, offsets in prepared.train.parts()]
+        return statistics.merge(ray.get(parts))
+
+    encoding = steps.fit(prepare, prepared.schema, count)
     return Tabular(encoding.raw() if trees else encoding)
+
+
+@ray.remote(num_cpus=1)
+def _near(block: Any, offsets: np.ndarray, fences: outliers.Fences) -> np.ndarray:
+    return outliers.near(block_columns(block).take(offsets), fences)
+
+
+def without_outliers(prepared: Prepared, prepare: Sequence[Step]) -> Prepared:
+    """The same without the training rows that dropOutliers leaves out. Raises Fault(InvalidData)."""
+    assert prepared.schema is not None
+    for i, step in enumerate(prepare):
+        if step.drop_outliers is None:
+            continue
+        where, train = f"spec.data.prepare[{i}].dropOutliers", prepared.train
+        schema = outliers.looked_at(prepared.schema, step.drop_outliers.columns, where)
+        parts = [_statistics.remote(block, offsets, NOTHING, schema) for block, offsets in train.parts()]
+        fences = outliers.fences(statistics.merge(ray.get(parts)), float(step.drop_outliers.ranges))
+        kept = np.zeros(len(train), bool)
+        found = ray.get([_near.remote(block, offsets, fences) for block, offsets in train.parts()])
+        for number, here in zip(train.numbers(), found, strict=True):
+            kept[train.block == number] = here
+        note = f"{int((~kept).sum())} of {len(kept)} training rows dropped by {where}: {fences}"
+        prepared = replace(prepared, train=train.take(np.flatnonzero(kept)), notes=(*prepared.notes, note))
+        outliers.require_classes(prepared, where)
+    return prepared

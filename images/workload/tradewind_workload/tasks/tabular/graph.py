@@ -103,20 +103,43 @@ def start(encoding: Encoding, outputs: Sequence[str]) -> tuple[Graph, Rows]:
     graph = Graph([*encoding.names, *outputs])
     graph.constant("axis", np.array([1], np.int64))
     columns = {name: graph.input(name, kind) for name, kind in input_types(encoding).items()}
+    columns |= _derived(graph, encoding, columns)
     numbers = _numbers(graph, encoding, columns) if encoding.numbers else None
-    parts = [_codes(graph, column, i) for i, column in enumerate(encoding.codes)]
+    parts = [_codes(graph, column, columns[column.name], i) for i, column in enumerate(encoding.codes)]
     return graph, Rows(numbers, graph.joined(parts, "codes") if parts else None)
 
 
 def input_types(encoding: Encoding) -> dict[str, int]:
     """The element type (TensorProto.DataType) of each input, in their order."""
-    types: dict[str, int] = {}
-    for number in encoding.numbers:
-        plain = TensorProto.DOUBLE if number.precise else TensorProto.FLOAT
-        types[number.name] = TensorProto.STRING if number.kind == "boolean" else plain
-    for codes in encoding.codes:
-        types.setdefault(codes.name, TensorProto.STRING)
-    return {name: types[name] for name in encoding.names}
+    return {
+        source.name: TensorProto.STRING
+        if source.kind in ("boolean", "category", "text")
+        else TensorProto.DOUBLE
+        if source.precise
+        else TensorProto.FLOAT
+        for source in encoding.inputs
+    }
+
+
+def _derived(graph: Graph, encoding: Encoding, columns: dict[str, str]) -> dict[str, str]:
+    """The columns that steps change or add, double or string, by name."""
+    made: dict[str, str] = {}
+    for i, source in enumerate(encoding.sources):
+        one = columns[source.name]
+        if source.kind == "boolean":
+            one = _truth(graph, one, f"source{i}_boolean")
+        if source.kind not in ("category", "text") and not source.precise:
+            one = graph.node("Cast", [one], f"source{i}", to=TensorProto.DOUBLE)
+        made[source.name] = one
+    for i, step in enumerate(encoding.steps):
+        made[step.result] = step.write(graph, f"step{i}", *(made[name] for name in step.sources))
+    return {step.result: made[step.result] for step in encoding.steps}
+
+
+def _truth(graph: Graph, column: str, name: str) -> str:
+    """1 for true, 0 for false, NaN for anything else, float32."""
+    values: dict[str, Any] = {"keys_strings": ["true", "false"], "values_floats": [1.0, 0.0]}
+    return graph.node("LabelEncoder", [column], name, ML, default_float=float("nan"), **values)
 
 
 def _numbers(graph: Graph, encoding: Encoding, columns: dict[str, str]) -> str:
@@ -124,8 +147,7 @@ def _numbers(graph: Graph, encoding: Encoding, columns: dict[str, str]) -> str:
     for i, column in enumerate(encoding.numbers):
         one = columns[column.name]
         if column.kind == "boolean":
-            values: dict[str, Any] = {"keys_strings": ["true", "false"], "values_floats": [1.0, 0.0]}
-            one = graph.node("LabelEncoder", [one], f"boolean{i}", ML, default_float=float("nan"), **values)
+            one = _truth(graph, one, f"boolean{i}")
         if not column.precise:
             one = graph.node("Cast", [one], f"double{i}", to=TensorProto.DOUBLE)
         # Concat refuses columns of different lengths.
@@ -167,17 +189,17 @@ def _standard(graph: Graph, encoding: Encoding, values: str, missing: str) -> st
     return graph.joined([standard, graph.node("Gather", [where, some], "missing_some", axis=1)], "numbers")
 
 
-def _codes(graph: Graph, column: Codes, i: int) -> str:
+def _codes(graph: Graph, column: Codes, of: str, i: int) -> str:
     places = list(range(FIRST, FIRST + len(column.values)))
     if column.part is None:
         keys: dict[str, Any] = {"keys_strings": ["", *column.values], "values_int64s": [MISSING, *places]}
-        coded = graph.node("LabelEncoder", [column.name], f"coded{i}", ML, default_int64=OTHER, **keys)
+        coded = graph.node("LabelEncoder", [of], f"coded{i}", ML, default_int64=OTHER, **keys)
     else:
-        coded = _part(graph, column, places, f"{column.part}{i}")
+        coded = _part(graph, column, of, places, f"{column.part}{i}")
     return graph.node("Unsqueeze", [coded, f"{graph.prefix}axis"], f"codes{i}")
 
 
-def _part(graph: Graph, column: Codes, places: list[int], name: str) -> str:
+def _part(graph: Graph, column: Codes, moment: str, places: list[int], name: str) -> str:
     """Codes of a part of the moments, as columns.day_parts has them."""
 
     def step(kind: str, x: str, by: float, to: str) -> str:
@@ -187,7 +209,6 @@ def _part(graph: Graph, column: Codes, places: list[int], name: str) -> str:
     def whole(x: str, to: str) -> str:
         return graph.node("Cast", [x], f"{name}_{to}", to=TensorProto.INT64)
 
-    moment = column.name
     missing = graph.node(
         "Or",
         [graph.node("IsNaN", [moment], f"{name}_nan"), graph.node("IsInf", [moment], f"{name}_infinite")],

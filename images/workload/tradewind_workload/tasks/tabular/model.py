@@ -41,7 +41,7 @@ class TabularModel:
     @property
     def inputs(self) -> tuple[Tensor, ...]:
         """In the order of the graph; every column can lack a value, which is NaN or the empty string there."""
-        columns = {column.name: column.kind for column in (*self.encoding.codes, *self.encoding.numbers)}
+        columns = {source.name: source.kind for source in self.encoding.inputs}
         types = input_types(self.encoding)
         return tuple(
             Tensor(name=name, datatype=_DATATYPES[types[name]], shape=(-1,), nullable=True, kind=columns[name])
