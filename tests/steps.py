@@ -23,7 +23,7 @@ from e2e.cluster.binaries import binary
 from e2e.cluster.progress import Failed
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("operator/src", "images/workload", "images/server", ".")
+SOURCES = ("operator/src", "images/processors", "images/workload", "images/server", ".")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ LANES = 2
 CONTROL_PLANE = ("kube-apiserver", "kubectl")
 ETCD = packages.CONTROL_PLANE
 # A new folder of tests needs an API server until a step of its own says otherwise.
-ELSEWHERE = ("unit", "golden", "property", "server", "workload", "packaging")
+ELSEWHERE = ("unit", "golden", "property", "server", "processors", "workload", "packaging")
 # Leases run out, refusals are tried again later, answers do not come.
 WAITING = tuple(f"apiserver/test_{name}.py" for name in ("leader", "lost_answers", "kinds", "revisions"))
 # On a Ray cluster, which those of a step share; the longest steps.
@@ -57,7 +57,7 @@ STEPS = {
     "layers": Step("operator", ("lint-imports",)),
     "generated": Step("operator", ("python -m tradewind.generate --check",)),
     "jobs": Step("workload", (f"pytest {' '.join(JOBS)}",)),
-    "server": Step("server", ("pytest tests/server",)),
+    "server": Step("server", ("pytest tests/server tests/processors",)),
     "waiting": Step(
         "operator", (f"pytest {' '.join(f'tests/{path}' for path in WAITING)}",), CONTROL_PLANE, ETCD, beside=True
     ),

@@ -248,7 +248,9 @@ def main() -> int:
 
 def run_in_servers_environment() -> int:
     """Starts this program anew where KServe and ONNX Runtime are installed."""
-    sources = os.pathsep.join(str(ROOT / folder) for folder in ("operator/src", "images/server", "."))
+    sources = os.pathsep.join(
+        str(ROOT / folder) for folder in ("operator/src", "images/processors", "images/server", ".")
+    )
     command = [str(venv.python("server")), "-m", "e2e.bench.serving", *sys.argv[1:]]
     return subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": sources}).returncode
 

@@ -17,7 +17,7 @@ import httpx
 from e2e.cluster.children import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = os.pathsep.join([str(ROOT / "operator" / "src"), str(ROOT / "images" / "server")])
+SOURCES = os.pathsep.join(str(ROOT / source) for source in ("operator/src", "images/processors", "images/server"))
 
 T = TypeVar("T")
 PATIENCE = 120.0  # seconds; machines that run tests can be slow

@@ -14,7 +14,12 @@ import yaml
 from tradewind.api.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SOURCES = ("operator/src/tradewind", "images/workload/tradewind_workload", "images/server/tradewind_server")
+SOURCES = (
+    "operator/src/tradewind",
+    "images/processors/tradewind_processors",
+    "images/workload/tradewind_workload",
+    "images/server/tradewind_server",
+)
 # Fields of the spec of an object, which a message may also name without `spec.` before them.
 _FIELD = re.compile(
     r"(?<![\w.{])(?:spec\.)?(?P<path>(?:recipe|data|entrypoint|output|resources|podMetadata|runPolicy|checkpoint|model"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = os.pathsep.join(str(ROOT / source) for source in ("operator/src", "images/workload"))
+SOURCES = os.pathsep.join(str(ROOT / source) for source in ("operator/src", "images/processors", "images/workload"))
 CLASSES = 3
 
 

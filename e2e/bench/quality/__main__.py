@@ -19,7 +19,7 @@ from typing import Any
 from e2e import venv
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
-SOURCES = ("operator/src", "images/workload", ".")
+SOURCES = ("operator/src", "images/processors", "images/workload", ".")
 # Student's t: 95 % of the differences of n pairs without a difference are less than so many standard errors.
 STUDENT = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
 

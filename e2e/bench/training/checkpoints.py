@@ -238,7 +238,9 @@ def start() -> int:
     """Run it where PyTorch is installed."""
     if importlib.util.find_spec("torch"):
         return main()
-    sources = os.pathsep.join(str(ROOT / folder) for folder in ("operator/src", "images/workload", "."))
+    sources = os.pathsep.join(
+        str(ROOT / folder) for folder in ("operator/src", "images/processors", "images/workload", ".")
+    )
     command = [str(venv.python("workload")), "-m", "e2e.bench.training.checkpoints", *sys.argv[1:]]
     return subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": sources}).returncode
 
