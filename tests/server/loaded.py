@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tradewind_server import v1, v2
-from tradewind_server.model import OnnxModel
+from tradewind_server.model import Limits, OnnxModel
 from tradewind_server.refusal import Refusal
 
 
@@ -18,7 +18,7 @@ class Loaded:
     """The model of a folder or a file."""
 
     def __init__(self, model_dir: Path, max_rows: int = 100) -> None:
-        self.model = OnnxModel("m", model_dir, None, threads=1, max_queue=1, max_rows=max_rows)
+        self.model = OnnxModel("m", model_dir, None, threads=1, limits=Limits(rows=max_rows, queue=1, pixels=1_000_000))
         self.model.load()
 
     def v1(self, **document: Any) -> dict[str, Any]:
@@ -38,7 +38,8 @@ class Loaded:
             if isinstance(data, np.ndarray):
                 raw = data.tobytes()
                 named = {name: value for name, value in tensor.items() if name != "data"}
-                tensors.append(named | {"parameters": {"binary_data_size": len(raw)}})
+                parameters = tensor.get("parameters", {}) | {"binary_data_size": len(raw)}
+                tensors.append(named | {"parameters": parameters})
                 binary += raw
             else:
                 tensors.append(tensor)

@@ -87,6 +87,11 @@ class Process:
         lines = self.http.get("/metrics").text.splitlines()
         return {key: float(value) for key, value in (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))}
 
+    def memory(self) -> int:
+        """The most bytes of memory that it ever had."""
+        (line,) = [line for line in Path(f"/proc/{self.popen.pid}/status").read_text().splitlines() if "VmHWM" in line]
+        return int(line.split()[1]) << 10
+
     def terminate(self) -> int:
         """SIGTERM, and the exit code."""
         self.popen.send_signal(signal.SIGTERM)

@@ -17,7 +17,7 @@ from onnx import ModelProto, TensorProto, helper
 from process import PATIENCE, Process
 
 from tradewind_server.folder import Unservable, external
-from tradewind_server.model import OnnxModel
+from tradewind_server.model import Limits, OnnxModel
 
 # What a model would leave behind if any code of its own ran.
 OWNED = Path(tempfile.gettempdir()) / "tradewind-owned"
@@ -25,7 +25,7 @@ OWNED = Path(tempfile.gettempdir()) / "tradewind-owned"
 
 def load(model_dir: Path, digest: str | None = None) -> OnnxModel:
     """The model after loading in this process."""
-    model = OnnxModel("m", model_dir, digest, threads=1, max_queue=1, max_rows=10)
+    model = OnnxModel("m", model_dir, digest, threads=1, limits=Limits(rows=10, queue=1))
     model.load()
     return model
 

@@ -11,7 +11,7 @@ from process import Process, running
 
 from tests.versions import newer
 from tradewind_server.folder import Unservable
-from tradewind_server.model import OnnxModel
+from tradewind_server.model import Limits, OnnxModel
 
 ONE = [[0.0, 9.0], [0.0, 0.0]]
 
@@ -23,7 +23,7 @@ def rewrite(folder: Path, **changes: object) -> None:
 
 
 def load(folder: Path) -> OnnxModel:
-    model = OnnxModel("m", folder, None, threads=1, max_queue=1, max_rows=10)
+    model = OnnxModel("m", folder, None, threads=1, limits=Limits(rows=10, queue=1))
     model.load()
     return model
 

@@ -74,7 +74,7 @@ class Picturing:
             try:
                 pixels[row] = self.one(content)
             except Unprocessable as error:
-                raise Unprocessable(str(error), row) from None
+                raise Unprocessable(str(error), row, error.too_large) from None
         return pixels
 
     def one(self, content: bytes) -> NDArray[np.uint8]:
@@ -90,7 +90,7 @@ class Picturing:
         except Image.UnidentifiedImageError:
             raise Unprocessable(f"expected a picture ({_LISTED}), got {_told(content)}") from None
         except Image.DecompressionBombError:
-            raise Unprocessable(self._too_large("more pixels than any camera makes")) from None
+            raise self._too_large("more pixels than any camera makes") from None
         except Exception as error:  # noqa: BLE001 -- decoders raise all sorts for bytes that are damaged
             reason = " ".join(str(error).split())[:100] or type(error).__name__
             raise Unprocessable(f"the picture is cut off or damaged ({reason}): save or send it again") from None
@@ -99,7 +99,7 @@ class Picturing:
         height, width, channels = self.shape
         with Image.open(BytesIO(content), formats=FORMATS) as image:
             if image.width * image.height > self.most_pixels:  # from the header, before anything is decoded
-                raise Unprocessable(self._too_large(f"{image.width} x {image.height} pixels"))
+                raise self._too_large(f"{image.width} x {image.height} pixels")
             # A JPEG is read in a half, a quarter or an eighth of its size, as long as that is twice what is wanted.
             image.draft(None, (2 * max(height, width),) * 2)
             image.load()
@@ -112,8 +112,9 @@ class Picturing:
             plain = plain.resize((width, height), resample)
         return np.asarray(_opaque(plain).convert("RGB" if channels == 3 else "L")).reshape(self.shape)
 
-    def _too_large(self, what: str) -> str:
-        return f"the picture has {what}, the limit is {self.most_pixels} pixels: make it smaller"
+    def _too_large(self, what: str) -> Unprocessable:
+        sentence = f"the picture has {what}, the limit is {self.most_pixels} pixels: make it smaller"
+        return Unprocessable(sentence, too_large=True)
 
 
 _UPRIGHT = {

@@ -18,7 +18,8 @@ def arguments() -> argparse.Namespace:
         epilog="Environment: TRADEWIND_MODEL_NAME is the name in paths in place of --model_name; "
         "TRADEWIND_MODEL_DIGEST is the digest that the model must have (sha256:...); "
         "TRADEWIND_THREADS overrides the number of threads, which is taken from the control group; "
-        "TRADEWIND_MAX_BODY_BYTES, TRADEWIND_MAX_ROWS and TRADEWIND_MAX_QUEUE are the limits in place of the flags.",
+        "TRADEWIND_MAX_BODY_BYTES, TRADEWIND_MAX_ROWS, TRADEWIND_MAX_QUEUE and TRADEWIND_MAX_PIXELS are the limits in"
+        " place of the flags.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--model_name", help="name of the model in paths, where TRADEWIND_MODEL_NAME is not set")
@@ -29,11 +30,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--max_body_bytes", type=_positive, default=16 << 20, help="largest body of a request")
     parser.add_argument("--max_rows", type=_positive, default=4096, help="most rows in a request")
     parser.add_argument("--max_queue", type=_positive, default=128, help="most requests that wait for the model")
+    parser.add_argument(
+        "--max_pixels", type=_positive, default=50_000_000, help="most pixels of a picture, and of those of a request"
+    )
     parser.add_argument("--drain_seconds", type=float, default=5.0, help="how long to answer on after SIGTERM")
     parser.add_argument("--grace_seconds", type=_positive, default=20, help="how long what runs may take after that")
     parser.add_argument("--log_format", choices=("json", "text"), default="json", help="form of the log's lines")
     args = parser.parse_args()
-    for limit in ("max_body_bytes", "max_rows", "max_queue"):
+    for limit in ("max_body_bytes", "max_rows", "max_queue", "max_pixels"):
         if told := os.environ.get(f"TRADEWIND_{limit.upper()}"):
             try:
                 setattr(args, limit, _positive(told))
@@ -74,13 +78,15 @@ def main() -> None:
     # Libraries that make threads of their own look here; what they would make is beside ONNX Runtime's.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
     # Only now: arguments are checked at once, and KServe's import takes a second.
-    from tradewind_server.model import OnnxModel, expected_digest
+    from tradewind_server.model import Limits, OnnxModel, expected_digest
     from tradewind_server.server import Server
 
     refuse_more_memory()
-    model = OnnxModel(args.model_name, args.model_dir, expected_digest(), threads, args.max_queue, args.max_rows)
+    limits = Limits(args.max_rows, args.max_queue, args.max_pixels)
+    model = OnnxModel(args.model_name, args.model_dir, expected_digest(), threads, limits)
     Server(args.http_port, args.max_body_bytes, args.drain_seconds, args.grace_seconds).start([model])
 
 

@@ -17,6 +17,8 @@ from tradewind_server.refusal import BadRequest, listed, nearest, raise_limit, s
 from tradewind_server.tensors import Array, TensorSpec, from_json, is_number, untrained
 
 Inputs = Mapping[str, TensorSpec]
+# How protocol v1 writes bytes, after TensorFlow Serving: {"b64": "..."}.
+BASE64 = "b64"
 
 
 def names(inputs: Inputs) -> tuple[str, ...]:
@@ -34,8 +36,8 @@ def matrix(inputs: Inputs) -> TensorSpec | None:
 
 def of_rows(inputs: Inputs, rows: list[Any], max_rows: int) -> dict[str, Array]:
     """The inputs for rows that are objects by name, lists with a value of each column, or values of the one input."""
-    if len(inputs) == 1 and not any(isinstance(row, dict) for row in rows):
-        ((name, only),) = inputs.items()
+    (name, only), *others = inputs.items()
+    if not others and not any(_is_named(only, row) for row in rows):
         return {name: of_values(only, rows, max_rows)}
     if len(rows) > max_rows:
         raise BadRequest(
@@ -52,6 +54,11 @@ def of_rows(inputs: Inputs, rows: list[Any], max_rows: int) -> dict[str, Array]:
     for number, row in enumerate(rows):
         _check_row(row, number, tuple(inputs), inputs.__getitem__)
     return {name: of_values(one, [row.get(name) for row in rows], max_rows) for name, one in inputs.items()}
+
+
+def _is_named(only: TensorSpec, row: Any) -> bool:
+    """Whether it is an object by name: a picture alone is one too."""
+    return isinstance(row, dict) and not (only.is_picture and only.name != BASE64 and row.keys() == {BASE64})
 
 
 def _named(row: list[Any], number: int, columns: Sequence[str]) -> dict[str, Any]:
@@ -147,12 +154,26 @@ def of_values(spec: TensorSpec, values: Any, max_rows: int) -> Array:
     if len(spec.axes) > 1 and all(isinstance(value, list) and len(value) == 1 for value in values):
         values = [value for (value,) in values]
     spec.check_shape([len(values), *spec.shape[1:]], max_rows)
+    if spec.is_picture:
+        return np.array([_picture(spec, value, row) for row, value in enumerate(values)], dtype=object)
     if spec.kind == "datetime":
         values = [_seconds(spec, value, row) for row, value in enumerate(values)]
     elif spec.kind == "boolean":
         values = [_truth(spec, value, row) for row, value in enumerate(values)]
     array = from_json(spec.flat, values, max_rows)
     return array.reshape(-1, *spec.shape[1:])
+
+
+def _picture(spec: TensorSpec, value: Any, row: int) -> Any:
+    """Its base64, which is decoded where the picture is."""
+    if isinstance(value, dict) and value.keys() == {BASE64}:
+        value = value[BASE64]
+    if isinstance(value, str) or (value is None and spec.nullable):
+        return value
+    where = f"input {shown(spec.name)} in row {row} is a picture"
+    if value is None:
+        raise BadRequest(f"{where}: null is not a value; {untrained(spec.name)}")
+    raise BadRequest(f'{where}: expected {{"{BASE64}": "..."}} with its file in base64, got {shown(value)}')
 
 
 def _seconds(spec: TensorSpec, value: Any, row: int) -> Any:

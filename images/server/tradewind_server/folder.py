@@ -6,13 +6,14 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
 from pydantic_core import from_json
 
 from tradewind.api.artefact import MANIFEST, POINTER, SAMPLES, Manifest, Pointer
+from tradewind_processors.tokenizing import MOST_BYTES
 
 NORM = "model.onnx"
 _RESTORE = "give the address of a model's own folder, in models/, or make the model again"
@@ -35,6 +36,8 @@ class Artefact:
     weights: Path | None
     # samples.json, if the folder has one that belongs to the model.
     samples: bytes | None = None
+    # What the processors of the manifest name.
+    processors: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def read(model_dir: Path, expected_digest: str | None) -> Artefact:
@@ -68,14 +71,38 @@ def read(model_dir: Path, expected_digest: str | None) -> Artefact:
     samples = None
     if folder and (folder / SAMPLES).is_file() and (manifest is None or SAMPLES in manifest.files):
         samples = _bytes(folder / SAMPLES)
+    processors: dict[str, bytes] = {}
     if manifest and folder:
-        _check_files(manifest, folder, {path.name: onnx} | ({SAMPLES: samples} if samples is not None else {}))
+        processors = {name: _processor(folder, name, manifest) for name in _processors(manifest)}
+        known = {path.name: onnx, **processors} | ({SAMPLES: samples} if samples is not None else {})
+        _check_files(manifest, folder, known)
         for name in (path.name, *weights):
             if name not in manifest.files:
                 raise Unservable(
                     f"{folder / MANIFEST} does not list {name}: the folder holds a file that was never accepted"
                 )
-    return Artefact(path=path, onnx=onnx, manifest=manifest, digest=digest, weights=folder, samples=samples)
+    return Artefact(path, onnx, manifest, digest, weights=folder, samples=samples, processors=processors)
+
+
+def _processors(manifest: Manifest) -> set[str]:
+    """The files that the manifest's processors name."""
+    tokenizers = (tensor.processor.tokenizer for tensor in manifest.inputs if tensor.processor)
+    return {tokenizer.file for tokenizer in tokenizers if tokenizer}
+
+
+def _processor(folder: Path, name: str, manifest: Manifest) -> bytes:
+    """A file that is never read where the manifest lists none of that name, nor where it is larger than any."""
+    if name not in manifest.files:
+        raise Unservable(f"{folder / MANIFEST} names {name!r} for a processor, but does not list it: make it again")
+    if not name or Path(name).name != name:
+        raise Unservable(f"{folder / MANIFEST} lists {name!r}: a file of the folder has a plain name")
+    try:
+        size = (folder / name).stat().st_size
+    except OSError as error:
+        raise Unservable(f"{folder / name} is listed in {MANIFEST}, but can't be read: {error.strerror}") from error
+    if size > MOST_BYTES:
+        raise Unservable(f"{folder / name} has {size} bytes, the limit is {MOST_BYTES}: use a smaller vocabulary")
+    return _bytes(folder / name)
 
 
 # How an ONNX file names the file of a tensor outside of it: an entry `location` of TensorProto.external_data.

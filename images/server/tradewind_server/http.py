@@ -151,7 +151,8 @@ class Application:
             if not self.model.loaded:
                 raise Unavailable(f"model {shown(model)} is not ready: {self.model.reason}")
             headers = dict(scope["headers"])
-            body = await _read(headers, receive, self.max_body_bytes, hold)
+            with self.model.parts.timed("read"):
+                body = await _read(headers, receive, self.max_body_bytes, hold)
             reply, reply_headers = await answer(self.model, headers, body, self.max_body_bytes // _BYTES_OF_A_VALUE)
             code = 200
         except Refusal as refusal:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import prometheus_client
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -17,6 +21,13 @@ REQUEST_SECONDS = Histogram(
     buckets=_SECONDS,
 )
 INFERENCE_SECONDS = Histogram("tradewind_inference_seconds", "The model alone.", ("model",), buckets=_SECONDS)
+PART_SECONDS = Histogram(
+    "tradewind_request_part_seconds",
+    "Where the time of an answered request goes: read (its body), parse (to values), queue (for a thread), process"
+    " (texts and pictures to tensors), model, answer (written as JSON).",
+    ("model", "part"),
+    buckets=_SECONDS,
+)
 WAITING = Gauge("tradewind_requests_waiting", "Requests that wait for the model or run in it.")
 MODEL_INFO = Gauge("tradewind_model_info", "1 for the model that is served.", ("model", "digest", "task", "provider"))
 MODEL_TRIED = Gauge(
@@ -24,6 +35,25 @@ MODEL_TRIED = Gauge(
 )
 
 UNKNOWN = "unknown"
+PARTS = ("read", "parse", "queue", "process", "model", "answer")
+
+
+class Parts:
+    """The times of the parts of one model's requests."""
+
+    def __init__(self, model: str) -> None:
+        self._parts = {part: PART_SECONDS.labels(model, part) for part in PARTS}
+
+    def add(self, part: str, seconds: float) -> None:
+        """A part of a request took so long."""
+        self._parts[part].observe(seconds)
+
+    @contextmanager
+    def timed(self, part: str) -> Iterator[None]:
+        """Adds what the block takes, if it ends well."""
+        started = time.perf_counter()
+        yield
+        self.add(part, time.perf_counter() - started)
 
 
 def describe(model: str, digest: str, task: str, provider: str, tried: str) -> None:

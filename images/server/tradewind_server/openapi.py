@@ -1,4 +1,4 @@
-"""The model's own OpenAPI page: what a request has to look like, with an example that works when it is pasted."""
+"""The model's own OpenAPI page: what a request has to look like, with examples that work when they are pasted."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 from tradewind_server import __version__, columns
 from tradewind_server.model import OnnxModel
+from tradewind_server.parameters import BASE64
+from tradewind_server.processing import EXAMPLE
 from tradewind_server.tensors import TensorSpec
 
 _KINDS: dict[str, dict[str, Any]] = {
@@ -14,6 +16,14 @@ _KINDS: dict[str, dict[str, Any]] = {
     "datetime": {"type": "string", "format": "date-time"},
     "text": {"type": "string"},
 }
+_PICTURE = {
+    "type": "object",
+    "required": [columns.BASE64],
+    "properties": {columns.BASE64: {"type": "string", "contentEncoding": "base64", "contentMediaType": "image/*"}},
+    "additionalProperties": False,
+}
+# What stands for each kind where the model has no golden samples.
+_EXAMPLES: dict[str, Any] = {"text": "some words", "image": {columns.BASE64: EXAMPLE}}
 _CODES = {
     "400": "The request can't be answered.",
     "413": "The body is too large.",
@@ -22,7 +32,7 @@ _CODES = {
 
 
 def page(model: OnnxModel) -> dict[str, Any]:
-    """OpenAPI 3.1. The example is the first golden sample, where the model has some."""
+    """OpenAPI 3.1. The examples are the first golden sample, where the model has some, with a small picture in it."""
     return {
         "openapi": "3.1.0",
         "info": {"title": model.name, "version": __version__, "description": f"Model {model.digest}"},
@@ -56,11 +66,22 @@ def _json(description: str, content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _v1_request(model: OnnxModel) -> dict[str, Any]:
-    rows = {"type": "array", "minItems": 1, "maxItems": model.max_rows, "items": _row(model)}
+    rows = {"type": "array", "minItems": 1, "maxItems": model.limits.rows, "items": _row(model)}
     schema = {"type": "object", "required": ["instances"], "properties": {"instances": rows}}
+    row = _example(model)
+    return {"schema": schema} | ({} if row is None else {"example": {"instances": [row]}})
+
+
+def _example(model: OnnxModel) -> Any:
+    """A row that the model answers, as protocol v1 has it; None where nobody knows one."""
+    pictures = {name: {columns.BASE64: EXAMPLE} for name, spec in model.inputs.items() if spec.is_picture}
     if model.samples is None:
-        return {"schema": schema}
-    return {"schema": schema, "example": {"instances": model.samples.instances[:1]}}
+        known = all(spec.processed for spec in model.inputs.values())
+        return {name: _EXAMPLES[spec.kind or ""] for name, spec in model.inputs.items()} if known else None
+    row = model.samples.instances[0]
+    if not pictures or not isinstance(row, dict) or columns.BASE64 in row:
+        return pictures or row
+    return row | {name: picture for name, picture in pictures.items() if row.get(name) is not None}
 
 
 def _row(model: OnnxModel) -> dict[str, Any]:
@@ -80,7 +101,7 @@ def _row(model: OnnxModel) -> dict[str, Any]:
 
 def _values(spec: TensorSpec, shape: list[int]) -> dict[str, Any]:
     """The schema of one row of it."""
-    schema = dict(_KINDS.get(spec.kind or "") or _element(spec))
+    schema = dict(_PICTURE if spec.is_picture else _KINDS.get(spec.kind or "") or _element(spec))
     if spec.nullable:
         schema["type"] = [schema["type"], "null"]
     for size in reversed(shape):
@@ -103,7 +124,23 @@ def _v1_answer(model: OnnxModel) -> dict[str, Any]:
 
 def _v2_request(model: OnnxModel) -> dict[str, Any]:
     tensors = {"type": "array", "minItems": 1, "items": _tensor(model.inputs)}
-    return {"schema": {"type": "object", "required": ["inputs"], "properties": {"inputs": tensors}}}
+    schema = {"type": "object", "required": ["inputs"], "properties": {"inputs": tensors}}
+    row = _example(model)
+    if not isinstance(row, dict) or not row.keys() <= set(columns.names(model.inputs)):
+        return {"schema": schema}
+    return {"schema": schema, "example": {"inputs": [_sent(model, name, value) for name, value in row.items()]}}
+
+
+def _sent(model: OnnxModel, name: str, value: Any) -> dict[str, Any]:
+    """A value of an example as a tensor."""
+    spec = model.inputs.get(name) or columns.matrix(model.inputs)
+    assert spec is not None
+    if spec.is_picture:
+        value, parameters = value and value[columns.BASE64], {"parameters": {"content_type": BASE64}}
+    else:
+        parameters = {}
+    datatype = {str: "BYTES", bool: "BOOL"}.get(type(value), spec.datatype)
+    return {"name": name, "datatype": datatype, "shape": [1], "data": [value]} | parameters
 
 
 def _v2_answer(model: OnnxModel) -> dict[str, Any]:

@@ -5,13 +5,15 @@ A parameter may change what an answer looks like, so one that nobody knows is ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from tradewind_server.refusal import BadRequest, listed, shown
 
 # Of MLServer's clients: how they made a tensor. What is listed is how we read it anyway.
 _CONTENT_TYPES = ("datetime", "np", "pd", "str")
+# Of pictures, whose bytes JSON can't carry.
+BASE64 = "base64"
 # Headers that a proxy in between put into the body (MLServer, Triton).
 _FORWARDED = frozenset({"content_type", "headers"})
 # For schedulers and for models with a state (Triton's clients); every request here is answered by itself, in its turn.
@@ -22,7 +24,9 @@ INPUT = _FORWARDED | {"binary_data_size"}
 OUTPUT = _FORWARDED | {"binary_data"}
 
 
-def checked(holder: dict[str, Any], known: frozenset[str], where: str) -> dict[str, Any]:
+def checked(
+    holder: dict[str, Any], known: frozenset[str], where: str, content_types: Collection[str] = _CONTENT_TYPES
+) -> dict[str, Any]:
     """The parameters of a request, an input or an output. Refuses one that is not `known`."""
     given = holder.get("parameters")
     if not given and (given is None or isinstance(given, dict)):
@@ -33,10 +37,10 @@ def checked(holder: dict[str, Any], known: frozenset[str], where: str) -> dict[s
         if name not in known:
             raise BadRequest(f"{where}: parameter {shown(name)} is not supported{_instead(name, known)}")
     content_type = given.get("content_type")
-    if content_type is not None and content_type not in _CONTENT_TYPES:
+    if content_type is not None and content_type not in content_types:
         raise BadRequest(
             f"{where}: content_type {shown(content_type)} is not supported; send values as they are"
-            f" ({listed(_CONTENT_TYPES)})"
+            f" ({listed(content_types)})"
         )
     return given
 

@@ -47,7 +47,7 @@ class TensorSpec:
 
     An axis is its size, or its name in the graph where the size is the client's to choose ("" if it has none). What
     follows the axes is from the manifest: names of the columns in the last axis, whether a value may be missing, what a
-    user sends for it, and the unit of what comes back.
+    user sends for it, the unit of what comes back, and whether the graph takes what a processor makes of it.
     """
 
     name: str
@@ -57,6 +57,12 @@ class TensorSpec:
     nullable: bool = False
     kind: str | None = None
     unit: str | None = None
+    processed: bool = False
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether its values are files of pictures, as bytes or as base64."""
+        return self.processed and self.kind == "image"
 
     @property
     def shape(self) -> list[int]:
@@ -232,7 +238,7 @@ def from_bytes(spec: TensorSpec, raw: memoryview, shape: Sequence[int]) -> Array
     where = f"input {shown(spec.name)}"
     count = math.prod(shape)
     if spec.datatype == "BYTES":
-        return _strings(where, raw, count).reshape(shape)
+        return _strings(where, raw, count, decode=not spec.is_picture).reshape(shape)
     expected = count * spec.dtype.itemsize
     if len(raw) != expected:
         raise BadRequest(
@@ -248,8 +254,8 @@ def from_bytes(spec: TensorSpec, raw: memoryview, shape: Sequence[int]) -> Array
     return array if array.flags.aligned else array.copy()
 
 
-def _strings(where: str, raw: memoryview, count: int) -> Array:
-    values: list[str] = []
+def _strings(where: str, raw: memoryview, count: int, decode: bool) -> Array:
+    values: list[str | bytes] = []
     at = 0
     while at + 4 <= len(raw) and len(values) < count:
         (length,) = struct.unpack_from("<I", raw, at)
@@ -257,7 +263,8 @@ def _strings(where: str, raw: memoryview, count: int) -> Array:
         if at + length > len(raw):
             break
         try:
-            values.append(str(raw[at : at + length], "utf-8"))
+            value = raw[at : at + length]
+            values.append(str(value, "utf-8") if decode else bytes(value))
         except UnicodeDecodeError:
             raise BadRequest(f"{where}: a string is not UTF-8") from None
         at += length

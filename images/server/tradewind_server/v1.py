@@ -28,12 +28,14 @@ async def answer(
     model: OnnxModel, headers: Mapping[bytes, bytes], body: bytes, max_values: int
 ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     """The response's body, and its headers besides content-length."""
-    feeds = _feeds(model, parse(memoryview(body), max_values))
+    with model.parts.timed("parse"):
+        feeds = _feeds(model, parse(memoryview(body), max_values))
     outputs = dict(zip(model.outputs, await model.infer(feeds, list(model.outputs)), strict=True))
-    document = _classes(model, outputs) if _is_classifier(model) else {"predictions": _rows(outputs)}
-    if units := {name: spec.unit for name, spec in model.outputs.items() if spec.unit}:
-        document["units"] = units
-    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY), [(b"content-type", b"application/json")]
+    with model.parts.timed("answer"):
+        document = _classes(model, outputs) if _is_classifier(model) else {"predictions": _rows(outputs)}
+        if units := {name: spec.unit for name, spec in model.outputs.items() if spec.unit}:
+            document["units"] = units
+        return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY), [(b"content-type", b"application/json")]
 
 
 def _feeds(model: OnnxModel, request: dict[str, Any]) -> dict[str, Array]:
@@ -45,12 +47,12 @@ def _feeds(model: OnnxModel, request: dict[str, Any]) -> dict[str, Array]:
         given = request["instances"]
         if not isinstance(given, list) or not given:
             raise BadRequest(f'"instances" must be a list with at least one row, got {shown(given)}')
-        return columns.of_rows(model.inputs, given, model.max_rows)
+        return columns.of_rows(model.inputs, given, model.limits.rows)
     given = request["inputs"]
     if len(model.inputs) > 1 or isinstance(given, dict):
-        return columns.of_columns(model.inputs, given, model.max_rows)
+        return columns.of_columns(model.inputs, given, model.limits.rows)
     ((name, spec),) = model.inputs.items()
-    return {name: columns.of_values(spec, given, model.max_rows)}
+    return {name: columns.of_values(spec, given, model.limits.rows)}
 
 
 def _is_classifier(model: OnnxModel) -> bool:

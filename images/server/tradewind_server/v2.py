@@ -17,7 +17,7 @@ import orjson
 
 from tradewind_server import columns
 from tradewind_server.model import OnnxModel
-from tradewind_server.parameters import INPUT, OUTPUT, REQUEST, checked
+from tradewind_server.parameters import BASE64, INPUT, OUTPUT, REQUEST, checked
 from tradewind_server.refusal import BadRequest, listed, raise_limit, shown
 from tradewind_server.tensors import Array, TensorSpec, from_bytes, from_json, to_bytes
 
@@ -45,6 +45,7 @@ def metadata(model: OnnxModel) -> dict[str, Any]:
 def _described(spec: TensorSpec) -> dict[str, Any]:
     described: dict[str, Any] = {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
     known = {"columns": spec.columns, "kind": spec.kind, "nullable": spec.nullable, "unit": spec.unit}
+    known["content_type"] = BASE64 if spec.is_picture else None
     if parameters := {name: value for name, value in known.items() if value}:
         described["parameters"] = parameters
     return described
@@ -54,12 +55,14 @@ async def answer(
     model: OnnxModel, headers: Mapping[bytes, bytes], body: bytes, max_values: int
 ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     """The response's body, and its headers besides content-length."""
-    json_length = _json_length(headers.get(JSON_LENGTH), len(body))
-    request = parse(memoryview(body)[:json_length], max_values)
-    feeds = _feeds(model, request.get("inputs"), memoryview(body)[json_length:])
-    wanted = _wanted(model, request)
+    with model.parts.timed("parse"):
+        json_length = _json_length(headers.get(JSON_LENGTH), len(body))
+        request = parse(memoryview(body)[:json_length], max_values)
+        feeds = _feeds(model, request.get("inputs"), memoryview(body)[json_length:])
+        wanted = _wanted(model, request)
     outputs = await model.infer(feeds, list(wanted))
-    return _response(model, request.get("id"), wanted, outputs)
+    with model.parts.timed("answer"):
+        return _response(model, request.get("id"), wanted, outputs)
 
 
 def parse(text: memoryview, max_values: int) -> dict[str, Any]:
@@ -116,19 +119,19 @@ def _feeds(model: OnnxModel, inputs: Any, binary: memoryview) -> dict[str, Array
             raise BadRequest(columns.unknown_name(name, table.columns if table else tuple(model.inputs)))
         if spec.name in feeds:
             raise BadRequest(f"input {shown(name)} is given twice")
-        feeds[spec.name], size = _tensor(spec, tensor, binary[at:], model.max_rows)
+        feeds[spec.name], size = _tensor(spec, tensor, binary[at:], model.limits.rows)
         at += size
     if at != len(binary):
         raise BadRequest(f"{len(binary) - at} bytes behind the JSON belong to no input: set binary_data_size")
     if table and table.name not in feeds:
-        return columns.assembled(table, feeds, model.max_rows)
+        return columns.assembled(table, feeds, model.limits.rows)
     if unused := feeds.keys() - model.inputs.keys():
         raise BadRequest(f"give {shown(table and table.name)}, or its columns ({listed(unused)}), not both")
     if len(feeds) < len(model.inputs):
         rows = len(next(iter(feeds.values())))
         for name, spec in model.inputs.items():
             if name not in feeds:
-                feeds[name] = columns.left_out(spec, name, rows, tuple(model.inputs), model.max_rows)
+                feeds[name] = columns.left_out(spec, name, rows, tuple(model.inputs), model.limits.rows)
     return feeds
 
 
@@ -141,7 +144,8 @@ def _tensor(spec: TensorSpec, tensor: dict[str, Any], binary: memoryview, max_ro
     shape = _shape(spec, tensor.get("shape"))
     sent = _as_sent(spec, shape)
     sent.check_shape(shape, max_rows)
-    size = checked(tensor, INPUT, where).get("binary_data_size")
+    parameters = checked(tensor, INPUT, where, *([(BASE64,)] if spec.is_picture else []))
+    size = parameters.get("binary_data_size")
     if size is None:
         size, array = 0, _from_json(sent, tensor, shape, max_rows)
     elif type(size) is not int or size < 0 or size > len(binary):
@@ -151,6 +155,8 @@ def _tensor(spec: TensorSpec, tensor: dict[str, Any], binary: memoryview, max_ro
         )
     elif "data" in tensor:
         raise BadRequest(f"{where}: give data or binary_data_size, not both")
+    elif spec.is_picture and parameters.get("content_type") == BASE64:
+        array = from_bytes(replace(sent, processed=False), binary[:size], shape)
     elif datatype == spec.datatype:
         array = from_bytes(sent, binary[:size], shape)
     else:
@@ -160,7 +166,7 @@ def _tensor(spec: TensorSpec, tensor: dict[str, Any], binary: memoryview, max_ro
 
 def _as_sent(spec: TensorSpec, shape: Sequence[int]) -> TensorSpec:
     """A column may come as [-1] or [-1, 1], whichever of them the model takes."""
-    if not spec.is_column or len(shape) == len(spec.axes):
+    if not spec.is_column or len(shape) == len(spec.axes) or len(shape) not in (1, 2):
         return spec
     return spec.flat if len(shape) == 1 else replace(spec, axes=(*spec.axes[:1], 1))
 

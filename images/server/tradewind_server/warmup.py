@@ -1,4 +1,5 @@
-"""Zeros for a model that brings no samples: the sizes of its open axes are guessed, and a wrong guess is no fault.
+"""Zeros for a model that brings no samples (for texts empty ones, for pictures one pixel): the sizes of its open axes
+are guessed, and a wrong guess is no fault.
 
 Inputs want sizes that no declaration says: a sound of 400 samples at least, an image of 224 pixels, a state as long as
 the text. Each guess is tried until the model answers one.
@@ -12,6 +13,7 @@ from itertools import chain, islice, product
 
 import numpy as np
 
+from tradewind_server.processing import EXAMPLE
 from tradewind_server.tensors import Array, TensorSpec
 
 # A scalar, words, a small and a usual image, a long text, a second of sound.
@@ -44,4 +46,6 @@ def _shape(spec: TensorSpec, sizes: Mapping[str, int]) -> list[int]:
 
 
 def _zeros(spec: TensorSpec, shape: list[int]) -> Array:
+    if spec.is_picture:
+        return np.full(shape, EXAMPLE, dtype=object)
     return np.full(shape, "", dtype=object) if spec.datatype == "BYTES" else np.zeros(shape, dtype=spec.dtype)

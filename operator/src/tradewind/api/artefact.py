@@ -18,10 +18,45 @@ MODELS = "models"
 _BELOW = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$"  # no part starts with a dot: none leads up
 
 
+class Tokenizer(Observed):
+    """Makes tokens of texts: the graph takes `input_ids` and `attention_mask`, INT64 [-1, length], in their place.
+
+    Several inputs with a tokenizer are one text a row, each on a line of its own, in the order of the manifest; their
+    tokenizers are the same.
+    """
+
+    file: str = Field(description="A tokenizer.json of the folder.")
+    length: int = Field(ge=1, description="Number of tokens; longer texts are cut off, shorter ones filled up.")
+
+
+class Picture(Observed):
+    """Makes pixels of a file: the graph takes UINT8 [-1, height, width, channels] under the input's own name."""
+
+    height: int = Field(ge=1, description="In pixels.")
+    width: int = Field(ge=1, description="In pixels.")
+    channels: int = Field(default=3, description="3 for red, green and blue; 1 for grey.")
+    # A text, so that a server of another version says what it does not know.
+    resize: str = Field(
+        default="Stretch",
+        description="Stretch (the whole picture, its sides stretched), or Crop (the largest part from its middle that "
+        "has the shape).",
+    )
+
+
+class Processor(Observed):
+    """How the server makes what the graph takes of what a user sends; exactly one of its fields is set.
+
+    Readers pass over what they do not know, so a field that would change what comes out is a new processor.
+    """
+
+    tokenizer: Tokenizer | None = Field(default=None, description="For texts.")
+    picture: Picture | None = Field(default=None, description="For pictures.")
+
+
 class Tensor(Observed):
     """An input or output of the model, in the terms of the Open Inference Protocol v2."""
 
-    name: str = Field(description="Name in the ONNX graph.")
+    name: str = Field(description="Name in the ONNX graph; with a processor, the one that users send.")
     datatype: Literal["BOOL", "UINT8", "INT8", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"] = Field(
         description="Element type."
     )
@@ -33,7 +68,10 @@ class Tensor(Observed):
     # A text, so that a server of another version serves a kind that it does not know by the element type alone.
     kind: str | None = Field(
         default=None,
-        description="What a user sends for it: number, boolean, category, datetime (ISO 8601) or text.",
+        description="What a user sends for it: number, boolean, category, datetime (ISO 8601), text or image.",
+    )
+    processor: Processor | None = Field(
+        default=None, description="What is done to the input before the graph takes it; datatype is then BYTES."
     )
     unit: str | None = Field(default=None, description="Unit of an output's values.")
 

@@ -92,6 +92,11 @@ class Limits(Model):
     max_queue: Annotated[int, Field(ge=1, le=2**16)] | None = Field(
         default=None, description="Most requests that wait for the model in a replica; 128 when left out."
     )
+    max_pixels: Annotated[int, Field(ge=1024, le=150_000_000)] | None = Field(
+        default=None,
+        description="Most pixels of a picture, and of all pictures of a request as the model takes them; 50 million "
+        "when left out.",
+    )
 
 
 class ErrorRate(Model):

@@ -104,6 +104,7 @@ def _model(spec: ModelDeploymentSpec, replica: Replica) -> dict[str, Any]:
         "TRADEWIND_MAX_BODY_BYTES": spec.limits.max_body_bytes,
         "TRADEWIND_MAX_ROWS": spec.limits.max_rows,
         "TRADEWIND_MAX_QUEUE": spec.limits.max_queue,
+        "TRADEWIND_MAX_PIXELS": spec.limits.max_pixels,
     }
     environment |= {name: str(limit) for name, limit in limits.items() if limit is not None}
     return {
