@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import struct
 import zlib
@@ -20,9 +21,11 @@ from PIL import Image
 from process import Process, running
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from tradewind_server import openapi, v2
+from tradewind_processors import Picturing
+from tradewind_server import openapi, v1, v2
 from tradewind_server.folder import Unservable
 from tradewind_server.processing import EXAMPLE
+from tradewind_server.refusal import Failed
 
 LENGTH, HEIGHT, WIDTH = 4, 2, 3
 # A word's id is its score.
@@ -291,8 +294,8 @@ def test_metadata_has_what_users_send(tmp_path: Path) -> None:
 
 def pasted(model: Loaded) -> dict[str, Any]:
     """What the examples of the model's page are answered, by protocol."""
-    v1, v2 = (path["post"]["requestBody"]["content"]["application/json"] for path in page(model).values())
-    return {"v1": model.v1(**v1["example"]), "v2": model.v2(*v2["example"]["inputs"])}
+    one, two = (path["post"]["requestBody"]["content"]["application/json"] for path in page(model).values())
+    return {"v1": model.v1(**one["example"]), "v2": model.v2(*two["example"]["inputs"])}
 
 
 def page(model: Loaded) -> dict[str, Any]:
@@ -307,8 +310,8 @@ def test_the_page_has_examples_that_work(tmp_path: Path) -> None:
     }
     seen = photos(tmp_path / "p", nullable=True)
     assert {**pasted(seen)["v1"], **pasted(seen)["v2"]}.keys() == {"predictions", "mean"}
-    (v1, _) = page(seen).values()
-    row = v1["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]["instances"]["items"]
+    (by_rows, _) = page(seen).values()
+    row = by_rows["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]["instances"]["items"]
     assert row["required"] == [] and row["properties"]["photo"]["type"] == ["object", "null"]
     assert row["properties"]["photo"]["properties"]["b64"]["contentEncoding"] == "base64"
 
@@ -413,6 +416,15 @@ def test_a_graph_that_needs_no_mask(tmp_path: Path) -> None:
     model = graphs.model(nodes, TOKENS[:1], [("ids", graphs.INT64, ["rows", LENGTH])])
     asked = Loaded(stored(tmp_path, model, [TEXT | {"processor": TOKENIZER}]))
     assert asked.instances("good bad") == [[10, 20, 0, 0]]
+
+
+def test_a_picture_for_which_memory_is_short(seen: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Picturing, "one", short)
+    with pytest.raises(Failed, match="input 'photo' in row 0: the replica has too little memory for this picture"):
+        asyncio.run(v1.answer(seen.model, {}, json.dumps({"instances": [{"b64": EXAMPLE}]}).encode(), 100))
 
 
 @pytest.fixture(scope="module")

@@ -146,10 +146,10 @@ def _plain(image: Image.Image) -> Image.Image:
         return Image.fromarray(grey)
     if image.mode in ("I", "F"):
         raise Unprocessable("the picture has samples of 32 bits: save it with 8 or 16 bits a sample")
+    if image.mode == "RGBA" or (image.mode in ("L", "RGB") and not image.has_transparency_data):
+        return image  # convert would copy it
     if image.has_transparency_data:
         return image.convert("RGBA")
-    if image.mode in ("L", "RGB"):
-        return image
     return image.convert("L" if image.mode == "1" else "RGB")
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from tradewind.api.artefact import Manifest, Tensor, Tokenizer
 from tradewind_processors import Picturing, Tokenizing, Unprocessable, joined
 from tradewind_server.folder import Unservable
-from tradewind_server.refusal import BadRequest, raise_limit, shown
+from tradewind_server.refusal import BadRequest, Failed, raise_limit, shown
 from tradewind_server.tensors import Array, TensorSpec
 
 IDS, MASK = "input_ids", "attention_mask"
@@ -64,7 +64,10 @@ class Processing:
             )
 
     def __call__(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """The graph's tensors of the user's inputs. Raises BadRequest with the row and the input."""
+        """The graph's tensors of the user's inputs.
+
+        Raises BadRequest, or Failed where memory is short, with the row and the input.
+        """
         if not self:
             return dict(feeds)
         made = {name: array for name, array in feeds.items() if name in self._given and name not in self._picturing}
@@ -157,6 +160,11 @@ def _pixels(name: str, picturing: Picturing, values: Array) -> Array:
         except Unprocessable as error:
             limit = raise_limit("maxPixels") if error.too_large else ""
             raise BadRequest(f"input {shown(name)} in row {row}: {error}{limit}") from None
+        except MemoryError:
+            raise Failed(
+                f"input {shown(name)} in row {row}: the replica has too little memory for this picture: make it"
+                " smaller, or raise spec.resources.memory of the ModelDeployment"
+            ) from None
     return pixels
 
 
