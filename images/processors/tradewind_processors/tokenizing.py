@@ -17,7 +17,7 @@ MOST_BYTES = 64 << 20  # of a tokenizer.json; those of large language models hav
 # unless somebody wants to use up the processor.
 _CHARACTERS_OF_A_TOKEN = 64
 # How much longer a normalizer may make a text, step by step; those in use make it at most a few times longer.
-_MOST_GROWTH = 4096
+_MOST_GROWTH = 256
 _BATCH = 64  # encodings of whole texts take a hundred times their tokens
 _PADDINGS = ("[PAD]", "<pad>", "<|pad|>", "<|endoftext|>")
 
@@ -37,6 +37,7 @@ class Tokenizing:
             raise Unprocessable(
                 f"the tokenizer has {len(tokenizer_json)} bytes, the limit is {MOST_BYTES}: use a smaller vocabulary"
             )
+        self.content = tokenizer_json
         self.length = length
         self._tokenizer = _read(tokenizer_json)
         added = self._tokenizer.num_special_tokens_to_add(False)
@@ -50,6 +51,10 @@ class Tokenizing:
         self._tokenizer.enable_truncation(length)
         self._tokenizer.encode_special_tokens = True
         self._characters = length * _CHARACTERS_OF_A_TOKEN
+
+    def __reduce__(self) -> tuple[type[Tokenizing], tuple[bytes, int]]:
+        """A pickle has the file. `tokenizers`' own leaves out that a token's name within a text is text."""
+        return Tokenizing, (self.content, self.length)
 
     @property
     def vocabulary(self) -> int:
@@ -123,6 +128,8 @@ def _short(error: BaseException) -> str:
 def _read(content: bytes) -> Any:
     try:
         document = json.loads(content)
+    except MemoryError:
+        raise Unprocessable("the tokenizer takes more memory than there is: use a smaller vocabulary") from None
     except (ValueError, RecursionError) as error:
         raise Unprocessable(
             f"the tokenizer is not JSON ({_short(error)}): give a tokenizer.json, as `tokenizers` writes it"
@@ -131,7 +138,7 @@ def _read(content: bytes) -> Any:
         raise Unprocessable('the tokenizer has no "model": give a tokenizer.json, as `tokenizers` writes it')
     if _growth(document.get("normalizer")) > _MOST_GROWTH:
         raise Unprocessable(
-            "the tokenizer's normalizer may make a text thousands of times longer: write short texts in its Replace and"
+            "the tokenizer's normalizer may make a text hundreds of times longer: write short texts in its Replace and"
             " Prepend"
         )
     found, error = _tried(lambda: Tokenizer.from_buffer(content))
