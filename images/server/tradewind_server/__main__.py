@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import warnings
 from pathlib import Path
 
 from tradewind_server import logs
@@ -79,6 +80,8 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Pillow warns about what is odd in files that users send, and Python would keep each of these texts.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
 
     # Only now: arguments are checked at once, and KServe's import takes a second.
     from tradewind_server.model import Limits, OnnxModel, expected_digest
