@@ -209,7 +209,6 @@ def prepared(takes: Takes = "either", **fields: Any) -> Any:
     return prepare(read, read_headers(read, "tabular-classification", takes), 0)
 
 
-@pytest.mark.usefixtures("ray_cluster")
 def test_which_tables_go_by_columns(volumes: Path) -> None:
     inputs, classes = blobs(60)
     write_csv(volumes / "claim/train.csv", inputs, classes)
@@ -229,7 +228,6 @@ def test_which_tables_go_by_columns(volumes: Path) -> None:
     assert any(note.startswith("standardize changes nothing here") for note in noted)
 
 
-@pytest.mark.usefixtures("ray_cluster")
 def test_rows_are_dropped_and_split_by_their_typed_values(volumes: Path) -> None:
     rows = credit(200)
     write(volumes, [*rows, *rows[:50]])
@@ -253,7 +251,6 @@ def test_rows_are_dropped_and_split_by_their_typed_values(volumes: Path) -> None
     assert dropped.train.table()["Stadt"].null_count == 0
 
 
-@pytest.mark.usefixtures("ray_cluster")
 def test_nothing_is_fitted_on_rows_that_judge(volumes: Path) -> None:
     """A town that only the validation data has is no code of the model, and its sizes are not in the mean."""
     write(volumes, credit(100))

@@ -82,8 +82,10 @@ def run(job: JobDocument, reporter: Reporter) -> None:
     headers = read_headers(data, task)
     cpu = processor()
     print(f"measuring on {cpu}", flush=True)
+    from tradewind_workload.train.onray import OnRay
+
     cluster.connect(1)
-    prepared = prepare(data, headers, seed_of(manifest))
+    prepared = prepare(data, headers, seed_of(manifest), OnRay())
     train_classes, classes = _same_labels(manifest, prepared)
     rows = prepared.validation.load()
     progress = _Progress(reporter, 2 * len(spec.candidates) + 2)

@@ -50,12 +50,13 @@ def run(job: JobDocument, reporter: Reporter) -> None:
         _require_supported(spec, spec.recipe)
         # Most mistakes show here, before anything is started.
         headers = read_headers(spec.data, spec.recipe.task, families.takes(spec.recipe))
-        # Ray Data, 2.5 s of processor time: a mistake is told, and a finished attempt ends, without it.
+        # Only now, with Ray: a mistake is told, and a finished attempt ends, without it.
         from tradewind_workload.data.preparation import prepare
+        from tradewind_workload.train.onray import OnRay
 
         cluster.connect(spec.workers)
         print(f"preparing {spec.data.train.storage_uri}", flush=True)
-        prepared = families.trimmed(prepare(spec.data, headers, spec.recipe.seed), spec.data)
+        prepared = families.trimmed(prepare(spec.data, headers, spec.recipe.seed, OnRay()), spec.data)
         for note in (*prepared.notes, *require_measurable(prepared, spec.recipe)):
             print(note, flush=True)
         fitted = families.fit(prepared, spec.recipe, spec.data)
