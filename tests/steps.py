@@ -23,7 +23,7 @@ from e2e.cluster.binaries import binary
 from e2e.cluster.progress import Failed
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("operator/src", "images/workload", "images/server", ".")
+SOURCES = ("operator/src", "images/workload", "images/server", "cli", ".")
 
 
 @dataclass(frozen=True)

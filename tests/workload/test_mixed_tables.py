@@ -22,6 +22,7 @@ from tradewind_workload.io.reporter import Reporter
 from tradewind_workload.io.store import locate, open_model
 from tradewind_workload.tasks.tabular import family
 from tradewind_workload.train.boosting import settings_of
+from tradewind_workload.train.cluster import Cluster
 from tradewind_workload.train.families import encoded
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def test_numbers_that_lack_values_need_no_step(operator: Endpoint, volumes: Path
     }
     job = JobDocument.model_validate(document)
     with pytest.raises(Fault, match=r"takes its columns one by one \(f0, f1, f2, f3\).*Deploy it as it is") as caught:
-        compression_job.run(job, Reporter(job))
+        compression_job.run(job, Reporter(job), Cluster())
     assert caught.value.reason == "NotSupported"
 
 
