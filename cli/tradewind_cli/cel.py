@@ -19,6 +19,24 @@ if TYPE_CHECKING:
 
 _OPERATORS = {"&&": " and ", "||": " or ", "!": " ~ "}  # `~` binds as closely as CEL's `!`, `not` does not
 _TEXTS_AND_OPERATORS = re.compile(r"""r?'(?:[^'\\]|\\.)*'|r?"(?:[^"\\]|\\.)*"|&&|\|\||!(?!=)""")
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "size": len,
+    "double": Decimal,
+    "string": str,
+    "type": type,
+    "quantity": parse,
+}
+METHODS: dict[str, Callable[..., Any]] = {
+    "size": len,
+    "matches": lambda text, pattern: re.search(pattern, text) is not None,
+    "startsWith": str.startswith,
+    "endsWith": str.endswith,
+}
+MACROS = frozenset({"all", "exists", "exists_one", "filter"})
+EXPRESSIONS = (
+    *(ast.Constant, ast.Name, ast.Attribute, ast.Subscript, ast.List),
+    *(ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.Compare, ast.Call),
+)
 _NAMES = {"true": True, "false": False, "null": None, "int": int, "string": str}
 
 
@@ -44,11 +62,12 @@ def broken(part: Model, path: str) -> Iterator[tuple[str, Rule]]:
 
 def holds(rule: str, content: Any) -> bool:
     """Whether a rule holds for a part in its JSON form. Raises ValueError for what this module does not know of CEL."""
-    return bool(_value(_parsed(rule), {"self": content}))
+    return bool(_value(parsed(rule), {"self": content}))
 
 
 @cache
-def _parsed(rule: str) -> ast.expr:
+def parsed(rule: str) -> ast.expr:
+    """The rule as a tree of Python's syntax, of which this module knows EXPRESSIONS."""
     written = _TEXTS_AND_OPERATORS.sub(lambda found: _OPERATORS.get(found.group(), found.group()), rule)
     return ast.parse(written.strip(), mode="eval").body
 
@@ -101,28 +120,19 @@ def _called(name: str, arguments: list[ast.expr], names: Mapping[str, Any]) -> A
         if not isinstance(field, ast.Attribute):
             raise ValueError(f"has() takes a field, not {ast.unparse(field)}")
         return field.attr in _value(field.value, names)
-    functions: dict[str, Callable[..., Any]] = {
-        "size": len,
-        "double": Decimal,
-        "string": str,
-        "type": type,
-        "quantity": parse,
-    }
-    return functions[name](*(_value(argument, names) for argument in arguments))
+    if name not in FUNCTIONS:
+        raise ValueError(f"{name}() is not known of CEL here")
+    return FUNCTIONS[name](*(_value(argument, names) for argument in arguments))
 
 
 def _method(name: str, of: ast.expr, arguments: list[ast.expr], names: Mapping[str, Any]) -> Any:
     target = _value(of, names)
-    if name in ("all", "exists", "exists_one", "filter"):
+    if name in MACROS:
         each, condition = arguments
         assert isinstance(each, ast.Name)
         chosen = [one for one in target if _value(condition, {**names, each.id: one})]
         whole = {"all": len(chosen) == len(target), "exists": bool(chosen), "exists_one": len(chosen) == 1}
         return chosen if name == "filter" else whole[name]
-    functions: dict[str, Callable[..., Any]] = {
-        "size": len,
-        "matches": lambda text, pattern: re.search(pattern, text) is not None,
-        "startsWith": str.startswith,
-        "endsWith": str.endswith,
-    }
-    return functions[name](target, *(_value(argument, names) for argument in arguments))
+    if name not in METHODS:
+        raise ValueError(f".{name}() is not known of CEL here")
+    return METHODS[name](target, *(_value(argument, names) for argument in arguments))

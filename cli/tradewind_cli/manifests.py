@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -114,7 +115,24 @@ def _parsed(kind: type[Object], content: dict[str, Any], where: str) -> Object:
         said = f"{said[:1].lower()}{said[1:]}".removesuffix(".")
         if first["type"] == "extra_forbidden":
             said = "this field is not known"
+        said = _sentences().get(str(first.get("ctx", {}).get("pattern")), said)
         raise BadManifest(f"{where}: {_path(first['loc'])}: {said}.") from None
+
+
+@cache
+def _sentences() -> dict[str, str]:
+    """What the API server says of a text that does not have the form of its pattern, by pattern."""
+    found: dict[str, str] = {}
+    waiting: list[Any] = [kind.model_json_schema() for kind in _KINDS]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            if isinstance(part.get("pattern"), str) and "x-message" in part:
+                found[part["pattern"]] = part["x-message"]
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
+    return found
 
 
 def _path(parts: tuple[int | str, ...]) -> str:

@@ -36,13 +36,14 @@ def require_data(folder: Path, data: Data, remedy: str) -> None:
 
 
 def state(folder: Path, data: Data) -> str:
-    """A hash of which files the data sets have, how large they are, and when they were last written."""
+    """A hash of the names and contents of all files of the data sets."""
     digest = hashlib.sha256()
     for dataset in data.sets():
         root = path_of(folder, dataset.storage_uri)
         for path in sorted(_files(root)):
-            found = path.stat()
-            digest.update(f"{path.relative_to(folder)}\0{found.st_size}\0{found.st_mtime_ns}\0".encode())
+            with path.open("rb") as content:
+                found = hashlib.file_digest(content, "sha256").hexdigest()
+            digest.update(f"{path.relative_to(folder)}\0{found}\0".encode())
     return digest.hexdigest()
 
 
