@@ -9,19 +9,16 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import yaml
 from conftest import digits_spec
-from jobs import ROOT, SOURCES, digits, finish, start, training_job
+from jobs import ROOT, SOURCES, alone, digits, finish, start, training_job
 
 from e2e import venv
-from tradewind.api.report import JobDocument
 from tradewind_workload.io.store import locate, open_model
-from tradewind_workload.train import recipe
-from tradewind_workload.train.place import Alone
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,22 +34,6 @@ sys.meta_path.insert(0, Refuse())
 from tradewind_cli.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """
-
-
-class Heard:
-    """Who is told how a job goes."""
-
-    def __init__(self) -> None:
-        self.reports: list[dict[str, Any]] = []
-
-    def progress(self, report: dict[str, Any]) -> None:
-        self.reports.append(report)
-
-    def final(self, report: dict[str, Any]) -> None:
-        self.reports.append(report)
-
-    def close(self) -> None:
-        pass
 
 
 def write_digits(volumes: Path, rows: int = 600) -> None:
@@ -176,16 +157,15 @@ def test_a_recipe_gives_the_same_model_with_and_without_ray(
     document = training_job(spec)
     code, output = finish(start(document, volumes))
     assert code == 0, output
-    alone = tmp_path_factory.mktemp("alone")
-    monkeypatch.setenv("TRADEWIND_PVC_ROOT", str(alone))
-    write_digits(alone)
-    heard = Heard()
-    recipe.run(JobDocument.read(document), heard, Alone(heard))
-    models = [locate(root / "claim/model")[0] for root in (volumes, alone)]
-    assert [open_model(model)[1] for model in models] == [heard.reports[-1]["model"]["digest"]] * 2
+    here = tmp_path_factory.mktemp("alone")
+    monkeypatch.setenv("TRADEWIND_PVC_ROOT", str(here))
+    write_digits(here)
+    reports, _ = alone(document)
+    models = [locate(root / "claim/model")[0] for root in (volumes, here)]
+    assert [open_model(model)[1] for model in models] == [reports[-1]["model"]["digest"]] * 2
     contents = [{path.name: path.read_bytes() for path in model.iterdir()} for model in models]
     assert contents[0] == contents[1]
     assert "model.safetensors" in contents[0]
-    percent = [report["trainerStatus"]["progressPercentage"] for report in heard.reports[:-1]]
+    percent = [report["trainerStatus"]["progressPercentage"] for report in reports[:-1]]
     assert percent == sorted(percent)
     assert percent[-1] == 99

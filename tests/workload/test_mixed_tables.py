@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 import pytest
-from jobs import blobs, finish, start, training_job, write_csv
+from jobs import Heard, alone, blobs, finish, start, training_job, write_csv
 
 from tradewind.api.data import Data
 from tradewind.api.report import JobDocument, Report
@@ -18,12 +18,11 @@ from tradewind_workload.compress import job as compression_job
 from tradewind_workload.data.headers import read_headers
 from tradewind_workload.data.preparation import prepare
 from tradewind_workload.io.fault import Fault
-from tradewind_workload.io.reporter import Reporter
 from tradewind_workload.io.store import locate, open_model
 from tradewind_workload.tasks.tabular import family
 from tradewind_workload.train.boosting import settings_of
-from tradewind_workload.train.cluster import Cluster
 from tradewind_workload.train.families import encoded
+from tradewind_workload.train.place import Alone
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,8 +71,11 @@ def run(
         "data": data | fields.pop("data", {}),
         "output": {"storageUri": "pvc://claim/model"},
     } | fields
-    code, output = finish(start(training_job(spec, url=operator.url), volumes, TRADEWIND_MOUNT=str(operator.mount)))
-    assert code == 0, output
+    if spec.get("workers", 1) == 1:
+        operator.reports, output = alone(training_job(spec))
+    else:
+        code, output = finish(start(training_job(spec, url=operator.url), volumes, TRADEWIND_MOUNT=str(operator.mount)))
+        assert code == 0, output
     manifest, _ = open_model(volumes / "claim/model")
     folder, _ = locate(volumes / "claim/model")
     return Report.model_validate(operator.reports[-1]), manifest, folder, output.splitlines()
@@ -111,9 +113,13 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.usefixtures("ray_cluster")
 @pytest.mark.parametrize("which", MODELS)
-def test_a_mixed_table_becomes_a_model_that_takes_its_columns(which: str, operator: Endpoint, volumes: Path) -> None:
+def test_a_mixed_table_becomes_a_model_that_takes_its_columns(
+    which: str, operator: Endpoint, volumes: Path, request: pytest.FixtureRequest
+) -> None:
+    """By two workers on Ray, and by one without it."""
+    if MODELS[which].get("workers"):
+        request.getfixturevalue("ray_cluster")
     write(volumes, credit(900))
     report, manifest, folder, output = run(operator, volumes, **MODELS[which])
     assert manifest.labels == CLASSES
@@ -173,7 +179,6 @@ def _reports_of_trees(operator: Endpoint, output: list[str]) -> None:
     assert 0 < int(line.split()[-1]) < 200
 
 
-@pytest.mark.usefixtures("ray_cluster")
 def test_numbers_that_lack_values_need_no_step(operator: Endpoint, volumes: Path) -> None:
     inputs, classes = blobs(400)
     inputs[::9, 1] = np.nan
@@ -200,7 +205,7 @@ def test_numbers_that_lack_values_need_no_step(operator: Endpoint, volumes: Path
     }
     job = JobDocument.model_validate(document)
     with pytest.raises(Fault, match=r"takes its columns one by one \(f0, f1, f2, f3\).*Deploy it as it is") as caught:
-        compression_job.run(job, Reporter(job), Cluster())
+        compression_job.run(job, Heard(), Alone(Heard()))
     assert caught.value.reason == "NotSupported"
 
 
