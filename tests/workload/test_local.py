@@ -22,8 +22,8 @@ from tradewind_workload.io.store import locate, open_model
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Ray is in this environment: whoever asks for it is refused here as where it is not. At the line $STOP_AT the process is
-# stopped as by Ctrl-C.
+# Ray is in this environment: whoever asks for it is refused here as where it is not. At the line $STOP_AT the process
+# is stopped as by Ctrl-C.
 WITHOUT_RAY = """
 import os, signal, sys
 class Refuse:
