@@ -47,7 +47,7 @@ ELSEWHERE = ("unit", "golden", "property", "server", "processors", "workload", "
 WAITING = tuple(f"apiserver/test_{name}.py" for name in ("leader", "lost_answers", "kinds", "revisions"))
 # On a Ray cluster, which those of a step share; the longest steps.
 JOBS = tuple(f"tests/workload/test_{name}.py" for name in ("end_to_end", "versions"))
-RAY = tuple(f"tests/workload/test_{name}.py" for name in ("data", "quality", "mixed_tables", "program", "agent"))
+RAY = tuple(f"tests/workload/test_{name}.py" for name in ("work", "local", "mixed_tables", "program", "agent"))
 REST = " ".join(f"--ignore=tests/{path}" for path in (*ELSEWHERE, *WAITING))
 
 # What fails soonest first; then the longest before the shorter, so that both lanes end together.

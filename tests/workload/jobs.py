@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -54,6 +56,36 @@ def training_job(
         "reportUrl": url,
         "spec": spec,
     }
+
+
+class Heard:
+    """Who is told how a job goes."""
+
+    def __init__(self) -> None:
+        self.reports: list[dict[str, Any]] = []
+
+    def progress(self, report: dict[str, Any]) -> None:
+        """One of many."""
+        self.reports.append(report)
+
+    def final(self, report: dict[str, Any]) -> None:
+        """The last one."""
+        self.reports.append(report)
+
+    def close(self) -> None:
+        """Nothing is left."""
+
+
+def alone(document: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:
+    """A TrainingJob in this process, without Ray: its reports, and what it printed."""
+    from tradewind.api.report import JobDocument
+    from tradewind_workload.train import recipe
+    from tradewind_workload.train.place import Alone
+
+    heard, output = Heard(), io.StringIO()
+    with contextlib.redirect_stdout(output):
+        recipe.run(JobDocument.read(document), heard, Alone(heard))
+    return heard.reports, output.getvalue()
 
 
 def start(document: dict[str, Any], volumes: Path, **environment: str) -> subprocess.Popen[str]:

@@ -20,8 +20,6 @@ from tradewind_workload.io.fault import Fault
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.usefixtures("ray_cluster")
-
 CSV = {"storageUri": "pvc://claim/train.csv", "format": "csv"}
 HELD = {"storageUri": "pvc://claim/validation.csv", "format": "csv"}
 NPZ = {"storageUri": "pvc://claim/train.npz", "format": "npz"}

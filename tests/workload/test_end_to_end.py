@@ -18,6 +18,7 @@ from tradewind_workload.compress import job as compression_job
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.reporter import Reporter
 from tradewind_workload.io.store import locate, open_model
+from tradewind_workload.train.cluster import Cluster
 
 if TYPE_CHECKING:
     from conftest import Trained
@@ -244,5 +245,5 @@ def test_changed_source_is_refused(trained: Trained, monkeypatch: pytest.MonkeyP
     document["source"]["digest"] = "sha256:" + "0" * 64
     job = JobDocument.model_validate(document)
     with pytest.raises(Fault, match=r"its digest is sha256:\w+, and sha256:000") as caught:
-        compression_job.run(job, Reporter(job))
+        compression_job.run(job, Reporter(job), Cluster())
     assert caught.value.reason == "InvalidModel"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 import pytest
-from jobs import blobs, finish, start, training_job, write_csv
+from jobs import Heard, alone, blobs, finish, start, training_job, write_csv
 
 from tradewind.api.data import Data
 from tradewind.api.report import JobDocument, Report
@@ -18,11 +18,11 @@ from tradewind_workload.compress import job as compression_job
 from tradewind_workload.data.headers import read_headers
 from tradewind_workload.data.preparation import prepare
 from tradewind_workload.io.fault import Fault
-from tradewind_workload.io.reporter import Reporter
 from tradewind_workload.io.store import locate, open_model
 from tradewind_workload.tasks.tabular import family
 from tradewind_workload.train.boosting import settings_of
 from tradewind_workload.train.families import encoded
+from tradewind_workload.train.place import Alone
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,8 +71,11 @@ def run(
         "data": data | fields.pop("data", {}),
         "output": {"storageUri": "pvc://claim/model"},
     } | fields
-    code, output = finish(start(training_job(spec, url=operator.url), volumes, TRADEWIND_MOUNT=str(operator.mount)))
-    assert code == 0, output
+    if spec.get("workers", 1) == 1:
+        operator.reports, output = alone(training_job(spec))
+    else:
+        code, output = finish(start(training_job(spec, url=operator.url), volumes, TRADEWIND_MOUNT=str(operator.mount)))
+        assert code == 0, output
     manifest, _ = open_model(volumes / "claim/model")
     folder, _ = locate(volumes / "claim/model")
     return Report.model_validate(operator.reports[-1]), manifest, folder, output.splitlines()
@@ -110,9 +113,13 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.usefixtures("ray_cluster")
 @pytest.mark.parametrize("which", MODELS)
-def test_a_mixed_table_becomes_a_model_that_takes_its_columns(which: str, operator: Endpoint, volumes: Path) -> None:
+def test_a_mixed_table_becomes_a_model_that_takes_its_columns(
+    which: str, operator: Endpoint, volumes: Path, request: pytest.FixtureRequest
+) -> None:
+    """By two workers on Ray, and by one without it."""
+    if MODELS[which].get("workers"):
+        request.getfixturevalue("ray_cluster")
     write(volumes, credit(900))
     report, manifest, folder, output = run(operator, volumes, **MODELS[which])
     assert manifest.labels == CLASSES
@@ -172,7 +179,6 @@ def _reports_of_trees(operator: Endpoint, output: list[str]) -> None:
     assert 0 < int(line.split()[-1]) < 200
 
 
-@pytest.mark.usefixtures("ray_cluster")
 def test_numbers_that_lack_values_need_no_step(operator: Endpoint, volumes: Path) -> None:
     inputs, classes = blobs(400)
     inputs[::9, 1] = np.nan
@@ -199,7 +205,7 @@ def test_numbers_that_lack_values_need_no_step(operator: Endpoint, volumes: Path
     }
     job = JobDocument.model_validate(document)
     with pytest.raises(Fault, match=r"takes its columns one by one \(f0, f1, f2, f3\).*Deploy it as it is") as caught:
-        compression_job.run(job, Reporter(job))
+        compression_job.run(job, Heard(), Alone(Heard()))
     assert caught.value.reason == "NotSupported"
 
 
@@ -209,7 +215,6 @@ def prepared(takes: Takes = "either", **fields: Any) -> Any:
     return prepare(read, read_headers(read, "tabular-classification", takes), 0)
 
 
-@pytest.mark.usefixtures("ray_cluster")
 def test_which_tables_go_by_columns(volumes: Path) -> None:
     inputs, classes = blobs(60)
     write_csv(volumes / "claim/train.csv", inputs, classes)
@@ -229,7 +234,6 @@ def test_which_tables_go_by_columns(volumes: Path) -> None:
     assert any(note.startswith("standardize changes nothing here") for note in noted)
 
 
-@pytest.mark.usefixtures("ray_cluster")
 def test_rows_are_dropped_and_split_by_their_typed_values(volumes: Path) -> None:
     rows = credit(200)
     write(volumes, [*rows, *rows[:50]])
@@ -253,7 +257,6 @@ def test_rows_are_dropped_and_split_by_their_typed_values(volumes: Path) -> None
     assert dropped.train.table()["Stadt"].null_count == 0
 
 
-@pytest.mark.usefixtures("ray_cluster")
 def test_nothing_is_fitted_on_rows_that_judge(volumes: Path) -> None:
     """A town that only the validation data has is no code of the model, and its sizes are not in the mean."""
     write(volumes, credit(100))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pytest
 import torch
-from jobs import finish, start, training_job, write_csv
+from jobs import alone, training_job, write_csv
 from test_training import recipe, training, weights
 
 from tradewind.api.report import Report
@@ -18,8 +17,6 @@ from tradewind_workload.train.best import Choice
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from endpoint import Endpoint
 
 METRIC = Classification(np.array([5, 5])).metric("accuracy")
 
@@ -91,7 +88,7 @@ def fraud(rows: int, knowable: float, seed: int = 0) -> tuple[np.ndarray, list[s
     ]
 
 
-def run(operator: Endpoint, volumes: Path, **fields: Any) -> tuple[Report, str]:
+def run(**fields: Any) -> tuple[Report, str]:
     spec = {
         "recipe": {"task": "tabular-classification", "model": {"architecture": "linear"}, "epochs": 3, "batchSize": 256}
         | fields.pop("recipe", {}),
@@ -103,15 +100,13 @@ def run(operator: Endpoint, volumes: Path, **fields: Any) -> tuple[Report, str]:
         },
         "output": {"storageUri": "pvc://claim/model"},
     }
-    code, output = finish(start(training_job(spec, url=operator.url), volumes, TRADEWIND_MOUNT=str(operator.mount)))
-    assert code == 0, output
-    return Report.model_validate(operator.reports[-1]), output
+    reports, output = alone(training_job(spec))
+    return Report.model_validate(reports[-1]), output
 
 
-@pytest.mark.usefixtures("ray_cluster")
-def test_a_fraud_table_that_nothing_can_be_learnt_of_is_no_silent_success(operator: Endpoint, volumes: Path) -> None:
+def test_a_fraud_table_that_nothing_can_be_learnt_of_is_no_silent_success(volumes: Path) -> None:
     write_csv(volumes / "claim/train.csv", *fraud(2000, knowable=0.0))
-    report, output = run(operator, volumes, recipe={"optimizer": {"lr": "0.1"}, "batchSize": 64})
+    report, output = run(recipe={"optimizer": {"lr": "0.1"}, "batchSize": 64})
     model = report.model
     assert model is not None
     found = {metric.name: float(metric.value) for metric in model.metrics}
@@ -132,11 +127,10 @@ def test_a_fraud_table_that_nothing_can_be_learnt_of_is_no_silent_success(operat
     assert judged.rows == parts[2] > 400
 
 
-@pytest.mark.usefixtures("ray_cluster")
-def test_frauds_that_can_be_told_apart_are_found(operator: Endpoint, volumes: Path) -> None:
+def test_frauds_that_can_be_told_apart_are_found(volumes: Path) -> None:
     write_csv(volumes / "claim/train.csv", *fraud(4000, knowable=3.0))
     settings = {"classWeights": "Balanced", "optimizer": {"lr": "0.05"}, "epochs": 40, "earlyStopping": {"patience": 2}}
-    report, output = run(operator, volumes, recipe=settings)
+    report, output = run(recipe=settings)
     model = report.model
     assert model is not None
     assert model.evaluation is not None

@@ -28,6 +28,7 @@ def arguments() -> argparse.Namespace:
         "--model_dir", type=Path, default=Path("/mnt/models"), help="an ONNX file, or a folder with one"
     )
     parser.add_argument("--http_port", type=int, default=8080, help="port of predictions, health and metrics")
+    parser.add_argument("--http_host", default="0.0.0.0", help="address to listen at")  # noqa: S104 -- a pod's is known only at run time
     parser.add_argument("--max_body_bytes", type=_positive, default=16 << 20, help="largest body of a request")
     parser.add_argument("--max_rows", type=_positive, default=4096, help="most rows in a request")
     parser.add_argument("--max_queue", type=_positive, default=128, help="most requests that wait for the model")
@@ -90,7 +91,7 @@ def main() -> None:
     refuse_more_memory()
     limits = Limits(args.max_rows, args.max_queue, args.max_pixels)
     model = OnnxModel(args.model_name, args.model_dir, expected_digest(), threads, limits)
-    Server(args.http_port, args.max_body_bytes, args.drain_seconds, args.grace_seconds).start([model])
+    Server((args.http_host, args.http_port), args.max_body_bytes, args.drain_seconds, args.grace_seconds).start([model])
 
 
 if __name__ == "__main__":

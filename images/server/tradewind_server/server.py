@@ -27,11 +27,14 @@ TERMINATION_LOG = Path("/dev/termination-log")
 class RestServer(uvicorn.Server):
     """uvicorn that leaves in two steps: it goes on answering until load balancers know, then drains."""
 
-    def __init__(self, application: Application, port: int, drain_seconds: float, grace_seconds: int) -> None:
+    def __init__(
+        self, application: Application, address: tuple[str, int], drain_seconds: float, grace_seconds: int
+    ) -> None:
+        host, port = address
         super().__init__(
             uvicorn.Config(
                 application,
-                host="0.0.0.0",  # noqa: S104  # a pod's address is known only at run time
+                host=host,
                 port=port,
                 loop="uvloop",
                 http="httptools",
@@ -70,8 +73,11 @@ class Server(kserve.ModelServer):  # type: ignore[misc]  # kserve carries no typ
     listens at once, and is ready later.
     """
 
-    def __init__(self, port: int, max_body_bytes: int, drain_seconds: float, grace_seconds: int) -> None:
-        super().__init__(http_port=port, enable_grpc=False, enable_latency_logging=False, grace_period=grace_seconds)
+    def __init__(self, address: tuple[str, int], max_body_bytes: int, drain_seconds: float, grace_seconds: int) -> None:
+        super().__init__(
+            http_port=address[1], enable_grpc=False, enable_latency_logging=False, grace_period=grace_seconds
+        )
+        self.address = address
         self.max_body_bytes = max_body_bytes
         self.drain_seconds = drain_seconds
 
@@ -85,9 +91,8 @@ class Server(kserve.ModelServer):  # type: ignore[misc]  # kserve carries no typ
         os._exit(code)
 
     async def _serve_model(self, model: OnnxModel) -> int:
-        rest = RestServer(
-            Application(model, self.max_body_bytes), self.http_port, self.drain_seconds, self.grace_period
-        )
+        application = Application(model, self.max_body_bytes)
+        rest = RestServer(application, self.address, self.drain_seconds, self.grace_period)
         loading = asyncio.create_task(_load(model, rest))
         await rest.serve()
         if not loading.done():

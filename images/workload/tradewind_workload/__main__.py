@@ -57,16 +57,17 @@ def _dispatch(document: dict[str, Any], reporter: Reporter) -> int:
 
         return program.run(Assignment.of(document), reporter)
     from tradewind.api.report import JobDocument
+    from tradewind_workload.train.cluster import Cluster
 
-    job = JobDocument.read(document)
+    job, place = JobDocument.read(document), Cluster()
     if job.kind == "CompressionJob":
         from tradewind_workload.compress import job as compression
 
-        compression.run(job, reporter)
+        compression.run(job, reporter, place)
     else:
         from tradewind_workload.train import recipe
 
-        recipe.run(job, reporter)
+        recipe.run(job, reporter, place)
     return 0
 
 

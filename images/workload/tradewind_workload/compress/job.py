@@ -36,17 +36,18 @@ from tradewind_workload.io.document import compression_spec
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.files import ONNX, SAMPLES, WEIGHTS
 from tradewind_workload.io.places import local_path
-from tradewind_workload.io.reporter import Reporter, rfc3339
+from tradewind_workload.io.reporter import rfc3339
 from tradewind_workload.io.store import data_of, files_of, find, finish, locate, open_model
 from tradewind_workload.measure.measurement import Figures, measure
 from tradewind_workload.measure.page import write_report
 from tradewind_workload.measure.processor import processor
 from tradewind_workload.measure.verdict import METRICS, Measured, frontier, judge, judge_baseline, lost, measured_metric
-from tradewind_workload.train import cluster
 from tradewind_workload.train.judging import decimal
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tradewind_workload.train.place import Place, Told
 
 BASELINE = "baseline"
 PERCENTILES = (50, 95, 99)  # of the latency
@@ -65,7 +66,7 @@ class Stored:
     accuracy: float = 0.0
 
 
-def run(job: JobDocument, reporter: Reporter) -> None:
+def run(job: JobDocument, reporter: Told, place: Place) -> None:
     """Make, measure and judge the variants, write the report, and tell the operator."""
     spec = compression_spec(job)
     if job.source is None:
@@ -82,8 +83,7 @@ def run(job: JobDocument, reporter: Reporter) -> None:
     headers = read_headers(data, task)
     cpu = processor()
     print(f"measuring on {cpu}", flush=True)
-    cluster.connect(1)
-    prepared = prepare(data, headers, seed_of(manifest))
+    prepared = prepare(data, headers, seed_of(manifest), place.start(1))
     train_classes, classes = _same_labels(manifest, prepared)
     rows = prepared.validation.load()
     progress = _Progress(reporter, 2 * len(spec.candidates) + 2)
@@ -332,7 +332,7 @@ def cost_per_million(figures: Figures, price_per_hour: str | None) -> str:
 class _Progress:
     """Each variant made and each variant measured is a step."""
 
-    def __init__(self, reporter: Reporter, steps: int) -> None:
+    def __init__(self, reporter: Told, steps: int) -> None:
         self._reporter = reporter
         self._steps = steps
         self._done = 0

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import ray
 
 from tradewind_workload.data import splits
 from tradewind_workload.data.comparison import absent, keys
@@ -24,14 +23,12 @@ _PARTS = {"train": splits.TRAINING, "validation": splits.VALIDATION, "test": spl
 def hashes(rows: Rows) -> np.ndarray:
     """A hash of each row's inputs, uint64 [n]."""
     out = np.empty(len(rows), np.uint64)
-    found = ray.get([_contents.remote(block, offsets) for block, offsets in rows.parts()])
-    for number, here in zip(rows.numbers(), found, strict=True):
+    for number, here in zip(rows.numbers(), rows.each(_contents), strict=True):
         out[rows.block == number] = here
     return out
 
 
-@ray.remote(num_cpus=1)
-def _contents(block: Any, offsets: np.ndarray) -> np.ndarray:
+def _contents(block: pa.Table, offsets: np.ndarray) -> np.ndarray:
     if not has_columns(block):
         return splits.contents(block_inputs(block)[offsets])
     rows = block_columns(block).take(offsets).combine_chunks()

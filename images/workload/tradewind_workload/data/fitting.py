@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import ray
 
 from tradewind_workload.data.rows import block_inputs
 from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from tradewind.api.data import Data
     from tradewind_workload.data.layout import Layout
     from tradewind_workload.data.rows import Rows
@@ -40,9 +41,12 @@ def arranged(rows: np.ndarray, image: tuple[int, int, int] | None) -> np.ndarray
     return rows.reshape(len(rows), *(image or (-1,)))
 
 
-@ray.remote(num_cpus=1)
 def _moments(
-    block: Any, offsets: np.ndarray, stages: tuple[Stage, ...], image: tuple[int, int, int] | None, by_channel: bool
+    block: pa.Table,
+    offsets: np.ndarray,
+    stages: tuple[Stage, ...],
+    image: tuple[int, int, int] | None,
+    by_channel: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Count, mean and sum of squared deviations of what is not missing; by column, pixel or channel."""
     rows = _staged(block, offsets, stages, image)
@@ -53,15 +57,14 @@ def _moments(
     return count, mean, np.where(valid, (rows - mean) ** 2, 0).sum(axis=axes)
 
 
-@ray.remote(num_cpus=1)
 def _values(
-    block: Any, offsets: np.ndarray, stages: tuple[Stage, ...], image: tuple[int, int, int] | None
+    block: pa.Table, offsets: np.ndarray, stages: tuple[Stage, ...], image: tuple[int, int, int] | None
 ) -> np.ndarray:
     return _staged(block, offsets, stages, image).astype(np.float32)
 
 
 def _staged(
-    block: Any, offsets: np.ndarray, stages: tuple[Stage, ...], image: tuple[int, int, int] | None
+    block: pa.Table, offsets: np.ndarray, stages: tuple[Stage, ...], image: tuple[int, int, int] | None
 ) -> np.ndarray:
     rows = arranged(block_inputs(block)[offsets], image)
     for stage in stages:
@@ -86,8 +89,7 @@ def fit(train: Rows, data: Data, image: tuple[int, int, int] | None, layout: Lay
                     "it out of spec.data.inputs.",
                 )
             if step.impute.strategy == "median":  # exact, on the driver: one float32 a value of the training split
-                parts = ray.get([_values.remote(block, offsets, stages, image) for block, offsets in train.parts()])
-                whole = np.concatenate(parts)
+                whole = np.concatenate(train.each(_values, stages, image))
                 values = np.nanmedian(np.where(np.isfinite(whole), whole, np.nan), axis=0)
             stages += (Stage("impute", values.astype(np.float32)),)
         elif step.standardize is not None:
@@ -103,7 +105,7 @@ def _merged(
     train: Rows, stages: tuple[Stage, ...], image: tuple[int, int, int] | None, *, by_channel: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The moments of all blocks as one (Chan et al., 1979), in the order of the blocks."""
-    parts = ray.get([_moments.remote(block, offsets, stages, image, by_channel) for block, offsets in train.parts()])
+    parts = train.each(_moments, stages, image, by_channel)
     count, mean, squares = parts[0]
     for more, other, others in parts[1:]:
         total = np.maximum(count + more, 1)

@@ -6,25 +6,28 @@ stages are fitted in the order of the steps, each on the training rows as the st
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import ray
 
 from tradewind_workload.data import splits
-from tradewind_workload.data.dataset import Label, Takes, by_columns, described, require_numbers
+from tradewind_workload.data.dataset import by_columns, described, require_numbers
 from tradewind_workload.data.division import divide, hashes
 from tradewind_workload.data.fitting import Stage, fit
 from tradewind_workload.data.labels import Labels, read_labels, require_labels
 from tradewind_workload.data.rows import Form, Read, Rows, block_inputs, read_rows, read_schema
+from tradewind_workload.data.work import Here
 from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from tradewind.api.data import Augment, Data
     from tradewind_workload.data.headers import Headers
     from tradewind_workload.data.layout import Layout
     from tradewind_workload.data.schema import Schema
+    from tradewind_workload.data.work import Work
 
 
 @dataclass(frozen=True)
@@ -45,16 +48,19 @@ class Prepared:
     schema: Schema | None = None  # of a table whose columns are inputs each; its rows are encoded later
 
 
-def prepare(data: Data, headers: Headers, seed: int) -> Prepared:
+def prepare(data: Data, headers: Headers, seed: int, work: Work | None = None) -> Prepared:
     """Read, clean, split, fit; what `read_headers` found of the same data is not looked for again.
+
+    The rows stay where `work` has them, in this process if it is left out.
 
     Raises Fault(InvalidData) in a sentence that names file, column and remedy.
     """
+    work = work or Here()
     layout, image = headers.train, headers.image
     for found in filter(None, (layout, headers.validation, headers.test)):
         for note in found.notes:
             print(note, flush=True)
-    schema = _schema(layout, data, headers.takes, headers.label)
+    schema = _schema(layout, data, headers, work)
     notes: list[str] = []
     form: Form = "columns" if schema is not None and by_columns(schema, data, headers.takes) else "matrix"
     if form == "columns" and any(step.standardize for step in data.prepare):
@@ -62,7 +68,7 @@ def prepare(data: Data, headers: Headers, seed: int) -> Prepared:
             "standardize changes nothing here: the model takes its columns one by one, and networks see each on one "
             "scale anyway"
         )
-    read = read_rows(layout, data, schema, form)
+    read = read_rows(layout, data, schema, form, work)
     kept = _clean(read, data, layout.uri, notes)
     apart = []  # data sets of their own, cleaned, after the training data has lost what stands in them too
     for found in (headers.test, headers.validation):
@@ -70,9 +76,8 @@ def prepare(data: Data, headers: Headers, seed: int) -> Prepared:
             continue
         if form == "columns":
             _require_table(found)
-        held = read_rows(
-            found, data, schema if layout.is_table else _schema(found, data, "matrix", headers.label), form
-        )
+        of = schema if layout.is_table else _schema(found, data, replace(headers, takes="matrix"), work)
+        held = read_rows(found, data, of, form, work)
         held_kept = _clean(held, data, found.uri, notes)
         kept = _apart(read, kept, held, held_kept, found, notes)
         apart.append((found, held, held_kept))
@@ -160,27 +165,25 @@ def _require_table(layout: Layout) -> None:
         )
 
 
-def _schema(layout: Layout, data: Data, takes: Takes, label: Label) -> Schema | None:
+def _schema(layout: Layout, data: Data, headers: Headers, work: Work) -> Schema | None:
     """What the columns of a table are, told in the log; npz files have arrays instead."""
     if not layout.is_table:
         return None
-    schema = read_schema(layout, data, label)
+    schema = read_schema(layout, data, headers.label, work)
     for line in described(schema):
         print(line, flush=True)
-    if takes == "matrix":
+    if headers.takes == "matrix":
         require_numbers(schema, layout.uri)
     return schema
 
 
-@ray.remote(num_cpus=1)
-def _first_missing(block: Any, offsets: np.ndarray) -> tuple[int, int] | None:
+def _first_missing(block: pa.Table, offsets: np.ndarray) -> tuple[int, int] | None:
     bad = np.argwhere(~np.isfinite(block_inputs(block)[offsets]))
     return (int(offsets[bad[0][0]]), int(bad[0][1])) if len(bad) else None
 
 
 def _no_missing(rows: Rows, layout: Layout, data: Data) -> None:
-    places = ray.get([_first_missing.remote(block, offsets) for block, offsets in rows.parts()])
-    for number, found in zip(rows.numbers(), places, strict=True):
+    for number, found in zip(rows.numbers(), rows.each(_first_missing), strict=True):
         if found is None:
             continue
         chosen = layout.inputs(data)

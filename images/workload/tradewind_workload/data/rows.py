@@ -1,15 +1,12 @@
-"""Rows of a data set in Ray's object store: read by Ray Data once, then picked by number in any process of the job."""
+"""Rows of a data set in blocks: read once, then picked by number in any process of the job."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import ray
-import ray.data
 
 from tradewind_workload.data.cells import is_text
 from tradewind_workload.data.comparison import absent, is_list, keys
@@ -18,18 +15,23 @@ from tradewind_workload.data.names import names
 from tradewind_workload.data.schema import Schema
 from tradewind_workload.data.table import batches
 from tradewind_workload.data.typed import typed
-from tradewind_workload.io.fault import Fault, fault_in
+from tradewind_workload.data.work import Here
+from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tradewind.api.data import Data
-    from tradewind_workload.data.inference import Partial
     from tradewind_workload.data.layout import Layout
-    from tradewind_workload.data.table import Batch, Source
+    from tradewind_workload.data.table import Batch
+    from tradewind_workload.data.work import Block, Work
+
+_Result = TypeVar("_Result")
 
 INPUTS, LABEL, FILE = "inputs", "label", "file"  # columns that every block has after reading
 SPLIT = "split"  # and where spec.data.split names a column, its values
+
+BLOCK = 1 << 26  # bytes of rows that make a block, if the file has as many
 
 Form = Literal["matrix", "columns"]  # of INPUTS: lists of numbers, or structs of typed values
 
@@ -38,7 +40,7 @@ Form = Literal["matrix", "columns"]  # of INPUTS: lists of numbers, or structs o
 class Rows:
     """Rows, in an order: row i is row `offset[i]` of block `block[i]`."""
 
-    blocks: tuple[Any, ...]  # ObjectRefs of arrow tables
+    blocks: tuple[Block, ...]  # arrow tables, in the hands of `work`
     block: np.ndarray  # int64 [n]
     offset: np.ndarray  # int64 [n]
     shape: tuple[int, ...]  # of the inputs of one row, as in the file
@@ -47,6 +49,7 @@ class Rows:
     files: tuple[str, ...]
     firsts: np.ndarray  # int64 [files], the number of each file's first row in the data set
     encode: Callable[[pa.Table], np.ndarray] | None = None  # of a table by columns: its rows as a model takes them
+    work: Work = field(default_factory=Here)
 
     def __len__(self) -> int:
         return len(self.block)
@@ -68,7 +71,7 @@ class Rows:
         out: np.ndarray | None = None
         for number in self.numbers():
             here = np.flatnonzero(self.block == number)
-            rows = block_table(ray.get(self.blocks[number])).take(self.offset[here])
+            rows = block_table(self.work.fetch(self.blocks[number])).take(self.offset[here])
             made = block_inputs(rows) if self.encode is None else self.encode(rows)
             out = np.empty((len(self), *self.shape), made.dtype) if out is None else out
             out[here] = made.reshape(len(here), *self.shape)
@@ -76,12 +79,19 @@ class Rows:
 
     def table(self) -> pa.Table:
         """The typed columns, or the one column INPUTS of a matrix, row by row in this order."""
-        parts = [block_table(ray.get(block)).take(offsets) for block, offsets in self.parts()]
+        parts = [block_table(self.work.fetch(block)).take(offsets) for block, offsets in self.parts()]
         places = np.concatenate([np.flatnonzero(self.block == number) for number in self.numbers()])
         return pa.concat_tables(parts).take(np.argsort(places))
 
-    def parts(self) -> Iterator[tuple[Any, np.ndarray]]:
-        """Each block that has rows, as a reference, and the offsets of the rows in it."""
+    def each(self, function: Callable[..., _Result], *arguments: Any) -> list[_Result]:
+        """What function(table, offsets, *arguments) gives for each block that has rows, where the block is.
+
+        `table` is the whole block, `offsets`, int64 [n], are those of the rows in it.
+        """
+        return self.work.map(function, [(block, offsets, *arguments) for block, offsets in self.parts()])
+
+    def parts(self) -> Iterator[tuple[Block, np.ndarray]]:
+        """Each block that has rows, and the offsets of the rows in it."""
         for number in self.numbers():
             yield self.blocks[number], self.offset[self.block == number]
 
@@ -129,40 +139,28 @@ class Read:
     split: tuple[pa.Array, ...] = ()  # values of spec.data.split.column, by block
 
 
-@ray.remote(num_cpus=1)
-def _counted(source: Source, missing: tuple[str, ...]) -> Partial:
-    return counted(source, missing)
-
-
-def read_schema(layout: Layout, data: Data, label: Label = "category") -> Schema:
-    """The schema of a table, seen from all of its rows, a file a task. Raises Fault(InvalidData)."""
-    with _faults():
-        partials = ray.get([_counted.remote(source, data.missing) for source in layout.sources])
+def read_schema(layout: Layout, data: Data, label: Label, work: Work) -> Schema:
+    """The schema of a table, seen from all of its rows, a file a call. Raises Fault(InvalidData)."""
+    partials = work.map(counted, [(source, data.missing) for source in layout.sources])
     return schema_of(layout, data, partials, label)
 
 
-def read_rows(layout: Layout, data: Data, schema: Schema | None, form: Form = "matrix") -> Read:
-    """Read a data set with Ray Data into the object store, in the order of the files.
+def read_rows(layout: Layout, data: Data, schema: Schema | None, form: Form, work: Work) -> Read:
+    """Read a data set into blocks, in the order of the files.
 
     `schema` is that of the training data; npz files have none, and are always a matrix. Raises Fault(InvalidData) where
     a row can't be read.
     """
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.execution_options.preserve_order = True  # the split and the weights depend on the order of the rows
-    encoder = _Encoder(layout, data, schema, form)
     count = len(layout.sources)
-    with _faults():
-        numbers = ray.data.range(count, override_num_blocks=count)
-        done = numbers.map_batches(encoder, batch_format="numpy", batch_size=None).materialize()
-        blocks = tuple(done.to_arrow_refs())
-        narrow = ray.get([_narrow.remote(block) for block in blocks])
-    counts = [part.num_rows for part in narrow]
-    split = tuple(part[SPLIT].combine_chunks() for part in narrow if part.num_rows and SPLIT in part.column_names)
-    narrow = [part.drop_columns([SPLIT]) if SPLIT in part.column_names else part for part in narrow]
-    table = pa.concat_tables([part for part in narrow if part.num_rows] or narrow[:1])
-    if table.num_columns == 0 or not table.num_rows:
+    # In order: the split and the weights depend on it.
+    blocks = tuple(work.keep(_Encoder(layout, data, schema, form), range(count)))
+    narrow = work.map(_narrow, [(block,) for block in blocks])
+    if not narrow:
         raise Fault("InvalidData", f"{layout.uri} has no rows.")
+    counts = [part.num_rows for part in narrow]
+    split = tuple(part[SPLIT].combine_chunks() for part in narrow if SPLIT in part.column_names)
+    narrow = [part.drop_columns([SPLIT]) if SPLIT in part.column_names else part for part in narrow]
+    table = pa.concat_tables(narrow)
     files = np.bincount(table[FILE].to_numpy(), minlength=count)
     rows = Rows(
         blocks,
@@ -173,6 +171,7 @@ def read_rows(layout: Layout, data: Data, schema: Schema | None, form: Form = "m
         np.cumsum([0, *counts[:-1]]),
         tuple(source.file.name for source in layout.sources),
         np.cumsum([0, *files[:-1]]),
+        work=work,
     )
     return Read(
         rows,
@@ -191,24 +190,12 @@ def read_rows(layout: Layout, data: Data, schema: Schema | None, form: Form = "m
     )
 
 
-@contextmanager
-def _faults() -> Iterator[None]:
-    """A Fault that a task of Ray raised, as itself; other errors, as of a lost worker, are not the data's."""
-    try:
-        yield
-    except Exception as error:
-        if (fault := fault_in(error)) is not None:
-            raise fault from None
-        raise
-
-
-@ray.remote(num_cpus=1)
 def _narrow(block: pa.Table) -> pa.Table:
-    return block.drop_columns([INPUTS]) if INPUTS in block.column_names else block
+    return block.drop_columns([INPUTS])
 
 
 class _Encoder:
-    """Turns the files of some numbers into blocks with the columns that the rest of the program knows."""
+    """Turns the file of a number into blocks with the columns that the rest of the program knows."""
 
     def __init__(self, layout: Layout, data: Data, schema: Schema | None, form: Form) -> None:
         self._form = form
@@ -224,10 +211,15 @@ class _Encoder:
             i: step.drop_duplicates.columns for i, step in enumerate(data.prepare) if step.drop_duplicates is not None
         }
 
-    def __call__(self, numbers: dict[str, np.ndarray]) -> Iterator[pa.Table]:
-        for number in numbers["id"]:
-            for batch in batches(self._sources[number], self._missing):
-                yield self._encoded(batch, int(number))
+    def __call__(self, number: int) -> Iterator[pa.Table]:
+        waiting: list[pa.Table] = []
+        for batch in batches(self._sources[number], self._missing):
+            waiting.append(self._encoded(batch, number))
+            if sum(table.nbytes for table in waiting) >= BLOCK:
+                yield pa.concat_tables(waiting)
+                waiting = []
+        if waiting:
+            yield pa.concat_tables(waiting)
 
     def _encoded(self, batch: Batch, file: int) -> pa.Table:
         cells = batch.cells

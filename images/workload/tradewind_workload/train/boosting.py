@@ -32,7 +32,7 @@ class Rounds:
 
 
 def grow(config: dict[str, Any]) -> None:
-    """What the worker of Ray Train runs for trees."""
+    """What the worker runs for trees."""
     from tradewind_workload.tasks.tabular.model import from_trees
     from tradewind_workload.train.result import store
 
@@ -42,7 +42,8 @@ def grow(config: dict[str, Any]) -> None:
     assert recipe is not None
     settings = settings_of(recipe)
     rounds = Rounds(settings.rounds)
-    voice = Voice(job, rounds)
+    alone = config.get("alone")
+    voice = Voice(job, rounds, told=alone.told if alone is not None else None)
 
     def told(number: int, loss: float) -> None:
         rounds.step = number

@@ -1,4 +1,4 @@
-"""The Ray cluster of the job: joining it, and how a job's resources become Ray's."""
+"""The Ray cluster of the job: joining it, training on it, and how a job's resources become Ray's."""
 
 from __future__ import annotations
 
@@ -8,8 +8,18 @@ import os
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from tradewind_workload.io.document import training_spec
+from tradewind_workload.io.fault import Superseded, causes, fault_in
+from tradewind_workload.io.files import make_folder, storage_fault
+from tradewind_workload.io.places import local_path, run_folder
+from tradewind_workload.io.retries import patiently
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tradewind.api.placement import Resources
+    from tradewind.api.report import JobDocument
+    from tradewind_workload.data.work import Work
 
 _PLACES = ("TRADEWIND_JOB_FILE", "TRADEWIND_MOUNT", "TRADEWIND_PVC_ROOT")
 _SUFFIXES = {"m": Decimal("0.001"), "": Decimal(1), "k": Decimal(1000)}
@@ -65,3 +75,43 @@ def scaling(workers: int, resources: Resources) -> Any:
         resources_per_worker=each,
         placement_strategy="SPREAD" if not accelerators else "PACK",
     )
+
+
+class Cluster:
+    """See train.place.Place: as many workers as the spec says, by Ray Train. Ray is imported when it starts."""
+
+    def start(self, workers: int) -> Work:
+        """Join the cluster."""
+        from tradewind_workload.train.onray import OnRay
+
+        connect(workers)
+        return OnRay()
+
+    def train(self, worker: Callable[[dict[str, Any]], None], config: dict[str, Any], job: JobDocument) -> None:
+        """See Place."""
+        from ray.train import RunConfig
+
+        from tradewind_workload.train.trainer import Trainer
+
+        spec = training_spec(job)
+        runs = run_folder(local_path(spec.output.storage_uri), job.uid)
+        try:
+            patiently(lambda: make_folder(runs), runs)
+        except OSError as error:
+            raise storage_fault(runs, error) from None
+        trainer = Trainer(
+            worker,
+            train_loop_config=config,
+            scaling_config=scaling(spec.workers, spec.resources),
+            # What a further attempt goes on from is in our own checkpoints (see checkpoint.py); this is Ray Train's own
+            # record.
+            run_config=RunConfig(name="ray", storage_path=str(runs)),
+        )
+        try:
+            trainer.fit()
+        except Exception as error:
+            if (fault := fault_in(error)) is not None:
+                raise fault from None
+            if any(isinstance(cause, Superseded) for cause in causes(error)):
+                raise Superseded("the operator has moved on") from None
+            raise

@@ -1,4 +1,4 @@
-"""A TrainingJob with a recipe: the driver prepares the data and starts Ray Train, whose first worker exports the
+"""A TrainingJob with a recipe: the driver prepares the data and starts the workers, of which the first exports the
 model."""
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from tradewind.api.base import Model
 from tradewind.api.report import JobDocument, Report
 from tradewind.api.trainingjob import ModelResult, Recipe, TrainingJobSpec
 from tradewind_workload.data.headers import read_headers
+from tradewind_workload.data.preparation import prepare
 from tradewind_workload.heads.answer import Value
 from tradewind_workload.heads.regression import Regression
 from tradewind_workload.io.artefacts import Stored, address, point
 from tradewind_workload.io.document import training_spec
-from tradewind_workload.io.fault import Fault, Superseded, causes, fault_in
-from tradewind_workload.io.files import ONNX, make_folder, remove, storage_fault
-from tradewind_workload.io.places import checkpoint_folder, local_path, run_folder
-from tradewind_workload.io.retries import patiently
+from tradewind_workload.io.fault import Fault
+from tradewind_workload.io.files import ONNX, remove
+from tradewind_workload.io.places import checkpoint_folder, local_path
 from tradewind_workload.io.store import find
 from tradewind_workload.train import cluster, families
 from tradewind_workload.train.judging import answer_of, head_of, judging_part, require_measurable
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from tradewind_workload.data.preparation import Prepared
     from tradewind_workload.heads.answer import Answer
     from tradewind_workload.heads.classification import Classification
-    from tradewind_workload.io.reporter import Reporter
     from tradewind_workload.tasks.family import Fitted
+    from tradewind_workload.train.place import Place, Told
     from tradewind_workload.train.training import Loss
 
 
-def run(job: JobDocument, reporter: Reporter) -> None:
+def run(job: JobDocument, reporter: Told, place: Place) -> None:
     """Train, export, check, and tell the operator."""
     spec = training_spec(job)
     assert spec.recipe is not None and spec.data is not None
@@ -50,12 +50,9 @@ def run(job: JobDocument, reporter: Reporter) -> None:
         _require_supported(spec, spec.recipe)
         # Most mistakes show here, before anything is started.
         headers = read_headers(spec.data, spec.recipe.task, families.takes(spec.recipe))
-        # Ray Data, 2.5 s of processor time: a mistake is told, and a finished attempt ends, without it.
-        from tradewind_workload.data.preparation import prepare
-
-        cluster.connect(spec.workers)
+        tables = place.start(spec.workers)
         print(f"preparing {spec.data.train.storage_uri}", flush=True)
-        prepared = families.trimmed(prepare(spec.data, headers, spec.recipe.seed), spec.data)
+        prepared = families.trimmed(prepare(spec.data, headers, spec.recipe.seed, tables), spec.data)
         for note in (*prepared.notes, *require_measurable(prepared, spec.recipe)):
             print(note, flush=True)
         fitted = families.fit(prepared, spec.recipe, spec.data)
@@ -69,7 +66,7 @@ def run(job: JobDocument, reporter: Reporter) -> None:
             f"shape {list(prepared.row_shape)}",
             flush=True,
         )
-        _train(job, spec, prepared, fitted, folder)
+        _train(job, spec, prepared, fitted, place)
         finished = _finished(folder, job)
         if finished is None:
             raise RuntimeError(f"the model that was just written to {folder} is not there")
@@ -116,39 +113,17 @@ def _require_supported(spec: TrainingJobSpec, recipe: Recipe) -> None:
         )
 
 
-def _train(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, fitted: Fitted, folder: Path) -> None:
-    from ray.train import RunConfig
-
+def _train(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, fitted: Fitted, place: Place) -> None:
     from tradewind_workload.train.boosting import grow
-    from tradewind_workload.train.trainer import Trainer
 
-    runs = run_folder(folder, job.uid)
-    try:
-        patiently(lambda: make_folder(runs), runs)
-    except OSError as error:
-        raise storage_fault(runs, error) from None
     assert spec.recipe is not None
-    trainer = Trainer(
-        grow if spec.recipe.model.architecture == "trees" else work,
-        train_loop_config={
-            "job": job.dump(),
-            "prepared": prepared,
-            "fitted": fitted,
-            "threads": cluster.threads(spec.resources),
-        },
-        scaling_config=cluster.scaling(spec.workers, spec.resources),
-        # What a further attempt goes on from is in our own checkpoints (see checkpoint.py); this is Ray Train's own
-        # record.
-        run_config=RunConfig(name="ray", storage_path=str(runs)),
-    )
-    try:
-        trainer.fit()
-    except Exception as error:
-        if (fault := fault_in(error)) is not None:
-            raise fault from None
-        if any(isinstance(cause, Superseded) for cause in causes(error)):
-            raise Superseded("the operator has moved on") from None
-        raise
+    config = {
+        "job": job.dump(),
+        "prepared": prepared,
+        "fitted": fitted,
+        "threads": cluster.threads(spec.resources),
+    }
+    place.train(grow if spec.recipe.model.architecture == "trees" else work, config, job)
 
 
 def fingerprint(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, world: int, fitted: str = "") -> str:
@@ -182,7 +157,7 @@ def _settings(part: Model) -> dict[str, Any]:
 
 
 def work(config: dict[str, Any]) -> None:
-    """What each worker of Ray Train runs for a network."""
+    """What each worker runs for a network."""
     import torch
 
     from tradewind_workload.train import checkpoint, process_group
@@ -197,7 +172,8 @@ def work(config: dict[str, Any]) -> None:
     spec = training_spec(job)
     recipe, prepared, fitted = spec.recipe, config["prepared"], config["fitted"]
     assert recipe is not None
-    rank, world, device = process_group.join()
+    alone = config.get("alone")
+    rank, world, device = (0, 1, alone.device) if alone is not None else process_group.join()
     dealt = shares(len(prepared.train), world, recipe.seed)
     mine = prepared.train.take(dealt[rank])
     judged = prepared.validation.take(np.arange(rank, len(prepared.validation), world))
@@ -222,7 +198,8 @@ def work(config: dict[str, Any]) -> None:
         training.restore(state)
         first, best = state.epoch, state.best
     choice = Choice(metric, recipe.early_stopping.patience if recipe.early_stopping is not None else None, best)
-    voice = Voice(job, training, first_step=training.step) if rank == 0 else None
+    told = alone.told if alone is not None else None
+    voice = Voice(job, training, first_step=training.step, told=told) if rank == 0 else None
     if voice is not None:
         print(f"continuing after epoch {first}" if first else "starting", flush=True)
     for epoch in range(first, recipe.epochs):

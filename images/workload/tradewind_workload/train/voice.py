@@ -16,6 +16,7 @@ from tradewind_workload.train.judging import decimal
 
 if TYPE_CHECKING:
     from tradewind.api.report import JobDocument
+    from tradewind_workload.train.place import Told
 
 
 class Steps(Protocol):
@@ -26,11 +27,11 @@ class Steps(Protocol):
 
 
 class Voice:
-    """Progress, numbers and the last checkpoint, once a second at most."""
+    """Progress, numbers and the last checkpoint, once a second at most; to the operator, if nobody else is given."""
 
-    def __init__(self, job: JobDocument, training: Steps, first_step: int = 0) -> None:
+    def __init__(self, job: JobDocument, training: Steps, first_step: int = 0, told: Told | None = None) -> None:
         self._superseded = threading.Event()
-        self._reporter = Reporter(job, on_superseded=self._superseded.set)
+        self._reporter = told or Reporter(job, on_superseded=self._superseded.set)
         self._training = training
         self._first = first_step
         self._started = time.monotonic()

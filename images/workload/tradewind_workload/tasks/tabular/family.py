@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import ray
 
 from tradewind_workload.data.rows import block_columns
 from tradewind_workload.tasks.tabular import outliers, statistics, steps
@@ -79,8 +78,7 @@ class Tabular:
         return from_network(self.encoding, network, answer)
 
 
-@ray.remote(num_cpus=1)
-def _statistics(block: Any, offsets: np.ndarray, encoding: Encoding, schema: Schema) -> Statistics:
+def _statistics(block: pa.Table, offsets: np.ndarray, encoding: Encoding, schema: Schema) -> Statistics:
     return statistics.fit(encoding.derived(block_columns(block).take(offsets)), schema)
 
 
@@ -89,15 +87,13 @@ def fit(prepared: Prepared, prepare: Sequence[Step], *, trees: bool) -> Tabular:
     assert prepared.schema is not None
 
     def count(encoding: Encoding, schema: Schema) -> Statistics:
-        parts = [_statistics.remote(block, offsets, encoding, schema) for block, offsets in prepared.train.parts()]
-        return statistics.merge(ray.get(parts))
+        return statistics.merge(prepared.train.each(_statistics, encoding, schema))
 
     encoding = steps.fit(prepare, prepared.schema, count)
     return Tabular(encoding.raw() if trees else encoding)
 
 
-@ray.remote(num_cpus=1)
-def _near(block: Any, offsets: np.ndarray, fences: outliers.Fences) -> np.ndarray:
+def _near(block: pa.Table, offsets: np.ndarray, fences: outliers.Fences) -> np.ndarray:
     return outliers.near(block_columns(block).take(offsets), fences)
 
 
@@ -109,11 +105,10 @@ def without_outliers(prepared: Prepared, prepare: Sequence[Step]) -> Prepared:
             continue
         where, train = f"spec.data.prepare[{i}].dropOutliers", prepared.train
         schema = outliers.looked_at(prepared.schema, step.drop_outliers.columns, where)
-        parts = [_statistics.remote(block, offsets, NOTHING, schema) for block, offsets in train.parts()]
-        fences = outliers.fences(statistics.merge(ray.get(parts)), float(step.drop_outliers.ranges))
+        counted = statistics.merge(train.each(_statistics, NOTHING, schema))
+        fences = outliers.fences(counted, float(step.drop_outliers.ranges))
         kept = np.zeros(len(train), bool)
-        found = ray.get([_near.remote(block, offsets, fences) for block, offsets in train.parts()])
-        for number, here in zip(train.numbers(), found, strict=True):
+        for number, here in zip(train.numbers(), train.each(_near, fences), strict=True):
             kept[train.block == number] = here
         note = f"{int((~kept).sum())} of {len(kept)} training rows dropped by {where}: {fences}"
         prepared = replace(prepared, train=train.take(np.flatnonzero(kept)), notes=(*prepared.notes, note))

@@ -1,0 +1,67 @@
+"""Work on the Ray cluster of the job: a task a call, and blocks in Ray's object store."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import ray
+
+from tradewind_workload.io.fault import fault_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    import pyarrow as pa
+
+    from tradewind_workload.data.work import Block
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+class OnRay:
+    """See data.work.Work; a block is an ObjectRef."""
+
+    def keep(self, function: Callable[[_Item], Iterator[pa.Table]], items: Iterable[_Item]) -> list[Block]:
+        """See Work."""
+        with _faults():
+            running = [_tables.remote(function, item) for item in items]
+            made = []
+            for task in running:
+                *blocks, end = task
+                ray.get(end)  # None, or what the task raised
+                made += blocks
+            return made
+
+    def map(self, function: Callable[..., _Result], calls: Iterable[tuple[Any, ...]]) -> list[_Result]:
+        """See Work."""
+        with _faults():
+            found: list[_Result] = ray.get([_called.remote(function, *call) for call in calls])
+            return found
+
+    def fetch(self, block: Block) -> pa.Table:
+        """See Work."""
+        return ray.get(block)
+
+
+@ray.remote(num_cpus=1, num_returns="streaming")
+def _tables(function: Callable[[_Item], Iterator[pa.Table]], item: _Item) -> Iterator[pa.Table | None]:
+    yield from function(item)
+    yield None  # an error would stand here, of which the caller hears only when it looks at what it was given
+
+
+@ray.remote(num_cpus=1)
+def _called(function: Callable[..., _Result], *arguments: Any) -> _Result:
+    return function(*arguments)
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    """A Fault that a task raised, as itself; other errors, as of a lost worker, are not the data's."""
+    try:
+        yield
+    except Exception as error:
+        if (fault := fault_in(error)) is not None:
+            raise fault from None
+        raise

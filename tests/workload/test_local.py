@@ -1,0 +1,171 @@
+"""`tradewind run`: a file from data to an answer on this machine, where Ray can't even be imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import yaml
+from conftest import digits_spec
+from jobs import ROOT, SOURCES, alone, digits, finish, start, training_job
+
+from e2e import venv
+from tradewind_workload.io.store import locate, open_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Ray is in this environment: whoever asks for it is refused here as where it is not. At the line $STOP_AT the process
+# is stopped as by Ctrl-C.
+WITHOUT_RAY = """
+import os, signal, sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "ray":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Refuse())
+printed = sys.stdout.write
+def write(text):
+    printed(text)
+    if text.startswith(os.environ.get("STOP_AT", "never")):
+        signal.raise_signal(signal.SIGINT)
+sys.stdout.write = write
+from tradewind_cli.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def write_digits(volumes: Path, rows: int = 600) -> None:
+    images, classes = digits()
+    data = volumes / "claim" / "data"
+    data.mkdir(parents=True)
+    np.savez(data / "train.npz", image=images[:rows], digit=classes[:rows])
+    np.savez(data / "validation.npz", image=images[1200:1500], digit=classes[1200:1500])
+
+
+def manifest(file: Path, epochs: int = 3) -> Path:
+    """A file with all three kinds, and what has no meaning here."""
+    training = digits_spec("pvc://claim/model")
+    training["recipe"]["epochs"] = epochs
+    compression = {
+        "model": {"trainingJobRef": {"name": "job"}},
+        "candidates": [{"name": "static", "methods": [{"quantize": {"scheme": "static-int8"}}]}],
+        "measure": {"repeats": 10},
+        "output": {"storageUri": "pvc://claim/variants"},
+    }
+    deployment = {"model": {"compressionJobRef": {"name": "job"}}, "select": {"minimize": "Size"}}
+    bodies = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other"}}]
+    for kind, spec in (("ModelDeployment", deployment), ("CompressionJob", compression), ("TrainingJob", training)):
+        body = {"apiVersion": "tradewind.dev/v1alpha1", "kind": kind, "metadata": {"name": "job"}, "spec": spec}
+        bodies.append(body)
+    file.write_text(yaml.safe_dump_all(bodies))
+    return file
+
+
+def tradewind(file: Path, volumes: Path, **environment: str) -> tuple[int, str]:
+    sources = os.pathsep.join([SOURCES, str(ROOT / "images/server")])
+    process = subprocess.Popen(
+        [sys.executable, "-c", WITHOUT_RAY, "run", "-f", file, "--data-dir", volumes, "--once"],
+        env=os.environ | {"PYTHONPATH": sources, "TRADEWIND_SERVER_PYTHON": str(venv.python("server"))} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    return finish(process)
+
+
+@dataclass(frozen=True)
+class Ran:
+    volumes: Path
+    file: Path
+    output: str
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """Stopped in its training, and run again to the end."""
+    volumes = tmp_path_factory.mktemp("volumes")
+    write_digits(volumes)
+    file = manifest(volumes / "digits.yaml")
+    code, output = tradewind(file, volumes, STOP_AT="epoch 2/3")
+    assert code == 130, output
+    code, output = tradewind(file, volumes)
+    assert code == 0, output
+    return Ran(volumes, file, output)
+
+
+def test_a_file_becomes_an_answer(ran: Ran) -> None:
+    """The golden sample is asked by HTTP, and its label is the one that is stored with the model."""
+    assert "without a meaning here: ConfigMap other" in ran.output
+    assert "spec.workers is 2; here one worker trains" in ran.output
+    assert re.search(r"^TrainingJob job: Complete, accuracy 0\.\d+", ran.output, re.MULTILINE)
+    assert re.search(r"^  static +Accepted|^  static +Not", ran.output, re.MULTILINE)
+    chosen = re.search(r"^ModelDeployment job: (\w+)$", ran.output, re.MULTILINE)
+    assert chosen is not None
+    trained = chosen[1] == "baseline"
+    folder, _ = locate(ran.volumes / "claim" / ("model" if trained else "variants/static"))
+    samples = json.loads((folder / "samples.json").read_bytes())
+    lines = ran.output.splitlines()
+    (asked,) = (number for number, line in enumerate(lines) if line.startswith("$ curl http://127.0.0.1:"))
+    assert json.loads(lines[asked + 1])["predictions"] == [str(samples["outputs"]["label"][0])]
+
+
+def test_it_goes_on_where_it_was_stopped(ran: Ran) -> None:
+    """The signal came before the checkpoint of epoch 2, or after it."""
+    assert re.search(r"continuing after epoch [12]", ran.output)
+    assert "epoch 1/3" not in ran.output
+
+
+def test_what_is_finished_is_not_done_again_until_the_data_changes(ran: Ran) -> None:
+    code, output = tradewind(ran.file, ran.volumes)
+    assert code == 0, output
+    assert "epoch" not in output
+    assert "finished by an earlier attempt" in output
+    with np.load(ran.volumes / "claim/data/train.npz") as data:
+        arrays = dict(data)
+    np.savez(ran.volumes / "claim/data/train.npz", **{name: array[:-20] for name, array in arrays.items()})
+    code, output = tradewind(ran.file, ran.volumes, STOP_AT="epoch 1/3")
+    assert code == 130, output
+    assert "Traceback" not in output
+
+
+def test_data_that_is_missing_is_named(tmp_path: Path) -> None:
+    code, output = tradewind(manifest(tmp_path / "digits.yaml"), tmp_path)
+    assert code == 1
+    assert "Traceback" not in output
+    assert output.splitlines()[-1] == (
+        f"error: pvc://claim/data/train.npz is {tmp_path}/claim/data/train.npz here, and that does not exist: put it "
+        "there."
+    )
+
+
+def test_a_recipe_gives_the_same_model_with_and_without_ray(
+    ray_cluster: None, volumes: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One worker, the same object: not a byte of the model's folder differs."""
+    write_digits(volumes)
+    spec = digits_spec("pvc://claim/model") | {"workers": 1}
+    spec["recipe"]["epochs"] = 2
+    document = training_job(spec)
+    code, output = finish(start(document, volumes))
+    assert code == 0, output
+    here = tmp_path_factory.mktemp("alone")
+    monkeypatch.setenv("TRADEWIND_PVC_ROOT", str(here))
+    write_digits(here)
+    reports, _ = alone(document)
+    models = [locate(root / "claim/model")[0] for root in (volumes, here)]
+    assert [open_model(model)[1] for model in models] == [reports[-1]["model"]["digest"]] * 2
+    contents = [{path.name: path.read_bytes() for path in model.iterdir()} for model in models]
+    assert contents[0] == contents[1]
+    assert "model.safetensors" in contents[0]
+    percent = [report["trainerStatus"]["progressPercentage"] for report in reports[:-1]]
+    assert percent == sorted(percent)
+    assert percent[-1] == 99
