@@ -94,7 +94,7 @@ def test_prepared_alike_here_and_on_ray(ray_cluster: None, volumes: Path, monkey
 
 
 def contents(prepared: Prepared) -> list[bytes]:
-    arrays = [prepared.train.load(), prepared.validation.load(), prepared.train.classes]
+    arrays = [prepared.train.load(), prepared.validation.load(), prepared.train.targets]
     arrays += [stage.values for stage in prepared.stages]
     return [array.tobytes() for array in arrays]
 
