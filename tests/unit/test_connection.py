@@ -1,9 +1,11 @@
-"""How lists are sent: one after another."""
+"""How requests are sent: lists one after another, and through the proxy that the environment names."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -11,7 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tradewind.kube import connection
-from tradewind.kube.connection import Turns, session_options
+from tradewind.kube.connection import Turns, connect, session_options
 
 
 class _Busy:
@@ -87,3 +89,33 @@ async def test_a_list_without_an_answer_holds_the_others_for_a_moment_only(monke
     *others, last = await _asked(_Busy(), "/api/v1/slow", "/api/v1/pods", "/api/v1/nodes")
     # Which of the others is first depends on whether the first answer took longer than that moment.
     assert (sorted(others), last) == (["/api/v1/nodes", "/api/v1/pods"], "/api/v1/slow")
+
+
+@pytest.mark.parametrize(
+    ("environment", "proxy"),
+    [
+        ({}, None),
+        ({"HTTPS_PROXY": "http://proxy.example.com:3128"}, "http://proxy.example.com:3128"),
+        ({"HTTPS_PROXY": "http://proxy.example.com:3128", "NO_PROXY": "api.example.com"}, None),
+        ({"HTTP_PROXY": "http://proxy.example.com:3128"}, None),
+    ],
+)
+async def test_the_environment_s_proxy_is_used(
+    environment: dict[str, str], proxy: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    kubeconfig = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "there",
+        "contexts": [{"name": "there", "context": {"cluster": "there", "user": "me"}}],
+        "clusters": [{"name": "there", "cluster": {"server": "https://api.example.com:6443"}}],
+        "users": [{"name": "me", "user": {"token": "secret"}}],
+    }
+    (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    assert (await connect()).configuration.proxy == proxy

@@ -10,6 +10,7 @@ from kubernetes.aio.client.configuration import Configuration
 from tradewind.kube.client import CRDS, Client
 from tradewind.kube.connection import Connection
 from tradewind.kube.errors import Conflict, Forbidden, KubeError, Throttled, Unavailable
+from tradewind.ray.job import RAY_JOB
 
 
 async def _served(code: int) -> frozenset[str]:
@@ -65,3 +66,26 @@ async def test_a_field_is_found_in_a_definition_that_is_not_decoded(sent: bytes,
             assert await client.definition_mentions("rayjobs.ray.io", "authOptions") is found
         finally:
             await client.close()
+
+
+async def test_the_api_server_is_not_asked_for_warnings_and_the_environment_not_for_a_proxy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[dict[str, str]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(dict(request.query))
+        return web.json_response({})
+
+    app = web.Application()
+    app.router.add_patch("/{path:.*}", answer)
+    async with TestServer(app) as server:
+        client = Client(Connection(Configuration(host=str(server.make_url("")))), lambda *_: None)
+        monkeypatch.setenv("HTTP_PROXY", "http://nobody.invalid:3128")  # it was read by `connect`, if at all
+        try:
+            await client.apply(RAY_JOB, "digits", {"metadata": {"name": "digits"}}, force=False)
+            await client.replace_status(RAY_JOB, "digits", "digits", "5", {})
+        finally:
+            await client.close()
+    ours = {"fieldManager": "tradewind", "fieldValidation": "Ignore"}
+    assert asked == [ours | {"force": "false"}, ours]

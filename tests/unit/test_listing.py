@@ -47,6 +47,10 @@ def test_what_was_cut_off_is_an_error(text: str) -> None:
         list(members([text]))
 
 
+def _refuse(path: str, kind: str, body: dict[str, Any]) -> None:
+    raise AssertionError(f"a list is no watch: {path} {kind} {body}")
+
+
 def _pieces(text: str, size: int) -> list[str]:
     return [text[start : start + size] for start in range(0, len(text), size)]
 
@@ -87,7 +91,7 @@ async def test_a_list_comes_packed_from_the_cache_and_goes_object_by_object() ->
     async with TestServer(app) as server:
         configuration = Configuration()
         configuration.host = str(server.make_url("")).rstrip("/")
-        async with await watching_session(Connection(configuration), lambda *_: None, page) as session:
+        async with await watching_session(Connection(configuration), lambda *_: None, page, _refuse) as session:
             path = "/apis/ray.io/v1/rayjobs"
             for query in ("?limit=500", "?limit=500&continue=here"):
                 body = await (await session.get(server.make_url(path + query))).json()

@@ -8,10 +8,12 @@ from typing import Any, cast
 import pytest
 
 from tests.objects import model_deployment
+from tradewind.core import covers
 from tradewind.core.plan import Child, Plan, Resource
 from tradewind.kube.client import Client
 from tradewind.kube.errors import Rejected
 from tradewind.kube.kinds import Kinds
+from tradewind.runtime import children
 from tradewind.runtime.children import FIRST_RETRY, Children, in_order
 from tradewind.runtime.controllers import CONTROLLERS
 from tradewind.runtime.store import Held, Key, Store
@@ -31,6 +33,7 @@ class Recorder:
     def __init__(self) -> None:
         self.applied: list[str] = []
         self.refused: set[str] = set()
+        self.bodies: dict[str, dict[str, Any]] = {}
         self.version = 10
 
     async def apply(
@@ -43,7 +46,8 @@ class Recorder:
         self.version += 1
         entry = {"manager": "tradewind", "operation": "Apply", "fieldsV1": {"f:spec": {}}}
         metadata = {"uid": f"uid-of-{resource.kind}", "resourceVersion": str(self.version), "managedFields": [entry]}
-        return {**manifest, "metadata": dict(manifest["metadata"]) | metadata}
+        self.bodies[resource.kind] = {**manifest, "metadata": dict(manifest["metadata"]) | metadata}
+        return self.bodies[resource.kind]
 
 
 class Bench:
@@ -65,10 +69,17 @@ class Bench:
         assert found is not None
         return found
 
-    async def execute(self, *children: Child) -> list[str]:
+    def taken(self, child: Child) -> None:
+        """Somebody else sets a field of a child that was applied."""
+        manifest = self.client.bodies[child.resource.kind]
+        self.client.version += 1
+        metadata = {**manifest["metadata"], "resourceVersion": str(self.client.version), "managedFields": []}
+        self.store.observe(child.resource, {**manifest, "metadata": metadata})
+
+    async def execute(self, *planned: Child) -> list[str]:
         """Carry a plan out until nothing changes; the kinds that were applied."""
         self.client.applied.clear()
-        while await self.children.execute(self.held, Plan(children=children)):
+        while await self.children.execute(self.held, Plan(children=planned)):
             pass
         return list(self.client.applied)
 
@@ -106,3 +117,34 @@ def test_a_circle_is_a_mistake_of_ours() -> None:
     circle = Child(SERVICE, "digits", {}, after=(("InferenceService", "digits-1"),))
     with pytest.raises(ValueError, match="wait for one another"):
         in_order((circle, SECOND))
+
+
+async def test_a_field_that_somebody_took_is_applied_again_each_time() -> None:
+    bench = Bench()
+    assert await bench.execute(FIRST) == ["Service"]
+    assert await bench.execute(FIRST) == []
+    for _ in range(2):
+        bench.taken(FIRST)
+        assert await bench.execute(FIRST) == ["Service"]
+        assert await bench.execute(FIRST) == []
+
+
+async def test_what_was_compared_is_not_compared_at_every_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[str] = []
+    compare = covers.unowned
+
+    def noted(fields: Mapping[str, Any], body: Any) -> str | None:
+        compared.append(str(body))
+        return compare(fields, body)
+
+    monkeypatch.setattr(covers, "unowned", noted)
+    monkeypatch.setattr(children, "REMEMBERED", 2)
+    bench = Bench()
+    await bench.execute(FIRST, SECOND)
+    for _ in range(3):
+        await bench.execute(FIRST, SECOND)
+    assert len(compared) == 2
+    await bench.execute(FIRST, SECOND, OTHER)  # one more than is remembered
+    compared.clear()
+    await bench.execute(FIRST)
+    assert len(compared) == 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from tradewind.api import GROUP
@@ -93,8 +94,14 @@ def _member(fields: Mapping[str, Any], item: Any, index: int) -> Mapping[str, An
         kind, _, text = name.partition(":")
         if kind == "k" and isinstance(item, Mapping):
             # A key that the plan leaves out has the schema's default (protocol TCP of a port).
-            if all(item.get(key, wanted) == wanted for key, wanted in json.loads(text).items()):
+            if all(item.get(key, wanted) == wanted for key, wanted in _parsed(text).items()):
                 return below if isinstance(below, Mapping) else None
-        elif (kind == "v" and json.loads(text) == item) or (kind == "i" and int(text) == index):
+        elif (kind == "v" and _parsed(text) == item) or (kind == "i" and int(text) == index):
             return below if isinstance(below, Mapping) else None
     return None
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Any:
+    """The keys or the value of an item: the same few for all children, and each is compared with each item."""
+    return json.loads(text)

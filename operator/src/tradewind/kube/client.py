@@ -23,6 +23,8 @@ TIMEOUT = 10.0  # seconds for a request; what takes longer is tried again
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 # With a parameter, the client sends our text as it is instead of writing JSON of it.
 APPLY = "application/apply-patch+yaml; charset=utf-8"
+# The API server would read what is sent a second time, to warn of fields that it drops; `covers` finds them by itself.
+IGNORE = ("fieldValidation", "Ignore")
 METADATA_ONLY = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1,application/json"
 
 # Characters that JSON may have in a text as they are, and YAML only escaped.
@@ -56,6 +58,7 @@ class Client:
             self._path(resource, namespace, manifest["metadata"]["name"]),
             body=yaml(manifest),
             content_type=APPLY,
+            query_params=[IGNORE],
             field_manager=MANAGER,
             force_conflicts=force,
         )
@@ -76,6 +79,7 @@ class Client:
                 {"op": "add", "path": "/status", "value": status},
             ],
             content_type="application/json-patch+json",
+            query_params=[IGNORE],
             field_manager=MANAGER,
         )
 

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from kubernetes.aio.client.configuration import Configuration
@@ -109,7 +111,16 @@ async def connect() -> Connection:
             f"no way to the API server: {error}. Set KUBECONFIG to a kubeconfig file, or run in a pod with a service"
             " account."
         ) from error
+    configuration.proxy = configuration.proxy or proxy_of_environment(str(configuration.host))
     return Connection(configuration)
+
+
+def proxy_of_environment(url: str) -> str | None:
+    """The proxy that the environment names for an address (HTTPS_PROXY, and NO_PROXY for those that need none)."""
+    parts = urlsplit(url)
+    if parts.hostname is None or proxy_bypass(parts.hostname):
+        return None
+    return getproxies().get(parts.scheme)
 
 
 def describe(method: str, path: str, watch: bool) -> tuple[str, str]:
@@ -149,7 +160,9 @@ def session_options(lists: Turns, count: Counter, may_write: Callable[[str], Non
         count(verb, resource, response.status)
         return response
 
-    options: dict[str, Any] = {"middlewares": (counted,)}
+    # The environment is read once, by `connect`. aiohttp would look for a proxy and for a .netrc before each request,
+    # in two threads, one after the other.
+    options: dict[str, Any] = {"middlewares": (counted,), "trust_env": False}
     if may_write is not None:
         check = may_write
 

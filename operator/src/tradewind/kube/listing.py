@@ -1,4 +1,7 @@
-"""How whole kinds are listed: from the API server's cache, kept as it was compressed, and decoded one by one."""
+"""How whole kinds are listed: from the API server's cache, kept as it was compressed, and decoded one by one.
+
+The session that lists also watches.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,14 @@ import re
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 from aiohttp.hdrs import ACCEPT_ENCODING, CONTENT_ENCODING
 from multidict import CIMultiDict
 
 from tradewind.kube.connection import Connection, Counter, describe, kept_alive, session_options
+from tradewind.kube.streaming import Events, Take
 
 PIECE = 1 << 18  # bytes of a list that are text at once
 PACKED_PIECE = 1 << 14  # and packed bytes that they are unpacked from: what is left of these is copied each time
@@ -25,13 +29,21 @@ Page = Callable[[str, bool, Iterable[tuple[str, Any]]], Awaitable[dict[str, Any]
 
 
 class ListedResponse(aiohttp.ClientResponse):
-    """An answer that hands out the objects of a list; made by `watching_session`.
+    """An answer that hands out the objects of a list, or the events of a watch; made by `watching_session`.
 
     Ten thousand objects are a hundred megabytes of JSON, and a few as the API server compresses them. They are read in
     one go, so that the API server is done with us, and unpacked while they are taken in.
     """
 
     page: Page
+    take: Take
+
+    async def start(self, connection: aiohttp.connector.Connection) -> Self:
+        """As in aiohttp; but the events of a watch go to `take`."""
+        await super().start(connection)
+        if self.status == HTTPStatus.OK and "watch" in self.url.query:
+            self.content = Events(self.content, self.url.path, self.take)  # type: ignore[assignment]  # it is read as one
+        return self
 
     async def json(self, **_: Any) -> Any:
         """As in aiohttp; but the objects of a list go to `page`, and if that takes them, they are not in the answer."""
@@ -132,9 +144,9 @@ class _Source:
         self.at = 0
 
 
-async def watching_session(connection: Connection, count: Counter, page: Page) -> aiohttp.ClientSession:
-    """A session for lists and watches that hands the objects of lists to `page`."""
-    response_class = type("Listed", (ListedResponse,), {"page": staticmethod(page)})
+async def watching_session(connection: Connection, count: Counter, page: Page, take: Take) -> aiohttp.ClientSession:
+    """A session for lists and watches: the objects of lists go to `page`, the events of watches to `take`."""
+    response_class = type("Listed", (ListedResponse,), {"page": staticmethod(page), "take": staticmethod(take)})
     options = session_options(connection.lists, count, may_write=None)
 
     async def asked(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ LONGEST_RETRY = 600.0
 # one that is. (With a version, apply looks at it only where it finds an object.)
 NEW = "1"
 LONGEST_MESSAGE = 1024  # of a refusal, in characters
+REMEMBERED = 1000  # plans that were compared with the fields that we own: of a RayJob that takes a millisecond
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,9 @@ class Children:
         self._refused: dict[Key, dict[tuple[str, str], _Refusal]] = {}
         # Plans of which the API server drops a field, with the fields that it keeps: applying again would not help.
         self._dropped: set[tuple[str, str]] = set()
+        self._owned: OrderedDict[tuple[str, str], None] = (
+            OrderedDict()
+        )  # plans of which we own all fields, last ones last
         self._denials = Denials(monotonic)  # of kinds
 
     def rejections(self, key: Key) -> tuple[Rejection, ...]:
@@ -154,14 +159,27 @@ class Children:
         if present.record.owner_uid != held.uid or present.record.digest != digest:
             return False
         text = present.fields.text
-        return covers.unowned(json.loads(text), child.body) is None or (digest, text) in self._dropped
+        return self._unowned(child, digest, text) is None or (digest, text) in self._dropped
 
     def _note_dropped(self, child: Child, digest: str, body: Mapping[str, Any]) -> None:
-        fields = covers.owned_fields(body)
-        path = covers.unowned(fields, child.body)
+        text = covers.canonical(covers.owned_fields(body))
+        path = self._unowned(child, digest, text)
         if path is not None:
             logger.warning("%s %s: the API server does not keep %s as applied", child.resource.kind, child.name, path)
-            self._dropped.add((digest, covers.canonical(fields)))
+            self._dropped.add((digest, text))
+
+    def _unowned(self, child: Child, digest: str, fields: str) -> str | None:
+        """Path of the first leaf of a planned child that is not in a set of owned fields; None where all are."""
+        known = (digest, fields)
+        if known in self._owned:
+            self._owned.move_to_end(known)
+            return None
+        path = covers.unowned(json.loads(fields), child.body)
+        if path is None:
+            self._owned[known] = None
+            if len(self._owned) > REMEMBERED:
+                self._owned.popitem(last=False)
+        return path
 
     def _taken(self, held: Held, child: Child, digest: str, other: HeldChild, refusal: _Refusal | None) -> bool:
         if other.owner == held.key:

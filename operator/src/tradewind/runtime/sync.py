@@ -87,6 +87,11 @@ class Sync:
         self._opened.add(plural)
         self._check()
 
+    def watched(self, path: str, kind: str, body: Mapping[str, Any]) -> None:
+        """Take in an event of the watch with that path. It never fails."""
+        if (resource := self._paths.get(path)) is not None:
+            self.event(resource, kind, body)
+
     def event(self, resource: Resource, kind: str | None, body: Mapping[str, Any]) -> None:
         """Take in an event of a watch (ADDED, MODIFIED, DELETED) or an object of a list (None). It never fails."""
         try:

@@ -1,8 +1,8 @@
 """Lists and watches of the kinds in use: kopf's, and the one place for what we bend in it. Nothing else sees kopf.
 
 kopf knows how to list a kind, watch it, and begin again when a watch ends, is silent or fails. It is made for handlers
-that keep their state in annotations of users' objects. Ours is in the store, so each bend below takes out what would
-serve such handlers, or hands us what kopf would keep.
+that keep their state in annotations of users' objects. Ours is in the store, so objects go there from the HTTP session
+itself (`kube/listing.py`, `kube/streaming.py`), and kopf is told how far its lists and watches have come.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from http import HTTPStatus
 from typing import Any
 
 import kopf
-from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from tradewind.core.labels import MANAGED_BY, MANAGER
 from tradewind.core.plan import Resource
@@ -46,30 +45,6 @@ class _Backoffs:
             yield seconds * random.uniform(0.5, 1.0)
 
 
-class _NoDiffBase(kopf.DiffBaseStorage):
-    """kopf copies each object to compare it later, for handlers that we have none of."""
-
-    def build(self, **_: Any) -> kopf.BodyEssence:
-        return kopf.BodyEssence()
-
-    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
-        return None
-
-    def store(self, **_: Any) -> None:
-        """Nothing is ever stored on an object."""
-
-
-class NoMemories(ResourceMemories):
-    """kopf keeps more than a kilobyte of each object that it saw, for kinds of handlers that we have none of.
-
-    The class is private to kopf, and `spawn_tasks` takes one: there is no other way to keep nothing.
-    """
-
-    async def recall(self, raw_body: kopf.RawBody, **options: Any) -> ResourceMemory:
-        """A memory that is not kept."""
-        return await super().recall(raw_body, **(options | {"ephemeral": True}))
-
-
 def watch_settings(resources: Iterable[Resource], own: Iterable[Resource]) -> kopf.OperatorSettings:
     """Settings under which kopf lists and watches, and writes nothing. Of kinds that are not our own, what is ours."""
     own = frozenset(own)
@@ -78,10 +53,6 @@ def watch_settings(resources: Iterable[Resource], own: Iterable[Resource]) -> ko
     settings.peering.standalone = True
     settings.scanning.disabled = True  # we follow the definitions ourselves: their schemas are megabytes
     settings.process.ultimate_exiting_timeout = None
-    settings.persistence.diffbase_storage = _NoDiffBase()
-    settings.queueing.worker_limit = None  # a limit below the number of objects blocks the start
-    settings.queueing.idle_timeout = 0.1  # an object's task keeps its whole body for so long
-    settings.queueing.exit_timeout = 0.2
     settings.networking.request_timeout = LIST_SECONDS
     settings.networking.connect_timeout = 5.0
     settings.networking.error_backoffs = _Backoffs()
@@ -168,7 +139,6 @@ class Watching:
                 clusterwide=True,
                 identity=IDENTITY,
                 memo=(),
-                memories=NoMemories(),
             )
             self._on_signal()  # kopf has set handlers of its own, which would end its watches and not the process
             try:
@@ -190,9 +160,10 @@ class Watching:
         registry = kopf.OperatorRegistry()
 
         async def login(**_: Any) -> kopf.AiohttpSession:
-            # A session of ours: it counts, and hands the objects of lists to `sync` one by one. kopf has a whole page
-            # of bodies in memory, and a task for each.
-            session = await watching_session(self._connection, self._asked, self._sync.page)
+            # A session of ours: it counts, and hands the objects of lists and the events of watches to `sync` one by
+            # one. kopf has a whole page of bodies in memory, a task for each object, and a millisecond for each event.
+            sync = self._sync
+            session = await watching_session(self._connection, self._asked, sync.page, sync.watched)
             return kopf.AiohttpSession(server=self._connection.server, default_namespace=None, aiohttp_session=session)
 
         kopf.on.login(registry=registry, id="login")(login)
@@ -203,7 +174,7 @@ class Watching:
                 plural=resource.plural,
                 registry=registry,
                 id=resource.plural,
-            )(self._handler(resource))
+            )(_nothing)
         return registry
 
     def _asked(self, verb: str, resource: str, code: int) -> None:
@@ -211,8 +182,6 @@ class Watching:
         if verb == "watch" and code == HTTPStatus.OK:
             self._sync.opened(resource)
 
-    def _handler(self, resource: Resource) -> Any:
-        async def handle(event: kopf.RawEvent, **_: Any) -> None:
-            self._sync.event(resource, event["type"], event["object"])
 
-        return handle
+async def _nothing(**_: Any) -> None:
+    """kopf watches the kinds that it has a handler for. It sees no object of them, so there is nothing to handle."""

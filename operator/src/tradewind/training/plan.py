@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from tradewind.api.report import Report
@@ -39,7 +39,8 @@ def _job(item: TrainingJob, observed: Observed, surroundings: Surroundings) -> J
     if (refusal := taken(observed.writers, item.status)) is not None:
         return _refused(item, refusal)
     groups, choice = placed
-    size = len(program(item, surroundings, 1).document.encode())
+    attempts = cache(partial(program, item, surroundings))  # a pass asks for the same attempt several times
+    size = len(attempts(1).document.encode())
     if size > LARGEST:
         remedy = (
             "put long arguments and variables into a file of spec.entrypoint.workingDir"
@@ -53,8 +54,8 @@ def _job(item: TrainingJob, observed: Observed, surroundings: Surroundings) -> J
         accepted=Verdict("Accepted", "True", Reason.ACCEPTED, f"It runs on pool {choice.name}: {choice.reason}."),
         groups=groups,
         choice=choice,
-        program=partial(program, item, surroundings),
-        further=partial(program, item, surroundings),
+        program=attempts,
+        further=attempts,
         reports_result=item.spec.recipe is not None,
         result=_result,
         judged=partial(_judged, item),
