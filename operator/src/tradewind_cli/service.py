@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tradewind.api.modeldeployment import ModelDeployment
 
 HOST = "127.0.0.1"
-PATIENCE = 120.0  # seconds until the server has to be ready
+PATIENCE = 30.0  # seconds after which a person hears what is waited for
 INLINE = 400  # characters of a request that are shown in the command itself
 SERVER_PYTHON = "TRADEWIND_SERVER_PYTHON"  # a Python that has the server's packages, where this one has not
 
@@ -63,7 +63,7 @@ class Service:
 def serving(item: ModelDeployment, model: Path, digest: str | None, log: Path) -> Iterator[Service]:
     """Serve the model of that folder under the deployment's name, with its limits and as many threads as a replica has.
 
-    Raises BadManifest with the server's last words where it does not become ready.
+    Raises BadManifest with the server's last words where it ends before it is ready.
     """
     name, port = item.metadata.name, _free_port()
     limits = item.spec.limits.model_dump(exclude_none=True)
@@ -120,15 +120,19 @@ def _free_port() -> int:
 
 
 def _wait(service: Service, log: Path) -> None:
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end and service.process.poll() is None:
+    # It ends by itself where it can't serve the model, so it is waited for as long as it runs.
+    patient_until = time.monotonic() + PATIENCE
+    while service.process.poll() is None:
         try:
             with urllib.request.urlopen(f"{service.url}/v2/health/ready", timeout=5) as answer:  # noqa: S310
                 if answer.status == 200:
                     return
         except OSError:
             pass
+        if time.monotonic() > patient_until:
+            print(f"  the server is still starting; its log is {log}", flush=True)
+            patient_until = float("inf")
         time.sleep(0.1)
     lines = log.read_text(errors="replace").strip().splitlines()
-    ended = "ended" if service.process.poll() is not None else f"is not ready after {PATIENCE:.0f} s"
-    raise BadManifest(f"the server {ended}: {lines[-1] if lines else 'it printed nothing'} (the whole log is {log})")
+    said = lines[-1] if lines else "it printed nothing"
+    raise BadManifest(f"the server of {service.name} ended: {said} (the whole log is {log})")

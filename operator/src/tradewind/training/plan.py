@@ -87,7 +87,8 @@ def _judged(item: TrainingJob, report: Report) -> tuple[Verdict, ...]:
     evaluation = report.model.evaluation if report.model is not None else None
     if evaluation is None:
         return ()
-    weigh = item.spec.recipe is not None and item.spec.recipe.class_weights != "Balanced"
+    recipe = item.spec.recipe
+    weigh = recipe is not None and recipe.task.endswith("-classification") and recipe.class_weights != "Balanced"
     changes = ["spec.recipe.classWeights Balanced"] if weigh else []
     changes += [more_rows(evaluation), "other inputs"]
     again = f"delete this {item.kind} and create it again, or create one of another name"
