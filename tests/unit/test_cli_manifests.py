@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tradewind_cli import cel, preparing
+from tradewind_cli import cel, preparing, volumes
 from tradewind_cli.manifests import BadManifest, read
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -162,3 +162,21 @@ def test_the_extra_has_what_the_images_have_without_ray() -> None:
     assert {need.partition(">")[0] for need in besides} == {"pyarrow", "rich"}
     newest = {need for need in images if need.startswith("pydantic")}
     assert images - newest <= set(project["project"]["optional-dependencies"]["run"])
+
+
+def test_a_job_is_another_one_when_a_file_that_it_reads_changes(tmp_path: Path) -> None:
+    spec = {
+        "recipe": {"model": {"storageUri": "pvc://weights/small"}},
+        "data": {"train": {"storageUri": "pvc://claim/train.csv"}},
+        "output": {"storageUri": "pvc://claim/model"},
+    }
+    for name in ("weights/small/model.safetensors", "claim/train.csv", "claim/model/current.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("before")
+    before = volumes.state(tmp_path, spec)
+    (tmp_path / "claim/model/current.json").write_text("after")
+    assert volumes.state(tmp_path, spec) == before
+    for name in ("weights/small/model.safetensors", "claim/train.csv"):
+        (tmp_path / name).write_text("after")
+        assert volumes.state(tmp_path, spec) != before
+        (tmp_path / name).write_text("before")

@@ -27,7 +27,6 @@ from tradewind_cli.screen import Screen
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tradewind.api.data import Data
     from tradewind.api.modeldeployment import ChosenVariant, ModelDeployment
     from tradewind.api.report import SourceModel
 
@@ -61,7 +60,7 @@ class Chain:
         from tradewind_workload.train.place import Alone
 
         with Screen(f"TrainingJob {name}") as screen:
-            recipe.run(self._document(item, told, spec.data), screen, Alone(screen))
+            recipe.run(self._document(item, told), screen, Alone(screen))
         report = _result(screen)
         status = TrainingJobStatus(conditions=_complete(), model=report.model)
         return self._keep(item.model_copy(update={"status": status}))
@@ -78,7 +77,7 @@ class Chain:
         from tradewind_workload.train.place import Alone
 
         with Screen(f"CompressionJob {item.metadata.name}") as screen:
-            job.run(self._document(item, told, found.data, found.model), screen, Alone(screen))
+            job.run(self._document(item, told, found.model), screen, Alone(screen))
         report = _result(screen)
         assert report.compression is not None
         status = CompressionJobStatus(
@@ -110,10 +109,9 @@ class Chain:
         self,
         item: TrainingJob | CompressionJob,
         told: dict[str, Any],
-        data: Data,
         of: SourceModel | None = None,
     ) -> JobDocument:
-        """The document of the job. Its uid is that of the spec and of the data as it lies there: the same again goes on
+        """The document of the job. Its uid is that of the spec and of the files that it names: the same again goes on
         where it was interrupted, or is finished; anything else is another job."""
         kind: Literal["TrainingJob", "CompressionJob"] = (
             "TrainingJob" if isinstance(item, TrainingJob) else "CompressionJob"
@@ -123,7 +121,7 @@ class Chain:
             item.metadata.namespace,
             item.metadata.name,
             told,
-            volumes.state(self.folder, data),
+            volumes.state(self.folder, told),
             of.dump() if of is not None else None,
         ]
         return JobDocument(

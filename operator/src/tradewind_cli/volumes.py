@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tradewind_cli.manifests import BadManifest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from tradewind.api.data import Data
@@ -35,20 +35,28 @@ def require_data(folder: Path, data: Data, remedy: str) -> None:
             raise BadManifest(f"{dataset.storage_uri} is {path} here, and that does not exist: {remedy}.")
 
 
-def state(folder: Path, data: Data) -> str:
-    """A hash of the names and contents of all files of the data sets."""
+def state(folder: Path, told: Mapping[str, Any]) -> str:
+    """A hash of the names and contents of all files that a spec reads: data, a model, weights to start from."""
     digest = hashlib.sha256()
-    for dataset in data.sets():
-        root = path_of(folder, dataset.storage_uri)
-        for path in sorted(_files(root)):
+    for storage_uri in sorted({*_read({name: part for name, part in told.items() if name != "output"})}):
+        for path in sorted(_files(path_of(folder, storage_uri))):
             with path.open("rb") as content:
                 found = hashlib.file_digest(content, "sha256").hexdigest()
             digest.update(f"{path.relative_to(folder)}\0{found}\0".encode())
     return digest.hexdigest()
 
 
+def _read(part: Any) -> Iterator[str]:
+    """The addresses in a part of a spec."""
+    if isinstance(part, str) and part.startswith(PREFIX):
+        yield part
+    elif isinstance(part, dict | list):
+        for one in part.values() if isinstance(part, dict) else part:
+            yield from _read(one)
+
+
 def _files(root: Path) -> Iterator[Path]:
     if root.is_dir():
         yield from (path for path in root.rglob("*") if path.is_file())
-    else:
+    elif root.exists():
         yield root
