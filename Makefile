@@ -95,4 +95,5 @@ lock: ## Write the lock files of images and tests again (UPGRADE=1: with the new
 	$(COMPILE) pyproject.toml --group dev -c images/operator/requirements.txt -o tests/requirements.txt
 	$(COMPILE) --group test -c images/workload/requirements.txt -o tests/requirements-workload.txt
 	$(COMPILE) --group test-server -c images/server/requirements.txt -o tests/requirements-server.txt
+	$(COMPILE) --group examples -o images/examples/requirements.txt
 	$(COMPILE) --group install -o tests/requirements-install.txt

@@ -105,6 +105,7 @@ BY_SCHEMA: list[tuple[str, str, Any, str, str]] = [
 BY_RULE: list[tuple[str, str, Any, str, str]] = [
     ("a recipe", "spec.entrypoint", {"argv": ["x"]}, "spec", "give either recipe (no code) or entrypoint"),
     ("a recipe", "spec.recipe", None, "spec", "give either recipe (no code) or entrypoint"),
+    ("an entrypoint", "spec.report", {"mistakes": 5}, "spec", "report is that of a recipe"),
     ("a recipe", "spec.data", None, "spec", "a recipe needs data: set spec.data.train"),
     ("a recipe", "spec.data.validation", None, "spec.data", "give either validation"),
     ("a recipe", "spec.data.validationFraction", "0.2", "spec.data", "give either validation"),
@@ -218,6 +219,7 @@ CORRECTIONS: list[tuple[str, str, Any, str]] = [
     ("a recipe", "spec.checkpoint.keep", 3, f"spec.checkpoint {FIXED}"),
     ("a recipe", "spec.output.storageUri", "pvc://claim/other", f"spec.output {FIXED}"),
     ("an entrypoint", "spec.entrypoint.argv.1", "other.py", f"spec.entrypoint {FIXED}"),
+    ("a recipe", "spec.report", {"mistakes": 5}, f"spec.report {FIXED}"),
     ("a whole entrypoint", "spec.data", None, f"spec.data {FIXED}"),
     ("a compression", "spec.candidates.0.name", "other", f"spec.candidates {FIXED}"),
     ("a compression", "spec.model.trainingJobRef", {"name": "other"}, f"spec.model {FIXED}"),

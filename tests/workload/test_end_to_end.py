@@ -18,6 +18,7 @@ from tradewind_workload.compress import job as compression_job
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.reporter import Reporter
 from tradewind_workload.io.store import locate, open_model
+from tradewind_workload.report.record import Picture, Record
 from tradewind_workload.train.cluster import Cluster
 
 if TYPE_CHECKING:
@@ -59,6 +60,31 @@ def test_accuracy_in_the_manifest_is_that_of_the_file(trained: Trained) -> None:
     images, classes = trained.held_out
     label, _ = session.run(None, {"inputs": images})
     assert (label == classes).mean() > 0.9
+
+
+def test_the_report_of_a_training(trained: Trained) -> None:
+    folder, _ = locate(trained.volumes / "claim" / "model")
+    manifest, _ = open_model(folder)
+    last = Report.model_validate(trained.reports[-1])
+    assert last.model is not None
+    assert last.model.report_uri == f"pvc://claim/model/models/{folder.name}/report.html"
+    assert {"report.json", "report.html"} <= set(manifest.files)
+    record = Record.read(json.loads((folder / "report.json").read_bytes()))
+    assert record.curve is not None
+    assert [point.number for point in record.curve.points] == list(range(1, 9))
+    best = max(record.curve.points, key=lambda point: point.value or 0)
+    assert record.curve.best == best.number
+    assert record.curve.points[-1].validation_loss == pytest.approx(record.curve.points[-1].loss, abs=0.5)
+    assert [(part.name, part.rows, len(part.classes)) for part in record.split.parts] == [
+        ("train", 1200, 10),
+        ("validation", 300, 10),
+    ]
+    assert [(step.step, step.before) for step in record.steps][:2] == [("dropNulls", 1200), ("dropDuplicates", 1200)]
+    assert record.mistakes
+    assert all(isinstance(mistake.row["image"], Picture) for mistake in record.mistakes)
+    shown = (folder / "report.html").read_text()
+    assert "data:image/png;base64," in shown and "kept: epoch" in shown
+    assert len(shown) < 3_000_000 and (folder / "report.json").stat().st_size < 1_000_000
 
 
 def test_progress_on_the_way(trained: Trained) -> None:

@@ -19,6 +19,7 @@ from tradewind_workload.data.headers import read_headers
 from tradewind_workload.data.preparation import prepare
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.store import locate, open_model
+from tradewind_workload.report.record import Record
 from tradewind_workload.tasks.tabular import family
 from tradewind_workload.train.boosting import settings_of
 from tradewind_workload.train.families import encoded
@@ -133,7 +134,8 @@ def test_a_mixed_table_becomes_a_model_that_takes_its_columns(
     assert all(tensor.nullable and tensor.shape == (-1,) for tensor in manifest.inputs)
     assert [tensor.name for tensor in manifest.outputs] == ["label", "probabilities"]
     weights = "model.ubj" if which == "trees" else "model.safetensors"
-    assert set(manifest.files) == {"model.onnx", "samples.json", "encoding.json", weights}
+    beside = {"samples.json", "report.json", "report.html"}
+    assert set(manifest.files) == {"model.onnx", "encoding.json", weights} | beside
     for name in ("kein Wert", "Nummer"):
         assert any(f"the column {name!r} is left out" in line for line in output)
     assert manifest.evaluation is not None and manifest.split is not None
@@ -167,8 +169,43 @@ def test_a_mixed_table_becomes_a_model_that_takes_its_columns(
     measured = {entry.name: float(entry.value) for entry in manifest.metrics}["accuracy"]
     assert measured > 0.7
     assert right == pytest.approx(measured, abs=0.08)
+    _is_reported(Record.read(json.loads((folder / "report.json").read_bytes())), manifest, volumes)
     if which == "trees":
         _reports_of_trees(operator, output)
+
+
+def _is_reported(record: Record, manifest: Manifest, volumes: Path) -> None:
+    """The numbers of the status, each column, and rows that stand in the file where the report says."""
+    judged, evaluation = record.quality[0], manifest.evaluation
+    assert evaluation is not None
+    assert [found.part for found in record.quality] == ["test", "validation"]
+    assert {metric.name: metric.value for metric in judged.metrics} == pytest.approx(
+        {metric.name: float(metric.value) for metric in manifest.metrics}, abs=1e-5
+    )
+    counts = judged.metrics[0]
+    assert (counts.name, counts.low, counts.high, counts.guessing) == pytest.approx(
+        (evaluation.metric, float(evaluation.low), float(evaluation.high), float(evaluation.guessing)), abs=1e-5
+    )
+    became = {column.name: column.became or "" for column in record.columns if column.role == "input"}
+    assert set(became) == set(HEADER[:-1])
+    assert became["Nummer"].startswith("nothing: it numbers the rows") and "0 or 1" in became["Mitglied"]
+    assert record.curve is not None and record.curve.best is not None
+    assert {point.number for point in record.curve.points} == set(range(1, record.curve.done + 1))
+    best = min(record.curve.points, key=lambda point: point.validation_loss or 0)
+    assert record.curve.unit == "epoch" or best.number == record.curve.best
+    assert [phase.name for phase in record.spent.phases][2:] == ["train", "export and judge"]
+    assert record.classes is not None and record.classes.matrix is not None
+    assert sum(map(sum, record.classes.matrix)) == judged.rows == record.split.parts[2].rows
+    wrong = judged.rows - sum(row[i] for i, row in enumerate(record.classes.matrix))
+    assert len(record.mistakes) == min(20, wrong)
+    with (volumes / "claim" / "train.csv").open(encoding="utf-8", newline="") as file:
+        _, *rows = csv.reader(file)
+    for mistake in record.mistakes:
+        number = int(mistake.place.removeprefix("row ").removesuffix(" of train.csv"))
+        row = dict(zip(HEADER, rows[number - 1], strict=True))
+        assert (mistake.truth, mistake.row["Stadt"]) == (row["label"], row["Stadt"] or None)
+        assert mistake.row["Größe"] == (float(row["Größe"]) if row["Größe"] else None)
+        assert mistake.answer != mistake.truth
 
 
 def _reports_of_trees(operator: Endpoint, output: list[str]) -> None:

@@ -95,7 +95,7 @@ def test_trees_where_nothing_can_be_learned(classes: int | None) -> None:
 
 
 def test_trees_stop_at_the_best_round_and_are_the_same_again() -> None:
-    heard: list[tuple[int, float]] = []
+    heard: list[tuple[int, float, float]] = []
     table, held = mixed(600, 1), mixed(200, 2)
     encoding = finish(fit(table, SCHEMA), SCHEMA).raw()
     train, validation = (trees.Examples(encoding.rows(rows), labels_of(rows, 2)) for rows in (table, held))
@@ -103,8 +103,9 @@ def test_trees_stop_at_the_best_round_and_are_the_same_again() -> None:
     booster = trees.train(
         train, validation, classes=2, settings=settings, seed=5, on_round=lambda *said: heard.append(said)
     )
-    losses = [loss for _, loss in heard]
-    assert [number for number, _ in heard] == list(range(1, len(heard) + 1))
+    losses = [loss for _, loss, _ in heard]
+    assert heard[-1][2] < min(losses), "the training rows are learnt by heart"
+    assert [number for number, _, _ in heard] == list(range(1, len(heard) + 1))
     assert booster.num_boosted_rounds() == int(np.argmin(losses)) + 1 == len(heard) - 7 < 400
     head = Classes(("no", "yes"))
     made = from_trees(encoding, booster, head)
@@ -118,7 +119,7 @@ def test_trees_stop_at_the_best_round_and_are_the_same_again() -> None:
 
 
 def test_what_hears_of_a_round_can_end_the_training() -> None:
-    def enough(number: int, _loss: float) -> None:
+    def enough(number: int, _loss: float, _training: float) -> None:
         if number == 3:
             raise InterruptedError
 

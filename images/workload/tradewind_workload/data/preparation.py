@@ -31,6 +31,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Dropped:
+    """What a step left of the rows of a data set."""
+
+    where: str  # its address
+    step: str
+    before: int  # rows
+    after: int
+
+    @property
+    def note(self) -> str:
+        """In a sentence, for the log."""
+        return f"{self.where}: {self.before - self.after} rows dropped by {self.step}"
+
+
+@dataclass(frozen=True)
 class Prepared:
     """All that training needs."""
 
@@ -46,6 +61,8 @@ class Prepared:
     test: Rows | None = None  # only the finished model sees them
     split_digest: str = ""
     schema: Schema | None = None  # of a table whose columns are inputs each; its rows are encoded later
+    seen: Schema | None = None  # of any table
+    steps: tuple[Dropped, ...] = ()  # those that drop rows, in the order that they were done in
 
 
 def prepare(data: Data, headers: Headers, seed: int, work: Work | None = None) -> Prepared:
@@ -69,7 +86,8 @@ def prepare(data: Data, headers: Headers, seed: int, work: Work | None = None) -
             "scale anyway"
         )
     read = read_rows(layout, data, schema, form, work)
-    kept = _clean(read, data, layout.uri, notes)
+    steps: list[Dropped] = []
+    kept = _clean(read, data, layout.uri, steps)
     apart = []  # data sets of their own, cleaned, after the training data has lost what stands in them too
     for found in (headers.test, headers.validation):
         if found is None:
@@ -78,8 +96,8 @@ def prepare(data: Data, headers: Headers, seed: int, work: Work | None = None) -
             _require_table(found)
         of = schema if layout.is_table else _schema(found, data, replace(headers, takes="matrix"), work)
         held = read_rows(found, data, of, form, work)
-        held_kept = _clean(held, data, found.uri, notes)
-        kept = _apart(read, kept, held, held_kept, found, notes)
+        held_kept = _clean(held, data, found.uri, steps)
+        kept = _apart(read, kept, held, held_kept, (layout, found), steps)
         apart.append((found, held, held_kept))
     labels = read_labels(read, kept, layout, data, headers.label)
     divided = divide(_with_targets(read, kept, labels, layout), read.split, kept, layout, data, seed)
@@ -100,10 +118,12 @@ def prepare(data: Data, headers: Headers, seed: int, work: Work | None = None) -
         labels.names,
         fit(train, data, image, layout) if form == "matrix" else (),
         next((step.augment for step in data.prepare if step.augment is not None), None),
-        tuple(notes),
+        (*notes, *(step.note for step in steps if step.after < step.before)),
         test,
         splits.digest({name: hashes(rows) for name, (rows, _) in parts.items()}),
         schema if form == "columns" else None,
+        schema,
+        tuple(steps),
     )
 
 
@@ -112,8 +132,8 @@ def _column_names(layout: Layout, data: Data) -> tuple[str, ...]:
     return () if any(layout.columns[name].shape for name in chosen) else chosen
 
 
-def _clean(read: Read, data: Data, uri: str, notes: list[str]) -> np.ndarray:
-    """Numbers of the rows that the steps leave, in order."""
+def _clean(read: Read, data: Data, uri: str, steps: list[Dropped]) -> np.ndarray:
+    """Numbers of the rows that the steps leave, in order; what each left is added to `steps`."""
     kept = np.arange(len(read.rows))
     imputed = False
     for i, step in enumerate(data.prepare):
@@ -124,8 +144,9 @@ def _clean(read: Read, data: Data, uri: str, notes: list[str]) -> np.ndarray:
         elif step.drop_duplicates is not None:
             _, first = np.unique(read.key[i][kept], return_index=True)
             kept = kept[np.sort(first)]
-        if before > len(kept):
-            notes.append(f"{uri}: {before - len(kept)} rows dropped by {step.chosen()[0]}")
+        else:
+            continue
+        steps.append(Dropped(uri, step.chosen()[0], before, len(kept)))
         if not len(kept):
             raise Fault(
                 "InvalidData",
@@ -136,18 +157,27 @@ def _clean(read: Read, data: Data, uri: str, notes: list[str]) -> np.ndarray:
 
 
 def _apart(
-    read: Read, kept: np.ndarray, held: Read, held_kept: np.ndarray, layout: Layout, notes: list[str]
+    read: Read,
+    kept: np.ndarray,
+    held: Read,
+    held_kept: np.ndarray,
+    layouts: tuple[Layout, Layout],
+    steps: list[Dropped],
 ) -> np.ndarray:
-    """With the duplicates go training rows that stand in a data set that judges, too: it judges what was not seen."""
+    """With the duplicates go training rows that stand in a data set that judges, too: it judges what was not seen.
+
+    `layouts` are those of the training data and of that data set.
+    """
+    train, judging = layouts
     for i in read.key:
         seen = np.isin(read.key[i][kept], held.key[i][held_kept])
         if seen.all():
             raise Fault(
-                "InvalidData", f"every training row is also in the {layout.part} data: give two data sets that differ."
+                "InvalidData", f"every training row is also in the {judging.part} data: give two data sets that differ."
             )
-        if seen.any():
-            notes.append(f"{int(seen.sum())} training rows dropped that are also in the {layout.part} data")
-            kept = kept[~seen]
+        step = f"dropDuplicates, since they are also in the {judging.part} data"
+        steps.append(Dropped(train.uri, step, len(kept), int((~seen).sum())))
+        kept = kept[~seen]
     return kept
 
 

@@ -101,9 +101,17 @@ class Rows:
 
     def place(self, number: int) -> str:
         """Where the row of that number in the data set stands, counted from 1 in its file, for messages."""
+        row, file = self._place(number)
+        return f"row {row} of {file}" if len(self.files) > 1 else f"row {row}"
+
+    def places(self) -> tuple[str, ...]:
+        """Where each of these rows stands, with its file."""
+        found = (self._place(int(number)) for number in self.starts[self.block] + self.offset)
+        return tuple(f"row {row} of {file}" for row, file in found)
+
+    def _place(self, number: int) -> tuple[int, str]:
         file = int(np.searchsorted(self.firsts, number, side="right")) - 1
-        row = f"row {number - self.firsts[file] + 1}"
-        return f"{row} of {self.files[file]}" if len(self.files) > 1 else row
+        return int(number - self.firsts[file] + 1), self.files[file]
 
 
 def block_inputs(block: pa.Table) -> np.ndarray:

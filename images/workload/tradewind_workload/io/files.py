@@ -22,6 +22,7 @@ MANIFEST = "model.json"  # as api.artefact has it
 ONNX = "model.onnx"
 WEIGHTS = "model.safetensors"
 SAMPLES = "samples.json"  # as api.artefact has it
+REPORT, REPORT_PAGE = "report.json", "report.html"  # for programs, and for people
 STALE = 86400.0  # seconds; whoever wrote no byte for a day does not write any more
 _CHUNK = 1 << 22
 # What `partial` names, and what an earlier version did: .model.onnx.4711.partial

@@ -5,7 +5,7 @@ A family is a folder beside this file whose `fit` gives a Fitted. Nothing else o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,4 +90,13 @@ class Fitted(Protocol):
 
     def model(self, network: torch.nn.Module, answer: Answer) -> Model:
         """The model of a trained network, on the CPU."""
+        ...
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A Fitted that says what became of each column."""
+
+    def became(self, columns: tuple[str, ...]) -> dict[str, str]:
+        """What the model gets of a column, in words, by the column's name; for the report."""
         ...

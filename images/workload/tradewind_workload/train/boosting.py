@@ -5,6 +5,7 @@ There are no checkpoints: an attempt that was interrupted starts over, and comes
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from tradewind_workload.heads.classification import Classification
 from tradewind_workload.io.document import training_spec
 from tradewind_workload.io.places import local_path
 from tradewind_workload.tasks.tabular import trees
+from tradewind_workload.train.history import History, curve
 from tradewind_workload.train.judging import decimal, head_of, judging_part
 from tradewind_workload.train.voice import Voice
 
@@ -34,8 +36,10 @@ class Rounds:
 def grow(config: dict[str, Any]) -> None:
     """What the worker runs for trees."""
     from tradewind_workload.tasks.tabular.model import from_trees
-    from tradewind_workload.train.result import store
+    from tradewind_workload.train.reporting import Course, told_of
+    from tradewind_workload.train.result import Trained, store
 
+    started = time.time() - config["asked"]
     job = JobDocument.read(config["job"])
     spec = training_spec(job)
     recipe, prepared = spec.recipe, config["prepared"]
@@ -45,8 +49,11 @@ def grow(config: dict[str, Any]) -> None:
     alone = config.get("alone")
     voice = Voice(job, rounds, told=alone.told if alone is not None else None)
 
-    def told(number: int, loss: float) -> None:
+    history = History()
+
+    def told(number: int, loss: float, learnt: float) -> None:
         rounds.step = number
+        history.ended(number, learnt, validation_loss=loss)
         voice.heard(loss=decimal(loss), round=str(number))
         if number % 50 == 0:
             print(f"round {number}/{settings.rounds}: loss {loss:.4f}", flush=True)
@@ -69,7 +76,18 @@ def grow(config: dict[str, Any]) -> None:
     _, judging = judging_part(prepared)
     # Trees learn the values as they stand.
     model = from_trees(config["fitted"].encoding, booster, Classes(prepared.labels) if prepared.labels else Value())
-    store(job, spec, prepared, model, trees.predict(booster, judging.load()), local_path(spec.output.storage_uri))
+    course = Course(
+        curve(
+            history.laps,
+            unit="round",
+            loss="log_loss" if prepared.labels else "rmse",
+            best=booster.num_boosted_rounds(),
+        ),
+        *told_of(config["fitted"], prepared),
+        seconds=config["seconds"] | {"start the worker": started, "train": history.seconds},
+    )
+    expected = trees.predict(booster, judging.load())
+    store(job, spec, prepared, Trained(model, expected, course), local_path(spec.output.storage_uri))
     voice.close()
 
 

@@ -20,6 +20,7 @@ from safetensors.torch import load, save
 from tradewind_workload.io.files import remove, write_atomically
 from tradewind_workload.io.retries import entries, read_whole
 from tradewind_workload.train.best import Best
+from tradewind_workload.train.history import Lap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,6 +40,7 @@ class State:
     step: int  # optimiser steps done
     tensors: dict[str, torch.Tensor]  # weights, buffers and the optimiser's state, on the CPU
     best: Best | None = None  # the best epoch so far; None where none was judged
+    laps: tuple[Lap, ...] = ()  # what was measured after each epoch
 
 
 def write(folder: Path, state: State, fingerprint: str, keep: int) -> None:
@@ -52,6 +54,7 @@ def write(folder: Path, state: State, fingerprint: str, keep: int) -> None:
             "epoch": state.epoch,
             "step": state.step,
             **({"best": {"epoch": state.best.epoch, "value": state.best.value}} if state.best else {}),
+            "laps": [lap.written() for lap in state.laps],
             "fingerprint": fingerprint,
             "sha256": hashlib.sha256(body).hexdigest(),
         }
@@ -92,6 +95,7 @@ def _read(path: Path, fingerprint: str) -> State | None:
         best = {name.removeprefix(_BEST): tensors.pop(name) for name in list(tensors) if name.startswith(_BEST)}
         of = head.get("best")
         chosen = Best(of["epoch"], of["value"], best) if of is not None else None
-        return State(head["epoch"], head["step"], tensors, chosen)
+        laps = tuple(Lap.read(lap) for lap in head.get("laps", ()))
+        return State(head["epoch"], head["step"], tensors, chosen, laps)
     except (OSError, struct.error, ValueError, KeyError, TypeError, SafetensorError):
         return None

@@ -6,6 +6,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +23,11 @@ from tradewind_workload.heads.regression import Regression
 from tradewind_workload.io.artefacts import Stored, address, point
 from tradewind_workload.io.document import training_spec
 from tradewind_workload.io.fault import Fault
-from tradewind_workload.io.files import ONNX, remove
+from tradewind_workload.io.files import ONNX, REPORT_PAGE, remove
 from tradewind_workload.io.places import checkpoint_folder, local_path
 from tradewind_workload.io.store import find
 from tradewind_workload.train import cluster, families
+from tradewind_workload.train.history import History, curve
 from tradewind_workload.train.judging import answer_of, head_of, judging_part, require_measurable
 from tradewind_workload.train.voice import Voice
 
@@ -46,6 +49,7 @@ def run(job: JobDocument, reporter: Told, place: Place) -> None:
     spec = training_spec(job)
     assert spec.recipe is not None and spec.data is not None
     folder = local_path(spec.output.storage_uri)
+    began = time.monotonic()
     if (finished := _finished(folder, job)) is None:
         _require_supported(spec, spec.recipe)
         # Most mistakes show here, before anything is started.
@@ -66,7 +70,7 @@ def run(job: JobDocument, reporter: Told, place: Place) -> None:
             f"shape {list(prepared.row_shape)}",
             flush=True,
         )
-        _train(job, spec, prepared, fitted, place)
+        _train(job, spec, Ready(prepared, fitted, time.monotonic() - began), place)
         finished = _finished(folder, job)
         if finished is None:
             raise RuntimeError(f"the model that was just written to {folder} is not there")
@@ -90,6 +94,7 @@ def _result(uri: str, stored: Stored, manifest: Manifest) -> ModelResult:
         primary_metric=manifest.evaluation.metric if manifest.evaluation is not None else None,
         evaluation=manifest.evaluation,
         size_bytes=manifest.files[ONNX].size_bytes,
+        report_uri=f"{uri}/{REPORT_PAGE}" if REPORT_PAGE in manifest.files else None,
     )
 
 
@@ -113,15 +118,26 @@ def _require_supported(spec: TrainingJobSpec, recipe: Recipe) -> None:
         )
 
 
-def _train(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, fitted: Fitted, place: Place) -> None:
+@dataclass(frozen=True)
+class Ready:
+    """All that the workers start with."""
+
+    prepared: Prepared
+    fitted: Fitted
+    seconds: float  # that the preparation took
+
+
+def _train(job: JobDocument, spec: TrainingJobSpec, ready: Ready, place: Place) -> None:
     from tradewind_workload.train.boosting import grow
 
     assert spec.recipe is not None
     config = {
         "job": job.dump(),
-        "prepared": prepared,
-        "fitted": fitted,
+        "prepared": ready.prepared,
+        "fitted": ready.fitted,
         "threads": cluster.threads(spec.resources),
+        "seconds": {"prepare the data": ready.seconds},
+        "asked": time.time(),
     }
     place.train(grow if spec.recipe.model.architecture == "trees" else work, config, job)
 
@@ -162,9 +178,11 @@ def work(config: dict[str, Any]) -> None:
 
     from tradewind_workload.train import checkpoint, process_group
     from tradewind_workload.train.best import Choice
-    from tradewind_workload.train.result import store
+    from tradewind_workload.train.reporting import Course, told_of
+    from tradewind_workload.train.result import Trained, store
     from tradewind_workload.train.training import Share, Training, outputs_of, shares
 
+    started = time.time() - config["asked"]
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(config["threads"])
@@ -179,6 +197,7 @@ def work(config: dict[str, Any]) -> None:
     judged = prepared.validation.take(np.arange(rank, len(prepared.validation), world))
     held = judged.load()
     head, answer = head_of(prepared), answer_of(prepared)
+    targets = _learnt(answer, prepared.validation.targets)
     metric = head.primary(recipe.primary_metric)
     training = Training(
         fitted.network(recipe.model, answer.width, recipe.seed),
@@ -193,10 +212,10 @@ def work(config: dict[str, Any]) -> None:
     folder = local_path(spec.output.storage_uri)
     checkpoints = checkpoint_folder(folder, job.uid)
     mark = fingerprint(job, spec, prepared, world, fitted.written())
-    first, best = 0, None
+    first, best, history = 0, None, History()
     if (state := checkpoint.restore(checkpoints, mark)) is not None:
         training.restore(state)
-        first, best = state.epoch, state.best
+        first, best, history = state.epoch, state.best, History(state.laps)
     choice = Choice(metric, recipe.early_stopping.patience if recipe.early_stopping is not None else None, best)
     told = alone.told if alone is not None else None
     voice = Voice(job, training, first_step=training.step, told=told) if rank == 0 else None
@@ -212,8 +231,11 @@ def work(config: dict[str, Any]) -> None:
             value = metric.measure(answer.decoded(outputs), prepared.validation.targets)
             choice.judge(done, value, training.model)
             voice.measured(done, loss, metric.name, value)
+            history.ended(done, loss, validation_loss=training.mean_loss(outputs, targets), value=value)
             if done % spec.checkpoint.every_epochs == 0 or done == recipe.epochs or choice.over(done):
-                checkpoint.write(checkpoints, training.state(done, choice.best), mark, spec.checkpoint.keep)
+                checkpoint.write(
+                    checkpoints, training.state(done, choice.best, history.laps), mark, spec.checkpoint.keep
+                )
                 voice.kept(training.step)
             print(f"epoch {done}/{recipe.epochs}: loss {loss:.4f}, {metric.name} {value:.4f}", flush=True)
             voice.speak()
@@ -224,13 +246,30 @@ def work(config: dict[str, Any]) -> None:
         network = training.model.cpu()
         _, judging = judging_part(prepared)
         expected = answer.decoded(outputs_of(network, judging.load()))
-        store(job, spec, prepared, fitted.model(network, answer), expected, folder)
+        course = Course(
+            curve(
+                history.laps,
+                unit="epoch",
+                loss=_loss_named(head, recipe),
+                metric=metric.name,
+                best=choice.best.epoch if choice.best is not None else None,
+            ),
+            *told_of(fitted, prepared),
+            seconds=config["seconds"] | {"start the workers": started, "train": history.seconds},
+        )
+        store(job, spec, prepared, Trained(fitted.model(network, answer), expected, course), folder)
         voice.close()
 
 
 def _learnt(answer: Answer, targets: np.ndarray) -> np.ndarray:
     """What the loss compares the outputs with: indices of classes, or values on one scale."""
     return answer.standardised(targets) if isinstance(answer, Value) else targets
+
+
+def _loss_named(head: Classification | Regression, recipe: Recipe) -> str:
+    if isinstance(head, Regression):
+        return "squared error of the standardised values"
+    return "log_loss, all classes weighed alike" if recipe.class_weights == "Balanced" else "log_loss"
 
 
 def loss_of(head: Classification | Regression, recipe: Recipe, device: str) -> Loss:

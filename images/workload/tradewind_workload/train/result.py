@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from tradewind_workload.io.artefacts import Draft
 from tradewind_workload.io.files import ONNX, SAMPLES
 from tradewind_workload.io.store import files_of, finish
 from tradewind_workload.train.judging import answer_of, decimal, evaluate, judging_part
+from tradewind_workload.train.reporting import report_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,25 +23,31 @@ if TYPE_CHECKING:
     from tradewind.api.trainingjob import TrainingJobSpec
     from tradewind_workload.data.preparation import Prepared
     from tradewind_workload.tasks.family import Model
+    from tradewind_workload.train.reporting import Course
 
 # Largest difference, of a probability or as a part of a value, between what was trained and the exported model.
 TOLERANCE = 1e-4
 
 
-def store(
-    job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, model: Model, expected: np.ndarray, folder: Path
-) -> str:
-    """Write the model's folder, load it back, compare it with what was trained, judge it. Returns the digest.
+@dataclass(frozen=True)
+class Trained:
+    """A model that is to be stored."""
 
-    `expected` are the probabilities, float32 [n, classes], or values, float32 [n], that the library which trained it
-    gives for the rows that judge it.
-    """
+    model: Model
+    # Probabilities, float32 [n, classes], or values, float32 [n], that the library which trained it gives for the rows
+    # that judge it.
+    expected: np.ndarray
+    course: Course
+
+
+def store(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, trained: Trained, folder: Path) -> str:
+    """Write the model's folder, load it back, compare it with what was trained, judge it. Returns the digest."""
     from tradewind_workload.export.inference import ask, open_session
     from tradewind_workload.export.samples import Asked, golden_of
 
     assert spec.recipe is not None and spec.data is not None
     _, judging = judging_part(prepared)
-    answer, table = answer_of(prepared), judging.table()
+    model, answer, table = trained.model, answer_of(prepared), judging.table()
     feeds = model.feeds(table)
     with Draft.begin(folder) as draft:
         draft.write(ONNX, model.onnx)
@@ -48,7 +56,7 @@ def store(
         session = open_session(draft.folder / ONNX)
         served = ask(session, feeds)
         answers = answer.among(served)
-        require_same(answer, expected, answers, str(draft.folder / ONNX))
+        require_same(answer, trained.expected, answers, str(draft.folder / ONNX))
         if LABEL in served and not np.array_equal(served[LABEL], answers.argmax(1)):
             raise RuntimeError(
                 f"{draft.folder / ONNX} names a class that is not its most probable one: the export is wrong"
@@ -62,6 +70,11 @@ def store(
         asked = Asked(feeds, lambda chosen: model.instances(table.take(chosen)))
         if samples := golden_of(session, asked, judging.targets):
             draft.write(SAMPLES, samples)
+        asked_of = {"validation" if prepared.test is None else "test": answers}
+        if prepared.test is not None:
+            asked_of["validation"] = answer.among(ask(session, model.feeds(prepared.validation.table())))
+        for name, content in report_files(job, spec, prepared, trained.course, evaluation, asked_of).items():
+            draft.write(name, content)
         manifest = Manifest(
             task=spec.recipe.task,
             inputs=model.inputs,

@@ -23,6 +23,7 @@ from tradewind_workload.train.optimizer import optimizer
 if TYPE_CHECKING:
     from tradewind.api.trainingjob import Recipe
     from tradewind_workload.train.best import Best
+    from tradewind_workload.train.history import Lap
 
 
 @dataclass(frozen=True)
@@ -196,8 +197,14 @@ class Training:
         dist.gather(padded, parts)
         return torch.stack(parts, 1).reshape(-1, width)[:rows].cpu().numpy()
 
-    def state(self, epoch: int, best: Best | None = None) -> State:
-        """All that training goes on from after `epoch` epochs, and the best of them."""
+    def mean_loss(self, outputs: np.ndarray, targets: np.ndarray) -> float:
+        """Mean loss of rows that were asked, float32 [n, width] and what they should give, [n, ...]."""
+        device = self._device
+        summed = self._loss(torch.from_numpy(outputs).to(device), torch.from_numpy(targets).to(device))
+        return float(summed) / len(targets)
+
+    def state(self, epoch: int, best: Best | None = None, laps: tuple[Lap, ...] = ()) -> State:
+        """All that training goes on from after `epoch` epochs, the best of them, and what was measured after each."""
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         for number, fields in self._optimizer.state_dict()["state"].items():
             tensors |= {
@@ -205,7 +212,7 @@ class Training:
                 for name, value in fields.items()
                 if value is not None
             }
-        return State(epoch, self.step, tensors, best)
+        return State(epoch, self.step, tensors, best, laps)
 
     def restore(self, state: State) -> None:
         """Go on from a state of a training with the same settings."""

@@ -264,6 +264,17 @@ class Checkpoint(Model):
     keep: Annotated[int, Field(ge=1, le=100)] = Field(default=2, description="How many of the newest are kept.")
 
 
+class Showing(Model):
+    """What the report of a recipe's training shows."""
+
+    mistakes: Annotated[int, Field(ge=0, le=50)] = Field(
+        default=20,
+        description="How many of the rows that the model is most wrong about stand in the report, with their values. "
+        "Set it to 0 where the data is about people and others may read the report. (samples.json beside the model "
+        "has 16 rows all the same: a server asks the model for them before it takes requests.)",
+    )
+
+
 class TrainingJobSpec(Model):
     """What to train, on what data, and where."""
 
@@ -291,6 +302,10 @@ class TrainingJobSpec(Model):
             "spec.recipe.batchSize is shared by the workers: it must be at least spec.workers",
         ),
         Rule(
+            "!has(self.report) || has(self.recipe)",
+            "report is that of a recipe, and a program of your own writes its own: remove spec.report",
+        ),
+        Rule(
             "!has(self.recipe) || self.recipe.model.architecture != 'trees' || self.workers == 1",
             "trees are grown by one worker: set spec.workers to 1, and give it more CPUs (spec.resources.cpu)",
         ),
@@ -306,6 +321,11 @@ class TrainingJobSpec(Model):
     )
     run_policy: RunPolicy = Field(default_factory=RunPolicy, description="How the job lives.")
     checkpoint: Checkpoint = Field(default_factory=Checkpoint, description="When the state is written to the store.")
+    report: Showing | None = Field(
+        default=None,
+        description="What the report of a recipe's training shows: report.html, beside the model, for people, and "
+        "report.json for programs.",
+    )
     output: Output = Field(description="Where checkpoints and the model go.")
 
 
@@ -328,6 +348,11 @@ class ModelResult(Observed):
         default=None, description="The metric that counts, with its interval, beside that of guessing."
     )
     size_bytes: Count = Field(description="Size of model.onnx.")
+    report_uri: StoredUri | None = Field(
+        default=None,
+        description="The report of the training for people, report.html beside the model: the data, how it learnt, "
+        "metrics with intervals, the worst mistakes. report.json beside it is for programs.",
+    )
 
 
 class TrainingJobStatus(JobStatus):
@@ -364,6 +389,7 @@ class TrainingJob(Kind):
             "workers",
             "podMetadata",
             "checkpoint",
+            "report",
             "output",
             resources="resources",
         ),

@@ -42,6 +42,21 @@ class Matrix:
         """Whether the data was standardised."""
         return any(stage.kind == "standardize" for stage in self.stages)
 
+    def became(self, columns: tuple[str, ...]) -> dict[str, str]:
+        """What the network gets of each column of a table, in words."""
+        return {name: self._became(i) for i, name in enumerate(self.columns)}
+
+    def _became(self, column: int) -> str:
+        words = ["the number"]
+        for stage in self.stages:
+            if stage.scale is None:
+                words.append(f"for a missing one {stage.values.reshape(-1)[column]:g}")
+            else:
+                words.append(
+                    f"less {stage.values.reshape(-1)[column]:g}, divided by {stage.scale.reshape(-1)[column]:g}"
+                )
+        return ", ".join(words)
+
     def written(self) -> str:
         """Nothing: the stages follow from the spec and the rows."""
         return ""

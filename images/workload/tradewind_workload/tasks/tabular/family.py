@@ -10,6 +10,7 @@ import numpy as np
 from tradewind_workload.data.rows import block_columns
 from tradewind_workload.tasks.tabular import outliers, statistics, steps
 from tradewind_workload.tasks.tabular.encoding import Encoding
+from tradewind_workload.tasks.tabular.telling import told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +50,10 @@ class Tabular:
     def scaled(self) -> bool:
         """The encoding puts all numbers on one scale."""
         return True
+
+    def became(self, columns: tuple[str, ...]) -> dict[str, str]:
+        """What the model gets of each column, in words."""
+        return told(self.encoding, columns)
 
     def written(self) -> str:
         """The encoding."""

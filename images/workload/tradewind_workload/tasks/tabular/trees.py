@@ -52,18 +52,19 @@ def train(
     class_weights: tuple[float, ...] = (),
     threads: int = 1,
     seed: int = 0,
-    on_round: Callable[[int, float], None] = lambda _round, _loss: None,
+    on_round: Callable[[int, float, float], None] = lambda _round, _loss, _training: None,
 ) -> xgboost.Booster:
     """Trees up to the round with the least loss on the validation rows. `classes` is None for values.
 
-    `on_round` is told the rounds done and the loss; what it raises ends the training.
+    `on_round` is told the rounds done and the losses on the validation and the training rows; what it raises ends the
+    training.
     """
     import xgboost
 
     class Progress(xgboost.callback.TrainingCallback):
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
-            ((losses),) = evals_log["validation"].values()
-            on_round(epoch + 1, float(losses[-1]))
+            losses, learnt = (next(iter(evals_log[part].values())) for part in ("validation", "training"))
+            on_round(epoch + 1, float(losses[-1]), float(learnt[-1]))
             return False
 
     def matrix(examples: Examples) -> xgboost.DMatrix:
@@ -84,11 +85,12 @@ def train(
         "verbosity": 0,
     }
     stop = xgboost.callback.EarlyStopping(rounds=settings.patience, data_name="validation", save_best=True)
+    learnt = matrix(training)
     return xgboost.train(
         parameters,
-        matrix(training),
+        learnt,
         num_boost_round=settings.rounds,
-        evals=[(matrix(validation), "validation")],
+        evals=[(learnt, "training"), (matrix(validation), "validation")],
         callbacks=[Progress(), stop],
         verbose_eval=False,
     )

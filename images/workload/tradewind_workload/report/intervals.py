@@ -1,0 +1,163 @@
+"""95 % intervals of all metrics of a model at once, by a bootstrap over the rows; a draw is a weight for each row.
+
+Drawing rows and measuring anew would take seconds for each metric (see heads/certainty.py, which does so for the one
+that counts). Here a draw says how often it has each row, and the metrics of many draws come of matrix products and sums
+over rows that were sorted once. A test holds them against scikit-learn's with `sample_weight`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tradewind_workload.heads.classification import Classification
+
+TAIL = 0.025  # on each side of an interval
+DRAWS = 200
+FEWEST = 50  # of a large part, which needs fewer
+WORK = 10_000_000  # rows in all draws together
+HELD = 2_000_000  # weights that are held at a time
+
+Interval = tuple[float, float]
+Measure = Callable[[np.ndarray], np.ndarray]  # of weights, float64 [draws, n]: a number for each draw
+
+
+def draws(groups: np.ndarray, random: np.random.Generator) -> Iterator[np.ndarray]:
+    """How often each draw has each row, float64 [some draws, n]; every group keeps its number of rows.
+
+    `groups` are int64 [n]: the classes, so that no draw is without a rare one, or zeros.
+    """
+    rows = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    count = max(FEWEST, min(DRAWS, WORK // max(1, len(groups))))
+    at_once = max(1, HELD // max(1, len(groups)))
+    for start in range(0, count, at_once):
+        weights = np.zeros((min(at_once, count - start), len(groups)))
+        for draw in weights:
+            for here in rows:
+                draw[here] = np.bincount(random.integers(0, len(here), len(here)), minlength=len(here))
+        yield weights
+
+
+def of_classes(
+    head: Classification, names: tuple[str, ...], probabilities: np.ndarray, truths: np.ndarray, seed: int
+) -> dict[str, Interval]:
+    """Of these metrics, of probabilities, float [n, classes], and classes, int64 [n]."""
+    told = probabilities.argmax(1)
+    about = np.unique(truths) if head.positive is None else np.array([head.positive])
+    made: dict[str, Callable[[], Measure]] = {
+        "accuracy": lambda: partial(_mean, values=told == truths),
+        "log_loss": lambda: partial(_mean, values=losses(probabilities, truths)),
+        "balanced_accuracy": lambda: partial(_balanced_accuracy, told=told, truths=truths),
+        "f1": lambda: partial(_f1, told=told, truths=truths, about=about),
+        "auroc": lambda: _of_ranks(_auroc, probabilities, truths, about),
+        "average_precision": lambda: _of_ranks(_average_precision, probabilities, truths, about),
+    }
+    return _intervals({name: made[name]() for name in names if name in made}, truths, seed)
+
+
+def of_values(names: tuple[str, ...], answers: np.ndarray, truths: np.ndarray, seed: int) -> dict[str, Interval]:
+    """Of these metrics, of predicted numbers and true ones, float [n]."""
+    exact = truths.astype(np.float64)
+    off = answers.astype(np.float64) - exact
+    made: dict[str, Measure] = {
+        "rmse": lambda weights: np.sqrt(_mean(weights, off**2)),
+        "mae": lambda weights: _mean(weights, np.abs(off)),
+        "r2": lambda weights: _r2(weights, off, exact - exact.mean()),
+    }
+    return _intervals({name: made[name] for name in names if name in made}, np.zeros(len(truths), np.int64), seed)
+
+
+def _intervals(measures: dict[str, Measure], groups: np.ndarray, seed: int) -> dict[str, Interval]:
+    found: dict[str, list[np.ndarray]] = {name: [] for name in measures}
+    for weights in draws(groups, np.random.default_rng([seed, 5])):
+        for name, measure in measures.items():
+            found[name].append(measure(weights))
+    ends = {name: np.nanquantile(np.concatenate(numbers), [TAIL, 1 - TAIL]) for name, numbers in found.items()}
+    return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
+
+
+def losses(probabilities: np.ndarray, truths: np.ndarray) -> np.ndarray:
+    """-log of the probability of the true class, float64 [n]; of 0, as scikit-learn has it, -log of the least float."""
+    exact = probabilities.astype(np.float64)
+    exact /= exact.sum(1, keepdims=True)
+    least = np.finfo(np.float64).eps
+    return np.asarray(-np.log(np.clip(exact[np.arange(len(truths)), truths], least, 1)))
+
+
+def _mean(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Of the rows of each draw."""
+    return np.asarray(weights @ values.astype(np.float64) / weights.sum(1))
+
+
+def _counted(weights: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray:
+    """Weights of the rows of each class, float64 [draws, classes]."""
+    found = np.zeros((len(weights), count))
+    for label in np.unique(classes):
+        found[:, label] = weights[:, classes == label].sum(1)
+    return found
+
+
+def _balanced_accuracy(weights: np.ndarray, told: np.ndarray, truths: np.ndarray) -> np.ndarray:
+    present = np.unique(truths)
+    count = int(truths.max()) + 1
+    right = _counted(weights * (told == truths), truths, count)[:, present]
+    return np.asarray((right / _counted(weights, truths, count)[:, present]).mean(1))
+
+
+def _f1(weights: np.ndarray, told: np.ndarray, truths: np.ndarray, about: np.ndarray) -> np.ndarray:
+    count = int(max(truths.max(), told.max(), about.max())) + 1
+    right = _counted(weights * (told == truths), truths, count)[:, about]
+    either = _counted(weights, truths, count)[:, about] + _counted(weights, told, count)[:, about]
+    return np.asarray((2 * right / np.where(either > 0, either, 1)).mean(1))
+
+
+def _r2(weights: np.ndarray, off: np.ndarray, truths: np.ndarray) -> np.ndarray:
+    """Of errors and true numbers, whose mean over all rows is 0."""
+    spread = _mean(weights, truths**2) - _mean(weights, truths) ** 2
+    return np.asarray(1 - _mean(weights, off**2) / np.where(spread > 0, spread, np.nan))
+
+
+def _of_ranks(
+    area: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    probabilities: np.ndarray,
+    truths: np.ndarray,
+    about: np.ndarray,
+) -> Measure:
+    """The mean over the classes that it is about of an area under a curve; rows are sorted here, once."""
+    ranked = []
+    for label in about:
+        order = np.argsort(-probabilities[:, label], kind="stable")
+        scores = probabilities[order, label]
+        ends = np.flatnonzero(np.diff(scores, append=-np.inf) != 0)  # the last row of each run of equal scores
+        ranked.append((order, ends, (truths == label)[order]))
+
+    def measure(weights: np.ndarray) -> np.ndarray:
+        total = np.zeros(len(weights))
+        for order, ends, is_it in ranked:
+            ordered = weights[:, order]
+            hits, told = np.cumsum(ordered * is_it, 1)[:, ends], np.cumsum(ordered, 1)[:, ends]
+            total += area(hits, told - hits)
+        return total / len(ranked)
+
+    return measure
+
+
+def _auroc(hits: np.ndarray, alarms: np.ndarray) -> np.ndarray:
+    """Area under true over false positive rate; `hits` and `alarms` are counted up from the highest score on."""
+    before = np.pad(hits, ((0, 0), (1, 0)))
+    area = ((before[:, 1:] + before[:, :-1]) / 2 * np.diff(alarms, axis=1, prepend=0)).sum(1)
+    whole = hits[:, -1] * alarms[:, -1]
+    return np.asarray(area / np.where(whole > 0, whole, np.nan))
+
+
+def _average_precision(hits: np.ndarray, alarms: np.ndarray) -> np.ndarray:
+    told = hits + alarms
+    precision = hits / np.where(told > 0, told, 1)
+    whole = hits[:, -1]
+    return np.asarray((np.diff(hits, axis=1, prepend=0) * precision).sum(1) / np.where(whole > 0, whole, np.nan))

@@ -1,0 +1,48 @@
+"""All metrics of a finished model on one part of the data, each with its interval and beside guessing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from tradewind_workload.heads.classification import Classification
+from tradewind_workload.report import intervals
+from tradewind_workload.report.figures import rounded
+from tradewind_workload.report.record import Measured, Quality
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tradewind_workload.heads.regression import Regression
+
+
+def quality_of(
+    head: Classification | Regression,
+    part: Literal["validation", "test"],
+    primary: str,
+    answers: np.ndarray,
+    truths: np.ndarray,
+    seed: int,
+) -> Quality:
+    """Of probabilities, float [n, classes], and classes, int64 [n]; or of predicted and true numbers, float [n]."""
+    found = head.measured(answers, truths, primary)
+    guesses = head.guesses(len(truths))
+    names = tuple(found)
+    if isinstance(head, Classification):
+        ends = intervals.of_classes(head, names, answers, truths, seed)
+    else:
+        ends = intervals.of_values(names, answers, truths, seed)
+    return Quality(
+        part=part,
+        rows=len(truths),
+        metrics=tuple(
+            Measured(
+                name=name,
+                value=rounded(value),
+                low=rounded(min(ends[name][0], value)),
+                high=rounded(max(ends[name][1], value)),
+                guessing=rounded(head.metric(name).measure(guesses, truths)),
+                higher_is_better=head.metric(name).higher_is_better,
+            )
+            for name, value in found.items()
+        ),
+    )

@@ -1,0 +1,92 @@
+"""The sentences of a report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tradewind_workload.report.style import number
+
+if TYPE_CHECKING:
+    from tradewind_workload.report.record import Calibration, Curve, Measured, Record
+
+
+def count(rows: int, noun: str) -> str:
+    """`1 row`, `1,200 rows`."""
+    return f"{rows:,} {noun}" if rows == 1 else f"{rows:,} {noun}s"
+
+
+def headline(record: Record) -> str:
+    """How good the model is, beside guessing."""
+    judged = record.quality[0]
+    primary = _primary(record)
+    interval = "" if primary.low is None else f" (95 % interval {number(primary.low)} to {number(primary.high)})"
+    always = "the mean of the training rows" if record.commonest is None else f"{record.commonest!r}"
+    rows = count(judged.rows, f"{judged.part} row")
+    return (
+        f"On {rows} the model has {primary.name} {number(primary.value)}{interval}; "
+        f"always answering {always} gives {number(primary.guessing)}."
+    )
+
+
+def _primary(record: Record) -> Measured:
+    return next(found for found in record.quality[0].metrics if found.name == record.primary_metric)
+
+
+def no_better(record: Record) -> str:
+    """Where the model is worth nothing."""
+    return (
+        f"By {record.primary_metric} the model is not better than that beyond chance. More rows, other columns or "
+        "another recipe may help; see the condition NoBetterThanGuessing of the TrainingJob."
+    )
+
+
+def how_measured(record: Record) -> str:
+    """What the table of metrics says."""
+    judged = record.quality[0].part
+    other = (
+        "The validation rows chose the model, so their numbers are a little too good."
+        if judged == "test"
+        else "There is no test part: the same rows chose the model and judge it, so its numbers are a little too good. "
+        "spec.data.testFraction or spec.data.test gives rows that nothing is chosen by."
+    )
+    return (
+        "Measured with the stored file, as it is served. Intervals are of 95 %, by a bootstrap over the rows. "
+        f"Guessing gives every row the same answer. {other}"
+    )
+
+
+def learnt(curve: Curve) -> str:
+    """What the curves say."""
+    kept = "" if curve.best is None else f"The model of {curve.unit} {curve.best} of {curve.done} was kept"
+    by = {
+        "epoch": f", the best by {curve.metric} on the validation rows." if curve.metric else ".",
+        "round": f", which has the least {curve.loss} on the validation rows.",
+    }
+    shown = f" {len(curve.points):,} of the points are drawn." if len(curve.points) < curve.done else ""
+    return f"{kept}{by[curve.unit] if kept else ''}{shown}".strip() or f"{count(curve.done, curve.unit)} were done."
+
+
+def calibrated(found: Calibration, *, weighed: bool) -> str:
+    """What the calibration curve says."""
+    what = "the answer is right" if found.about is None else f"a row is {found.about!r}"
+    balanced = (
+        " With classWeights Balanced, probabilities are those of balanced classes, and so not these shares."
+        if weighed
+        else ""
+    )
+    return (
+        f"How likely it is that {what}: what the model says, and how often it was so, with 95 % intervals. On average "
+        f"the two are {number(found.error)} apart.{balanced}"
+    )
+
+
+def spent(record: Record) -> str:
+    """What it ran on, and where its cost stands."""
+    of = record.spent
+    accelerators = f" and {count(of.accelerators, 'accelerator')}" if of.accelerators else ""
+    pool = f" on pool {of.pool}" if of.pool else ""
+    return (
+        f"{count(of.workers, 'worker')} with {of.cpu} CPU, {of.memory} of memory{accelerators} each{pool}. Seconds are "
+        "of the clock. What it cost is in status.cost of the TrainingJob, which counts the pods' whole time and knows "
+        "the prices."
+    )
