@@ -20,11 +20,25 @@ _EVERY_STEP = [
     {"standardize": {}},
     {"augment": {"shiftPixels": 2, "rotateDegrees": 15}},
 ]
+_FILLED = [{"impute": {"strategy": "constant", "value": "0", "columns": ["a"]}}]
 _RECIPE = {"task": "tabular-classification", "model": {"architecture": "mlp"}}
 _OUTPUT = {"storageUri": "pvc://claim/model"}
 
 SPECS: dict[str, tuple[str, Manifest]] = {
     "a recipe": ("TrainingJob", {"recipe": _RECIPE, "data": _DATA, "output": _OUTPUT}),
+    "a whole filled table": (
+        "TrainingJob",
+        {"recipe": _RECIPE, "data": {**_DATA, "prepare": _FILLED}, "output": _OUTPUT},
+    ),
+    "a whole compression with a filled table": (
+        "CompressionJob",
+        {
+            "model": {"storageUri": "pvc://claim/model"},
+            "data": {**_DATA, "prepare": _FILLED},
+            "candidates": [{"name": "small", "methods": [{"quantize": {"scheme": "dynamic-int8"}}]}],
+            "output": _OUTPUT,
+        },
+    ),
     "a whole recipe": (
         "TrainingJob",
         {

@@ -26,7 +26,8 @@ _FIELD = re.compile(
     r"|candidates|goals|measure|select|scaling|limits|alerts|workers|images|networkPolicy|pools|reporting)"
     r"(?:\.[a-z][A-Za-z]*)+)(?![A-Za-z(])"
 )
-_FLAG = re.compile(r"(?<![\w-])--[a-z][a-z_-]+")
+# A flag of a command; a variable of a style sheet is none: `var(--ink)`, `--ink: #123`.
+_FLAG = re.compile(r"(?<![\w(-])--[a-z][a-z_-]+(?![\w-]*:)")
 # Files of a model's folder, and expressions of Kubernetes and of CEL, which look like fields.
 _OTHERS = frozenset({"model.onnx", "model.json", "model.safetensors", "model.trt", "model.pt"})
 
