@@ -18,7 +18,17 @@ _EVERY_STEP = [
     {"dropDuplicates": {}},
     {"impute": {"strategy": "median"}},
     {"standardize": {}},
-    {"augment": {"shiftPixels": 2, "rotateDegrees": 15}},
+    {
+        "augment": {
+            "flip": "Horizontal",
+            "shiftPixels": 2,
+            "rotateDegrees": 15,
+            "scale": "0.1",
+            "color": {"brightness": "0.2", "contrast": "0.2", "saturation": "0.2"},
+            "noise": "0.05",
+            "mixup": "0.2",
+        }
+    },
 ]
 _FILLED = [{"impute": {"strategy": "constant", "value": "0", "columns": ["a"]}}]
 _RECIPE = {"task": "tabular-classification", "model": {"architecture": "mlp"}}
@@ -51,6 +61,7 @@ SPECS: dict[str, tuple[str, Manifest]] = {
                 "primaryMetric": "balanced_accuracy",
                 "classWeights": "Balanced",
                 "earlyStopping": {"patience": 3},
+                "precision": "bf16",
                 "seed": 2147483647,
             },
             "data": {
@@ -61,6 +72,7 @@ SPECS: dict[str, tuple[str, Manifest]] = {
                 "label": "digit",
                 "inputs": ["image"],
                 "imageShape": [8, 8, 1],
+                "imageFit": "Crop",
                 "prepare": _EVERY_STEP,
             },
             "workers": 2,
@@ -107,6 +119,23 @@ SPECS: dict[str, tuple[str, Manifest]] = {
                 "earlyStopping": {"patience": 20},
             },
             "data": _DATA,
+            "output": _OUTPUT,
+        },
+    ),
+    "a whole recipe of pictures": (
+        "TrainingJob",
+        {
+            "recipe": {
+                "task": "image-classification",
+                "model": {"architecture": "resnet18", "storageUri": "pvc://claim/weights/resnet18.safetensors"},
+            },
+            "data": {
+                "train": {"storageUri": "pvc://claim/products.csv"},
+                "validationFraction": "0.2",
+                "label": "kind",
+                "columns": [{"name": "photo", "type": "image"}],
+                "imageShape": [96, 128],
+            },
             "output": _OUTPUT,
         },
     ),

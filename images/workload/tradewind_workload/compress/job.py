@@ -116,6 +116,13 @@ def run(job: JobDocument, reporter: Told, place: Place) -> None:
 
 
 def _require_classifier(manifest: Manifest, source: Path) -> None:
+    if any(tensor.kind == "image" for tensor in manifest.inputs):
+        raise Fault(
+            "NotSupported",
+            f"{source / ONNX} takes files of pictures, and only one with a matrix of numbers can be compressed yet: "
+            "deploy it as it is (spec.model.trainingJobRef of a ModelDeployment). A smaller one comes of smaller "
+            "pictures (spec.data.imageShape), or of a smaller network such as mobilenet_v3_small.",
+        )
     if columns := [tensor.name for tensor in manifest.inputs if tensor.kind is not None]:
         raise Fault(
             "NotSupported",

@@ -36,6 +36,11 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
+def is_bytes(kind: pa.DataType) -> bool:
+    """Whether an Arrow type is bytes."""
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
 def without_missing(column: pa.Array, missing: tuple[str, ...]) -> pa.Array:
     """Texts, null where one of those of `missing` (or nothing) stands between spaces."""
     gone = pa.array(["", *(text.strip() for text in missing)], column.type)

@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 import pyarrow as pa
 
+from tradewind_workload.data.cells import is_bytes
 from tradewind_workload.data.inference import is_number
 from tradewind_workload.data.names import is_plain_number, names
 
@@ -38,6 +39,11 @@ def keys(columns: list[pa.Array], rows: int) -> list[str]:
     """A hash of each row's values: equal where all are, whatever types the files gave them."""
     digests = [hashlib.blake2b(digest_size=16) for _ in range(rows)]
     for column in columns:
+        if is_bytes(column.type):
+            for digest, value in zip(digests, column, strict=True):
+                content = memoryview(value.as_buffer()) if value.is_valid else b""
+                digest.update(len(content).to_bytes(8, "little") + content)
+            continue
         flat = column.flatten() if is_list(column) else column
         if not (is_number(flat.type) or is_list(column)):
             texts = column if pa.types.is_nested(column.type) else names(column)

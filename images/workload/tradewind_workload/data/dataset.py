@@ -6,7 +6,10 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+import pyarrow as pa
+
 from tradewind_workload.data.inference import Partial, Told, finish, fit, merge, merged
+from tradewind_workload.data.pictures import labels
 from tradewind_workload.data.table import Batch, Source, batches
 from tradewind_workload.data.typed import typed
 from tradewind_workload.io.fault import Fault
@@ -15,23 +18,30 @@ from tradewind_workload.io.retries import patiently
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import pyarrow as pa
-
     from tradewind.api.data import Data
     from tradewind_workload.data.layout import Layout
-    from tradewind_workload.data.schema import Schema
+    from tradewind_workload.data.schema import ColumnSchema, Schema
 
 NUMBERS = ("number", "boolean")  # kinds that a matrix of numbers has
+TEXTS = ("category", "text")  # kinds whose values may be paths
 
 # What a label is: one of some classes, or a number.
 Label = Literal["category", "number"]
 # What a model can take: one matrix of numbers, an input for each column, or whichever of the two the table needs.
 Takes = Literal["matrix", "columns", "either"]
+FILES = 16  # of the pictures that a table names, so many are opened before anything is started
 LISTED = 100  # columns that are described one by one
 
 
 def counted(source: Source, missing: tuple[str, ...]) -> Partial:
     """What the values of a file show of its columns."""
+
+    if source.pictures:
+        # What is in the pictures is looked at when they are read.
+        cells = labels(source.pictures)
+        partition = {name: pa.array([value] * cells.num_rows, pa.string()) for name, value in source.file.partition}
+        columns = {name: cells.column(i) for i, name in enumerate(cells.schema.names)} | partition
+        return fit(Batch(source.file.name, 1, pa.RecordBatch.from_pydict(columns)))
 
     def count() -> Partial:
         found: Partial = {}
@@ -53,6 +63,11 @@ def schema_of(layout: Layout, data: Data, partials: list[Partial], label: Label 
         choice.name: Told(choice.type, "as spec.data.columns says")
         for choice in data.columns
         if choice.type != "ignore"
+    }
+    told |= {
+        name: Told("image", "a picture in each file")
+        for name, column in layout.columns.items()
+        if column.kind == "picture"
     }
     asked = told.get(data.label, Told(label, "it is the label"))
     if asked.kind != label:
@@ -82,10 +97,13 @@ def typed_batches(layout: Layout, schema: Schema, data: Data) -> Iterator[tuple[
 
 def look(layout: Layout, data: Data, label: Label = "category") -> Schema:
     """The schema that the first rows show. Raises Fault(InvalidData) for a value among them that is not of its kind."""
+    if layout.format == "images":
+        return schema_of(layout, data, [counted(layout.sources[0], data.missing)], label)
     first = next(batches(layout.sources[0], data.missing), None)
     schema = schema_of(layout, data, [fit(first)] if first is not None else [], label)
     if first is not None:
-        typed(first, schema)
+        some = FILES if any(column.kind == "image" for column in schema.inputs) else first.cells.num_rows
+        typed(replace(first, cells=first.cells.slice(0, some)), schema)
     return schema
 
 
@@ -99,6 +117,23 @@ def by_columns(schema: Schema, data: Data, takes: Takes) -> bool:
     return any(column.kind not in NUMBERS or (column.missing and not filled) for column in schema.inputs)
 
 
+def has_pictures(schema: Schema) -> bool:
+    """Whether an input has files of pictures."""
+    return any(column.kind == "image" for column in schema.inputs)
+
+
+def pictures_alone(schema: Schema, uri: str) -> Schema:
+    """The schema with the one column of pictures as its input. Raises Fault(InvalidData) where there are several."""
+    found = [column for column in schema.inputs if column.kind == "image"]
+    if len(found) > 1:
+        raise Fault(
+            "InvalidData",
+            f"{uri} has {len(found)} columns of pictures ({', '.join(column.name for column in found)}), and a model "
+            "takes one: name it in spec.data.inputs.",
+        )
+    return replace(schema, inputs=tuple(found))
+
+
 def require_numbers(schema: Schema, uri: str) -> None:
     """Raises Fault(InvalidData) where an input can't stand in a matrix of numbers."""
     for column in schema.inputs:
@@ -107,9 +142,13 @@ def require_numbers(schema: Schema, uri: str) -> None:
             raise Fault(
                 "InvalidData",
                 f"{uri}: the column {column.name!r} is a {column.kind}, not a number ({column.why}). Write it as "
-                f"numbers, set its type in spec.data.columns to ignore, or name the other columns ({others or 'none'}) "
-                "in spec.data.inputs.",
+                f"numbers, {_paths(column)}set its type in spec.data.columns to ignore, or name the other columns "
+                f"({others or 'none'}) in spec.data.inputs.",
             )
+
+
+def _paths(column: ColumnSchema) -> str:
+    return "set its type in spec.data.columns to image if it has paths of pictures, " if column.kind in TEXTS else ""
 
 
 def described(schema: Schema) -> Iterator[str]:

@@ -17,7 +17,7 @@ from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:
     from tradewind.api.data import Csv
-    from tradewind_workload.data.files import File
+    from tradewind_workload.data.file import File
 
 Decimal = Literal[".", ","]
 

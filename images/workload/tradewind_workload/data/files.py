@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-from urllib.parse import unquote
+from typing import TYPE_CHECKING
 
-from tradewind.api.data import Format
+from tradewind_workload.data.file import File, Files
+from tradewind_workload.data.pictures import has_pictures, partition_of, picture_files
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.places import local_path
 from tradewind_workload.io.retries import entries
@@ -16,9 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tradewind.api.data import Dataset
-
-Compression = Literal["gzip", "bz2", "zstd"]
+    from tradewind.api.data import Dataset, Format
+    from tradewind_workload.data.file import Compression
 
 PATIENCE = 60.0  # seconds until data that is not there counts as missing
 
@@ -35,26 +33,6 @@ COMPRESSED: tuple[Format, ...] = ("csv", "jsonl")  # the others have a compressi
 SUFFIXES = ".csv, .tsv, .jsonl, .ndjson (also with .gz, .bz2 or .zst), .parquet or .npz"
 # Folders of table formats beside whose files stand those of older states: reading all of them would mix the two.
 LOGS = {"_delta_log": "Delta Lake", ".hoodie": "Hudi"}
-NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"  # how Hive and Spark write a missing value into the name of a folder
-
-
-@dataclass(frozen=True)
-class File:
-    """A file of a data set, and the columns that the names of its folders are: `year=2024/part-0.csv`."""
-
-    path: str
-    name: str  # from the data set's folder on, for messages
-    compression: Compression | None = None
-    partition: tuple[tuple[str, str | None], ...] = ()
-
-
-@dataclass(frozen=True)
-class Files:
-    """All files of a data set, in the order of their names; at least one."""
-
-    format: Format
-    files: tuple[File, ...]
-    passed_over: tuple[str, ...]  # names that start with `_`, as of `_SUCCESS`
 
 
 def find_files(dataset: Dataset, field: str) -> Files:
@@ -64,6 +42,8 @@ def find_files(dataset: Dataset, field: str) -> Files:
     """
     path = local_path(dataset.storage_uri)
     _wait_for(path, dataset.storage_uri)
+    if dataset.format == "images" or (dataset.format is None and has_pictures(path)):
+        return picture_files(path, dataset.storage_uri, field)
     if path.is_file():
         found = _kind(path.name)
         if dataset.format is None and found is None:
@@ -136,15 +116,13 @@ def _walk(
         elif not entry.is_dir():
             yield File(str(entry), name, COMPRESSIONS.get(entry.suffix.lower()), partition)
         elif "=" in entry.name:
-            key, value = (unquote(part) for part in entry.name.split("=", 1))
-            yield from _walk(
-                entry, root, (*partition, (key, None if value == NULL_PARTITION else value)), uri, passed_over
-            )
+            yield from _walk(entry, root, (*partition, partition_of(entry.name)), uri, passed_over)
         else:
             raise Fault(
                 "InvalidData",
                 f"{uri} has the folder {name}: put all files into one folder, or into folders named column=value "
-                "(for example year=2026), which become columns.",
+                "(for example year=2026), which become columns. Of pictures, name the folder right above those of the "
+                "classes, or the table that has their paths.",
             )
 
 

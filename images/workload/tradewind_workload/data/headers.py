@@ -6,12 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tradewind_workload.data.dataset import Label, Takes, look, require_numbers
+from tradewind_workload.data.dataset import Label, Takes, has_pictures, look, require_numbers
 from tradewind_workload.data.layout import Layout, differences, read_layout
 from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:
     from tradewind.api.data import Data
+    from tradewind_workload.data.schema import Schema
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Headers:
     image: tuple[int, int, int] | None
     takes: Takes
     label: Label
+    pictures: bool = False  # whether an input has files of pictures, and no pixels
 
 
 def read_headers(data: Data, task: str, takes: Takes = "matrix") -> Headers:
@@ -44,7 +46,18 @@ def read_headers(data: Data, task: str, takes: Takes = "matrix") -> Headers:
             )
     if data.split is not None and data.split.column is not None:
         layout.require((data.split.column,), "spec.data.split")
-    image = _image(data, shape, layout.uri) if task == "image-classification" else None
+    label: Label = "number" if task.endswith("-regression") else "category"
+    schema = look(layout, data, label) if layout.is_table else None
+    pictures = schema is not None and has_pictures(schema)
+    if pictures and task != "image-classification":
+        raise Fault(
+            "InvalidData",
+            f"{layout.uri} has pictures, which {task} can't take: set spec.recipe.task to image-classification, or the "
+            "type of their column in spec.data.columns to ignore.",
+        )
+    takes = "columns" if pictures else takes
+    _require_taken(layout, schema, takes)
+    image = _image(data, shape, layout.uri) if task == "image-classification" and not pictures else None
     for found in filter(None, (layout, validation, test)):
         for i, step in enumerate(data.prepare):
             if step.drop_nulls is not None:
@@ -55,14 +68,11 @@ def read_headers(data: Data, task: str, takes: Takes = "matrix") -> Headers:
         raise Fault(
             "InvalidData", "augment shifts and rotates images: remove it from spec.data.prepare for a tabular task."
         )
-    label: Label = "number" if task.endswith("-regression") else "category"
-    _require_taken(layout, data, takes, label)
-    return Headers(layout, validation, test, shape, image, takes, label)
+    return Headers(layout, validation, test, shape, image, takes, label, pictures)
 
 
-def _require_taken(layout: Layout, data: Data, takes: Takes, label: Label) -> None:
-    if layout.is_table:
-        schema = look(layout, data, label)
+def _require_taken(layout: Layout, schema: Schema | None, takes: Takes) -> None:
+    if schema is not None:
         if takes == "matrix":
             require_numbers(schema, layout.uri)
     elif takes == "columns":

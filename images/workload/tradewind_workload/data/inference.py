@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tradewind_workload.data.cells import datetimes, is_text, leading_zeros, numbers, true_or_false
+from tradewind_workload.data.cells import datetimes, is_bytes, is_text, leading_zeros, numbers, true_or_false
 from tradewind_workload.data.names import names
 from tradewind_workload.data.schema import ColumnSchema, Kind, Schema
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tradewind_workload.data.table import Batch
 
 MOST_DISTINCT = 10_000  # values of a column that are told apart
+# How files of PNG, JPEG, GIF, BMP, TIFF and WebP start.
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
 FEW = 50  # so many different texts are categories, even if hardly one occurs twice
 
 
@@ -33,6 +35,7 @@ class Seen:
     codes: int = 0  # numbers with leading zeros
     booleans: int = 0
     datetimes: int = 0
+    pictures: int = 0  # bytes that start as those of a picture do
     distinct: frozenset[str] | None = frozenset()  # None: too many
 
     @property
@@ -50,6 +53,7 @@ class Seen:
             self.codes + other.codes,
             self.booleans + other.booleans,
             self.datetimes + other.datetimes,
+            self.pictures + other.pictures,
             None if distinct is None or len(distinct) > MOST_DISTINCT else distinct,
         )
 
@@ -97,6 +101,8 @@ def _decide(seen: Seen) -> Told:
     present = seen.present
     if not present:
         return Told("number", "it has no value at all")
+    if seen.pictures == present:
+        return Told("image", f"all {present} values are pictures")
     if seen.codes:
         return Told("category", f"{seen.codes} of {present} values are digits after a zero, as codes are")
     if seen.numbers == present:
@@ -123,6 +129,9 @@ def _seen(column: pa.Array, decimal: Decimal | None) -> Seen:
     present = rows - missing
     if pa.types.is_nested(column.type):
         return Seen(rows, missing, distinct=None)
+    if is_bytes(column.type):
+        pictures = sum(value.as_buffer()[:12].to_pybytes().startswith(_PICTURES) for value in column if value.is_valid)
+        return Seen(rows, missing, pictures=pictures, distinct=None)
     distinct = _distinct(column)
     if is_number(column.type):
         return Seen(rows, missing, numbers=present, distinct=distinct)

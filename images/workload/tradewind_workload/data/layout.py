@@ -15,15 +15,17 @@ from pyarrow import types
 
 from tradewind.api.data import MISSING
 from tradewind_workload.data.dialect import Start, read_start
-from tradewind_workload.data.files import File, find_files
+from tradewind_workload.data.files import find_files
+from tradewind_workload.data.pictures import IMAGE, LABEL, grouped
 from tradewind_workload.data.table import Source, json_rows
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.retries import patiently
 
 if TYPE_CHECKING:
     from tradewind.api.data import Data, Dataset
+    from tradewind_workload.data.file import File, Files
 
-Kind = Literal["cells", "number", "text", "other"]
+Kind = Literal["cells", "picture", "number", "text", "other"]
 T = TypeVar("T")
 
 SAMPLED = 1000  # rows of a file of JSON lines that its fields are seen from
@@ -47,12 +49,12 @@ _CELLS = (
 class Column:
     """A column, or an array of an npz file; `shape` is that of one row, () for a scalar."""
 
-    kind: Kind  # cells: what they are is seen from the values (inference.py)
+    kind: Kind  # cells: what they are is seen from the values (inference.py); picture: that of a file
     shape: tuple[int, ...] = ()
     described: str = ""  # its type in the file's own words
 
 
-CELLS = Column("cells")
+CELLS, PICTURE = Column("cells"), Column("picture")
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Layout:
                     "InvalidData",
                     f"spec.data.inputs names {name!r}, which spec.data.columns ignores: remove it from one of them.",
                 )
-            if self.columns[name].kind not in ("number", "cells"):
+            if self.columns[name].kind not in ("number", "cells", "picture"):
                 raise Fault(
                     "InvalidData",
                     f"{self.uri}: the {self._noun} {name!r} is {self.columns[name].described}, not a number. "
@@ -177,6 +179,8 @@ def read_layout(dataset: Dataset, field: str, missing: tuple[str, ...] = MISSING
             "InvalidData",
             f"{field}.csv says how a csv file is written, and {dataset.storage_uri} is {found.format}: remove it.",
         )
+    if found.format == "images":
+        return _pictures(found, dataset, field)
     starts = {
         file.name: _reading(file, found.format, field, partial(read_start, file, dataset.csv, field, missing))
         for file in found.files
@@ -204,8 +208,26 @@ def read_layout(dataset: Dataset, field: str, missing: tuple[str, ...] = MISSING
         found.format,
         tuple(sources),
         first,
-        (*_dialects(starts, dataset.storage_uri), *(f"passed over: {name}" for name in found.passed_over)),
+        (*_dialects(starts, dataset.storage_uri), *_passed_over(found)),
     )
+
+
+def _pictures(found: Files, dataset: Dataset, field: str) -> Layout:
+    """That of a folder of pictures."""
+    first = found.files[0]
+    own = {IMAGE: PICTURE} | ({LABEL: CELLS} if first.label is not None else {})
+    columns = own | _partition(first, own)
+    for file in found.files:
+        _require_same(own | _partition(file, own), columns, file, first, dataset.storage_uri)
+    sources = tuple(Source(some[0], found.format, field, tuple(own), None, some) for some in grouped(found.files))
+    classes = sorted({file.label for file in found.files if file.label is not None})
+    told = f" in {len(classes)} folders, one for each class: {_listed(classes)}" if classes else ""
+    notes = (f"{dataset.storage_uri}: {len(found.files)} pictures{told}", *_passed_over(found))
+    return Layout(field, dataset.storage_uri, found.format, sources, columns, notes)
+
+
+def _passed_over(found: Files) -> list[str]:
+    return [f"passed over: {name}" for name in found.passed_over]
 
 
 def _reading(file: File, format_: str, field: str, read: Callable[[], T]) -> T:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tradewind_workload.data import splits
-from tradewind_workload.data.dataset import by_columns, described, require_numbers
+from tradewind_workload.data.dataset import by_columns, described, pictures_alone, require_numbers
 from tradewind_workload.data.division import divide, hashes
 from tradewind_workload.data.fitting import Stage, fit
 from tradewind_workload.data.labels import Labels, read_labels, require_labels
@@ -79,8 +79,15 @@ def prepare(data: Data, headers: Headers, seed: int, work: Work | None = None) -
             print(note, flush=True)
     schema = _schema(layout, data, headers, work)
     notes: list[str] = []
+    if headers.pictures and schema is not None:
+        every, schema = schema, pictures_alone(schema, layout.uri)
+        unused = [column.name for column in every.inputs if column not in schema.inputs]
+        if unused:
+            notes.append(f"{layout.uri}: the model takes pictures alone; not used: {', '.join(unused)}")
     form: Form = "columns" if schema is not None and by_columns(schema, data, headers.takes) else "matrix"
-    if form == "columns" and any(step.standardize for step in data.prepare):
+    if headers.pictures and any(step.impute or step.standardize for step in data.prepare):
+        notes.append("impute and standardize change nothing here: pictures are scaled for the network anyway")
+    elif form == "columns" and any(step.standardize for step in data.prepare):
         notes.append(
             "standardize changes nothing here: the model takes its columns one by one, and networks see each on one "
             "scale anyway"

@@ -48,6 +48,7 @@ class Rows:
     starts: np.ndarray  # int64 [blocks], the number of each block's first row in the data set
     files: tuple[str, ...]
     firsts: np.ndarray  # int64 [files], the number of each file's first row in the data set
+    pictures: bool = False  # whether each file is one row
     encode: Callable[[pa.Table], np.ndarray] | None = None  # of a table by columns: its rows as a model takes them
     work: Work = field(default_factory=Here)
 
@@ -102,12 +103,14 @@ class Rows:
     def place(self, number: int) -> str:
         """Where the row of that number in the data set stands, counted from 1 in its file, for messages."""
         row, file = self._place(number)
+        if self.pictures:
+            return file
         return f"row {row} of {file}" if len(self.files) > 1 else f"row {row}"
 
     def places(self) -> tuple[str, ...]:
         """Where each of these rows stands, with its file."""
         found = (self._place(int(number)) for number in self.starts[self.block] + self.offset)
-        return tuple(f"row {row} of {file}" for row, file in found)
+        return tuple(file if self.pictures else f"row {row} of {file}" for row, file in found)
 
     def _place(self, number: int) -> tuple[int, str]:
         file = int(np.searchsorted(self.firsts, number, side="right")) - 1
@@ -159,9 +162,8 @@ def read_rows(layout: Layout, data: Data, schema: Schema | None, form: Form, wor
     `schema` is that of the training data; npz files have none, and are always a matrix. Raises Fault(InvalidData) where
     a row can't be read.
     """
-    count = len(layout.sources)
     # In order: the split and the weights depend on it.
-    blocks = tuple(work.keep(_Encoder(layout, data, schema, form), range(count)))
+    blocks = tuple(work.keep(_Encoder(layout, data, schema, form), range(len(layout.sources))))
     narrow = work.map(_narrow, [(block,) for block in blocks])
     if not narrow:
         raise Fault("InvalidData", f"{layout.uri} has no rows.")
@@ -169,7 +171,8 @@ def read_rows(layout: Layout, data: Data, schema: Schema | None, form: Form, wor
     split = tuple(part[SPLIT].combine_chunks() for part in narrow if SPLIT in part.column_names)
     narrow = [part.drop_columns([SPLIT]) if SPLIT in part.column_names else part for part in narrow]
     table = pa.concat_tables(narrow)
-    files = np.bincount(table[FILE].to_numpy(), minlength=count)
+    named = tuple(file.name for source in layout.sources for file in source.files)
+    files = np.bincount(table[FILE].to_numpy(), minlength=len(named))
     rows = Rows(
         blocks,
         np.repeat(np.arange(len(blocks)), counts),
@@ -177,8 +180,9 @@ def read_rows(layout: Layout, data: Data, schema: Schema | None, form: Form, wor
         layout.row_shape(data),
         np.full(sum(counts), -1),
         np.cumsum([0, *counts[:-1]]),
-        tuple(source.file.name for source in layout.sources),
+        named,
         np.cumsum([0, *files[:-1]]),
+        pictures=layout.format == "images",
         work=work,
     )
     return Read(
@@ -208,6 +212,7 @@ class _Encoder:
     def __init__(self, layout: Layout, data: Data, schema: Schema | None, form: Form) -> None:
         self._form = form
         self._sources = layout.sources
+        self._firsts = np.cumsum([0, *(len(source.files) for source in layout.sources)])  # numbers of the first files
         self._schema = schema
         self._inputs = tuple(column.name for column in schema.inputs) if schema is not None else layout.inputs(data)
         self._width = int(np.prod(layout.row_shape(data)))
@@ -240,7 +245,7 @@ class _Encoder:
             if self._form == "matrix"
             else pa.StructArray.from_arrays([columns[name] for name in self._inputs], self._inputs),
             LABEL: names(columns[self._label]),
-            FILE: pa.array(np.full(cells.num_rows, file, np.int32)),
+            FILE: pa.array(self._files(file, batch)),
         }
         if self._split is not None and self._split.column in columns:
             out[SPLIT] = self._by(columns[self._split.column], batch)
@@ -252,6 +257,15 @@ class _Encoder:
         for i, chosen in self._key.items():
             out[f"k{i}"] = pa.array(keys([columns[name] for name in sorted(chosen or columns)], cells.num_rows))
         return pa.table(out)
+
+    def _files(self, source: int, batch: Batch) -> np.ndarray:
+        """The number of the file that each row is from, int32 [rows]."""
+        first = self._firsts[source]
+        if self._sources[source].pictures:
+            return np.arange(first + batch.first_row - 1, first + batch.first_row - 1 + batch.cells.num_rows).astype(
+                "i4"
+            )
+        return np.full(batch.cells.num_rows, first, np.int32)
 
     def _matrix(self, columns: dict[str, pa.Array], rows: int) -> pa.Array:
         matrix = np.empty((rows, self._width), np.float32)

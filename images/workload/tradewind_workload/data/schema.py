@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-# number: float64; boolean: bool; datetime: timestamp[us]; category and text: string. A missing value is null.
-Kind = Literal["number", "boolean", "category", "datetime", "text"]
+# number: float64; boolean: bool; datetime: timestamp[us]; category and text: string; image: large_binary, the bytes
+# of a picture's file. A missing value is null.
+Kind = Literal["number", "boolean", "category", "datetime", "text", "image"]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import json
 import re
 import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,9 +17,10 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from tradewind.api.data import MISSING
-from tradewind_workload.data.cells import is_text, without_missing
+from tradewind_workload.data.cells import is_bytes, is_text, without_missing
 from tradewind_workload.data.dialect import open_bytes
 from tradewind_workload.data.names import name_of
+from tradewind_workload.data.pictures import contents
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.retries import trouble_in
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from tradewind.api.data import Format
     from tradewind_workload.data.dialect import Decimal, Start
-    from tradewind_workload.data.files import File
+    from tradewind_workload.data.file import File
 
 BLOCK = 1 << 22  # bytes of a csv file that become a batch; no row is longer
 ROWS = 1 << 14  # rows of a batch of the other tables
@@ -42,6 +44,12 @@ class Source:
     field: str  # spec.data.train or spec.data.validation, for messages
     columns: tuple[str, ...]  # in the file, its partition apart
     start: Start | None = None  # of a csv file
+    pictures: tuple[File, ...] = ()  # of a folder of pictures: those that are read together; `file` is the first
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        """All files that it is read from."""
+        return self.pictures or (self.file,)
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,7 @@ class Batch:
     cells: pa.RecordBatch
     decimal: Decimal | None = "."  # the mark of numbers in texts; None: no number of the file is known to have one
     missing: tuple[str, ...] = MISSING
+    folder: Path = Path()  # where paths of pictures start
 
 
 def batches(source: Source, missing: tuple[str, ...]) -> Iterator[Batch]:
@@ -66,10 +75,13 @@ def batches(source: Source, missing: tuple[str, ...]) -> Iterator[Batch]:
         for cells in _READERS[source.format](source):
             if not cells.num_rows:
                 continue
-            columns = {name: _plain(cells.column(i), missing) for i, name in enumerate(cells.schema.names)}
+            columns = {name: cells.column(i) for i, name in enumerate(cells.schema.names)}
+            if not source.pictures:  # the name of a folder is a label whatever it is
+                columns = {name: _plain(column, missing) for name, column in columns.items()}
             for name, value in source.file.partition:
                 columns[name] = without_missing(pa.array([value] * cells.num_rows, pa.string()), missing)
-            yield Batch(source.file.name, first, pa.RecordBatch.from_pydict(columns), decimal, missing)
+            folder = Path(source.file.path).parent
+            yield Batch(source.file.name, first, pa.RecordBatch.from_pydict(columns), decimal, missing, folder)
             first += cells.num_rows
     except UnicodeDecodeError:
         encoding = source.start.dialect.encoding if source.start is not None else "UTF-8"
@@ -87,11 +99,17 @@ def batches(source: Source, missing: tuple[str, ...]) -> Iterator[Batch]:
 
 
 def _plain(column: pa.Array, missing: tuple[str, ...]) -> pa.Array:
-    """Dictionaries and bytes as texts (some programs write texts so), and missing texts as null."""
+    """Dictionaries and bytes as texts (some programs write texts so), and missing texts as null.
+
+    Bytes that are no text, as those of pictures, stay what they are.
+    """
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
-        column = column.cast(pa.string())
+    if is_bytes(column.type):
+        try:
+            column = column.cast(pa.string())
+        except pa.ArrowInvalid:
+            return column
     return without_missing(column, missing) if is_text(column.type) else column
 
 
@@ -270,4 +288,8 @@ def _array(array: np.ndarray, name: str, source: Source) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(array).reshape(-1)), width)
 
 
-_READERS = {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet, "npz": _npz}
+def _images(source: Source) -> Iterator[pa.RecordBatch]:
+    return contents(source.pictures)
+
+
+_READERS = {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet, "npz": _npz, "images": _images}

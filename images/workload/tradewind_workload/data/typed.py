@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tradewind_workload.data.cells import TIMESTAMP, datetimes, is_text, numbers, truths
+from tradewind_workload.data.cells import TIMESTAMP, datetimes, is_bytes, is_text, numbers, truths
 from tradewind_workload.data.inference import is_number, is_time
 from tradewind_workload.data.names import names
+from tradewind_workload.data.pictures import at_paths
 from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ TYPES: dict[Kind, pa.DataType] = {
     "category": pa.string(),
     "datetime": TIMESTAMP,
     "text": pa.string(),
+    "image": pa.large_binary(),
 }
 
 
@@ -79,9 +81,18 @@ def _datetime(cells: pa.Array, batch: Batch) -> pa.Array:
     return datetimes(cells) if is_text(cells.type) else pa.nulls(len(cells), TIMESTAMP)
 
 
+def _picture(cells: pa.Array, batch: Batch) -> pa.Array:
+    if is_bytes(cells.type):
+        return cells.cast(pa.large_binary())
+    if not is_text(cells.type):
+        return pa.nulls(len(cells), pa.large_binary())
+    places = [f"row {batch.first_row + offset} of {batch.file}" for offset in range(len(cells))]
+    return at_paths(cells, batch.folder, places)
+
+
 def _name(cells: pa.Array, batch: Batch) -> pa.Array:
     del batch
-    return names(cells)
+    return pa.nulls(len(cells), pa.string()) if is_bytes(cells.type) else names(cells)
 
 
 _AS: dict[Kind, Callable[[pa.Array, Batch], pa.Array]] = {
@@ -90,6 +101,7 @@ _AS: dict[Kind, Callable[[pa.Array, Batch], pa.Array]] = {
     "category": _name,
     "datetime": _datetime,
     "text": _name,
+    "image": _picture,
 }
 _MEANT = {
     "number": "no number",
@@ -97,6 +109,7 @@ _MEANT = {
     "datetime": "no time such as 2026-11-25T12:00:00Z",
     "category": "no name",
     "text": "no text",
+    "image": "neither a picture nor the path of one",
 }
 
 

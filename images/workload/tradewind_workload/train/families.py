@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tradewind.api.trainingjob import TORCHVISION
+from tradewind_workload.data.dataset import has_pictures
+from tradewind_workload.io.fault import Fault
+
 if TYPE_CHECKING:
     from tradewind.api.data import Data
     from tradewind.api.trainingjob import Recipe
     from tradewind_workload.data.dataset import Takes
+    from tradewind_workload.data.headers import Headers
     from tradewind_workload.data.preparation import Prepared
     from tradewind_workload.tasks.family import Fitted
 
@@ -20,9 +25,19 @@ def takes(recipe: Recipe) -> Takes:
     return "either" if recipe.task.startswith("tabular-") else "matrix"
 
 
+def require_taken(headers: Headers, recipe: Recipe) -> None:
+    """Raises Fault(NotSupported) where the network can't take what the data has."""
+    if recipe.model.architecture in TORCHVISION and not headers.pictures:
+        raise Fault(
+            "NotSupported",
+            f"{recipe.model.architecture} takes files of pictures, and {headers.train.uri} has pixels as numbers: "
+            "write them as PNG files, or set spec.recipe.model.architecture to cnn.",
+        )
+
+
 def trimmed(prepared: Prepared, data: Data) -> Prepared:
     """The same without training rows that a step leaves out by what all of them show. Raises Fault(InvalidData)."""
-    if prepared.schema is None:
+    if prepared.schema is None or has_pictures(prepared.schema):
         return prepared
     from tradewind_workload.tasks.tabular import family as tabular
 
@@ -35,6 +50,10 @@ def fit(prepared: Prepared, recipe: Recipe, data: Data) -> Fitted:
         from tradewind_workload.tasks.matrix import family as matrix
 
         return matrix.fit(prepared)
+    if has_pictures(prepared.schema):
+        from tradewind_workload.tasks.image import family as image
+
+        return image.fit(prepared, recipe, data)
     from tradewind_workload.tasks.tabular import family as tabular
 
     return tabular.fit(prepared, data.prepare, trees=recipe.model.architecture == "trees")

@@ -54,6 +54,7 @@ def run(job: JobDocument, reporter: Told, place: Place) -> None:
         _require_supported(spec, spec.recipe)
         # Most mistakes show here, before anything is started.
         headers = read_headers(spec.data, spec.recipe.task, families.takes(spec.recipe))
+        families.require_taken(headers, spec.recipe)
         tables = place.start(spec.workers)
         print(f"preparing {spec.data.train.storage_uri}", flush=True)
         prepared = families.trimmed(prepare(spec.data, headers, spec.recipe.seed, tables), spec.data)
@@ -110,11 +111,34 @@ def _require_supported(spec: TrainingJobSpec, recipe: Recipe) -> None:
             f"spec.recipe.batchSize is {recipe.batch_size} for {processes} workers together: give each at least one "
             "row per step.",
         )
+    if recipe.precision != "fp32" and not spec.resources.accelerators:
+        raise Fault(
+            "NotSupported",
+            f"{recipe.precision} is for GPUs: set spec.resources.accelerators, or leave spec.recipe.precision out.",
+        )
     if recipe.model.architecture == "trees" and (spec.workers > 1 or spec.resources.accelerators):
         raise Fault(
             "NotSupported",
             "trees are grown by one worker on CPUs: set spec.workers to 1, leave out spec.resources.accelerators, and "
             "give it more CPUs (spec.resources.cpu).",
+        )
+
+
+def _require_device(recipe: Recipe, spec: TrainingJobSpec, device: str) -> None:
+    """In a worker: a GPU that was asked for is there, and has the numbers that were asked for."""
+    import torch
+
+    if spec.resources.accelerators and device == "cpu":
+        raise Fault(
+            "NotSupported",
+            f"spec.resources.accelerators asks for {spec.resources.accelerators} GPUs, and PyTorch sees none in the "
+            "pod of the worker: check the node's driver and its device plugin, or leave accelerators out.",
+        )
+    if recipe.precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise Fault(
+            "NotSupported",
+            f"the GPU ({torch.cuda.get_device_name()}) has no bf16: set spec.recipe.precision to fp32, or use a pool "
+            "with newer GPUs.",
         )
 
 
@@ -192,6 +216,7 @@ def work(config: dict[str, Any]) -> None:
     assert recipe is not None
     alone = config.get("alone")
     rank, world, device = (0, 1, alone.device) if alone is not None else process_group.join()
+    _require_device(recipe, spec, device)
     dealt = shares(len(prepared.train), world, recipe.seed)
     mine = prepared.train.take(dealt[rank])
     judged = prepared.validation.take(np.arange(rank, len(prepared.validation), world))
@@ -206,6 +231,7 @@ def work(config: dict[str, Any]) -> None:
         epochs=recipe.epochs,
         loss=loss_of(head, recipe, device),
         augment=fitted.augment(),
+        mixup=float(prepared.augment.mixup) if prepared.augment is not None else 0.0,
         scaled=fitted.scaled,
         device=device,
     )

@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch import nn
 
 from tradewind_workload.io.fault import Fault
+from tradewind_workload.tasks.augmentation import mixed
 from tradewind_workload.train.checkpoint import State
 from tradewind_workload.train.optimizer import optimizer
 
@@ -69,6 +70,7 @@ class Training:
         epochs: int,
         loss: Loss = summed_cross_entropy,
         augment: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        mixup: float = 0.0,  # parameter of the Beta distribution of weights; 0: no row is blended with another
         scaled: bool = True,  # whether the network sees its inputs on one scale, for messages
         device: str = "cpu",
     ) -> None:
@@ -82,6 +84,7 @@ class Training:
         self.steps = epochs * self.steps_per_epoch
         self.step = 0
         self._augment = augment
+        self._mixup = mixup
         self._scaled = scaled
         self._loss = loss
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -132,12 +135,25 @@ class Training:
             inputs = self._inputs[chosen]
             if self._augment is not None:
                 inputs = self._augment(inputs)
-            outputs = self.model(inputs.to(self._device))
-            loss = self._loss(outputs, self._targets[chosen].to(self._device))
+            loss = self._loss_of(inputs, self._targets[chosen].to(self._device))
             (loss / everyone).backward()
         self._sum_gradients()
         self._optimizer.step()
         return float(loss.detach())
+
+    def _loss_of(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The loss of these rows together, with mixed precision where the recipe says so."""
+        if not self._mixup:
+            return self._loss(self._outputs(inputs), targets)
+        # One weight for all rows of a step, as in the paper's own program (Zhang et al., 2018).
+        weight = float(torch.distributions.Beta(self._mixup, self._mixup).sample())
+        order = torch.randperm(len(inputs))
+        outputs = self._outputs(mixed(inputs, weight, order))
+        return weight * self._loss(outputs, targets) + (1 - weight) * self._loss(outputs, targets[order])
+
+    def _outputs(self, inputs: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cuda", torch.bfloat16, enabled=self._recipe.precision == "bf16"):
+            return self.model(inputs.to(self._device)).float()  # type: ignore[no-any-return]
 
     def _rate(self) -> float:
         start = float(self._recipe.optimizer.lr)

@@ -19,8 +19,8 @@ from tradewind.api.base import (
     StorageUri,
 )
 
-Format = Literal["csv", "jsonl", "parquet", "npz"]
-ColumnType = Literal["number", "boolean", "category", "datetime", "text", "ignore"]
+Format = Literal["csv", "jsonl", "parquet", "npz", "images"]
+ColumnType = Literal["number", "boolean", "category", "datetime", "text", "image", "ignore"]
 
 # What stands for "no value" whatever the column is; an empty cell does so always. Not in it are texts that are often a
 # value of their own: `None`, `-` and `unknown` are classes and categories in many tables.
@@ -69,7 +69,8 @@ class Dataset(Model):
     format: Format | None = Field(
         default=None,
         description="csv, jsonl and parquet: one column per feature; npz: one array of inputs, rows first, and one of "
-        "labels. By the names of the files when left out.",
+        "labels; images: a folder of pictures for each class, whose columns are image and label. By the names of the "
+        "files when left out.",
     )
     csv: Csv | None = Field(default=None, description="How csv files are written; what is left out is detected.")
 
@@ -79,8 +80,8 @@ class ColumnChoice(Model):
 
     name: Column = Field(description="Its name in the header.")
     type: ColumnType = Field(
-        description="number, boolean (true and false), category (one of a set of texts), datetime, text; or ignore: "
-        "the model does not see it."
+        description="number, boolean (true and false), category (one of a set of texts), datetime, text; image (paths "
+        "of pictures from the folder of the table on, or their bytes); or ignore: the model does not see it."
     )
 
 
@@ -181,14 +182,55 @@ class Combine(Model):
     right: Column = Field(description="The other one.")
 
 
+class Color(Model):
+    """Vary the colours of each training image at random; each field is the largest change, as a share."""
+
+    brightness: FractionString = Field(
+        default="0",
+        validate_default=True,
+        description="All values times 1 more or less so much: '0.2' gives 0.8 to 1.2.",
+    )
+    contrast: FractionString = Field(
+        default="0",
+        validate_default=True,
+        description="The distance of all values from the image's mean grey, likewise.",
+    )
+    saturation: FractionString = Field(
+        default="0",
+        validate_default=True,
+        description="The distance of each pixel's colours from its grey, likewise; images of one channel have none.",
+    )
+
+
 class Augment(Model):
     """Vary each training image at random; validation data stays as it is. Only for image tasks."""
 
+    rules = (Rule("!has(self.scale) || !self.scale.startsWith('1')", "scale must be below 1, for example '0.2'"),)
+
+    flip: Literal["None", "Horizontal", "Vertical", "Both"] = Field(
+        default="None", description="Mirror every second image: left and right, top and bottom, or each of the two."
+    )
     shift_pixels: Annotated[int, Field(ge=0, le=64)] = Field(
         default=0, description="Largest shift along each axis, in pixels."
     )
     rotate_degrees: Annotated[int, Field(ge=0, le=180)] = Field(
         default=0, description="Largest rotation to either side, in degrees."
+    )
+    scale: FractionString = Field(
+        default="0", validate_default=True, description="Largest change of the size: '0.2' gives 0.8 to 1.2 times."
+    )
+    color: Color | None = Field(default=None, description="Vary brightness, contrast and saturation.")
+    noise: FractionString = Field(
+        default="0",
+        validate_default=True,
+        description="Deviation of the noise that is added to each value, as a share of the range of the values: from 0 "
+        "to 255 of pictures, else from the smallest to the largest of a step.",
+    )
+    mixup: DecimalString = Field(
+        default="0",
+        validate_default=True,
+        description="Blend each image and its class with another one's, with a weight from the Beta distribution with "
+        "this parameter on both sides (Zhang et al., 2018), for example '0.2'; 0 blends nothing.",
     )
 
 
@@ -313,7 +355,15 @@ class Data(Model):
         Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=2, max_length=3)] | None
     ) = Field(
         default=None,
-        description="Height, width and channels of an image whose pixels are columns; npz arrays carry their shape.",
+        description="Height, width and channels of an image. Pixels as columns need it where the image is not square "
+        "and grey; npz arrays carry their shape; pictures are brought to it. When left out, pictures come to their own "
+        "median size, at most 64 a side, or 224 for the networks of torchvision, with 3 channels, or 1 where all are "
+        "grey.",
+    )
+    image_fit: Literal["Stretch", "Crop"] = Field(
+        default="Stretch",
+        description="How a picture of other proportions comes to imageShape: Stretch changes them; Crop keeps them, "
+        "and cuts off what is too much on both sides.",
     )
     prepare: Annotated[tuple[Step, ...], Field(max_length=32)] = Field(default=(), description="Steps, in order.")
 

@@ -20,6 +20,7 @@ from tradewind.api.base import (
     PrinterColumn,
     Rule,
     Says,
+    StorageUri,
     StoredUri,
     fixed_once_started,
 )
@@ -30,6 +31,8 @@ from tradewind.api.placement import PodMetadata, Resources
 
 Units = Annotated[int, Field(ge=1, le=8192)]
 
+TORCHVISION = ("resnet18", "resnet34", "resnet50", "mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_b0")
+
 
 def _listed(names: tuple[str, ...]) -> str:
     """A list of CEL."""
@@ -38,6 +41,9 @@ def _listed(names: tuple[str, ...]) -> str:
 
 def _either(names: tuple[str, ...]) -> str:
     return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+_IS_TORCHVISION = f"self.architecture in {_listed(TORCHVISION)}"
 
 
 class Trees(Model):
@@ -83,14 +89,43 @@ class Architecture(Model):
             "trees says how boosted trees are grown: set architecture to trees, or remove it",
         ),
         Rule("!has(self.dropout) || !self.dropout.startsWith('1')", "dropout must be below 1, for example '0.2'"),
+        Rule(
+            f"!({_IS_TORCHVISION}) || (!has(self.hiddenUnits) || size(self.hiddenUnits) == 0) && !has(self.dropout)",
+            "this network has its layers: leave hiddenUnits and dropout out, or choose cnn",
+        ),
+        Rule(
+            f"{_IS_TORCHVISION} || !has(self.storageUri)",
+            "storageUri has weights to start from: choose the network that they are of, for example resnet18, or "
+            "remove it",
+        ),
     )
 
-    architecture: Literal["linear", "mlp", "cnn", "trees"] = Field(
+    architecture: Literal[
+        "linear",
+        "mlp",
+        "cnn",
+        "trees",
+        "resnet18",
+        "resnet34",
+        "resnet50",
+        "mobilenet_v3_small",
+        "mobilenet_v3_large",
+        "efficientnet_b0",
+    ] = Field(
         description="linear (softmax regression), mlp (fully connected layers), cnn (3x3 convolutions; image tasks), "
-        "trees (gradient boosting; tabular tasks, on one worker)."
+        "trees (gradient boosting; tabular tasks, on one worker), or a network of torchvision by its name there (image "
+        "tasks)."
+    )
+    storage_uri: StorageUri | None = Field(
+        default=None,
+        description="Weights that a network of torchvision starts from: a .safetensors file with torchvision's names, "
+        "or a folder with one; random ones when left out. The last layer is made anew for the classes.",
     )
     channels: Annotated[tuple[Units, ...], Field(max_length=8)] = Field(
-        default=(), description="cnn: output channels of each convolution block; 32 and 64 when empty."
+        default=(),
+        description="cnn: output channels of each convolution block, which halves the image. When empty, 32 and 64; "
+        "for files of pictures the first of 32, 64, 128, 256 and 256, as many as leave 4 to 7 pixels of the shorter "
+        "side.",
     )
     hidden_units: Annotated[tuple[Units, ...], Field(max_length=8)] = Field(
         default=(),
@@ -134,6 +169,10 @@ class Recipe(Model):
         Rule(
             "self.task == 'image-classification' || self.model.architecture != 'cnn'",
             "a cnn needs images: choose mlp or linear for a tabular task",
+        ),
+        Rule(
+            f"self.task == 'image-classification' || !(self.model.architecture in {_listed(TORCHVISION)})",
+            "this network needs images: choose mlp, linear or trees for a tabular task",
         ),
         Rule(
             "self.task.startsWith('tabular-') || self.model.architecture != 'trees'",
@@ -181,6 +220,12 @@ class Recipe(Model):
         default="None",
         description="Balanced: in the loss all classes weigh alike, however few rows one has; the probabilities are "
         "then those of balanced classes.",
+    )
+    precision: Literal["fp32", "bf16"] = Field(
+        default="fp32",
+        description="Numbers that a network is trained with. bf16: mixed precision on GPUs that have it "
+        "(torch.autocast), which is faster for large networks and takes half of the memory; weights and the "
+        "finished model stay fp32.",
     )
     early_stopping: EarlyStopping | None = Field(default=None, description="When it ends before the last epoch.")
     seed: Annotated[int, Field(ge=0, le=2147483647)] = Field(default=0, description="Start of every random choice.")
@@ -308,6 +353,11 @@ class TrainingJobSpec(Model):
         Rule(
             "!has(self.recipe) || self.recipe.model.architecture != 'trees' || self.workers == 1",
             "trees are grown by one worker: set spec.workers to 1, and give it more CPUs (spec.resources.cpu)",
+        ),
+        Rule(
+            "!has(self.recipe) || !has(self.recipe.precision) || self.recipe.precision == 'fp32'"
+            " || has(self.resources) && has(self.resources.accelerators) && self.resources.accelerators > 0",
+            "bf16 is for GPUs: set spec.resources.accelerators, or leave spec.recipe.precision out",
         ),
     )
 

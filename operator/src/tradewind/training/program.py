@@ -35,7 +35,8 @@ def program(item: TrainingJob, surroundings: Surroundings, attempt: int) -> Prog
 def _inputs(spec: TrainingJobSpec) -> list[str]:
     if spec.data is None:
         return []
-    return [dataset.storage_uri for dataset in spec.data.sets()]
+    weights = spec.recipe.model.storage_uri if spec.recipe is not None else None
+    return [*(dataset.storage_uri for dataset in spec.data.sets()), *([weights] if weights is not None else [])]
 
 
 def _told(spec: TrainingJobSpec) -> dict[str, Any]:
