@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
@@ -20,6 +21,7 @@ from tradewind.api.base import (
     PrinterColumn,
     Rule,
     Says,
+    StorageUri,
     StoredUri,
     fixed_once_started,
 )
@@ -61,6 +63,10 @@ class Trees(Model):
     )
 
 
+# What a text task trains; the others read numbers.
+TEXT_ARCHITECTURES = ("bag", "cnn", "transformer")
+
+
 class Architecture(Model):
     """What a recipe trains: a network, or boosted trees."""
 
@@ -82,19 +88,33 @@ class Architecture(Model):
             "self.architecture == 'trees' || !has(self.trees)",
             "trees says how boosted trees are grown: set architecture to trees, or remove it",
         ),
+        Rule(
+            "self.architecture != 'transformer' || has(self.storageUri)",
+            "a transformer starts from weights: set storageUri to a folder with config.json, model.safetensors and "
+            "tokenizer.json, or choose bag or cnn, which learn from your texts alone",
+        ),
+        Rule(
+            "self.architecture == 'transformer' || !has(self.storageUri)",
+            "storageUri is where a transformer's weights are: set architecture to transformer, or remove it",
+        ),
+        Rule(
+            "self.architecture != 'transformer' || !has(self.vocabularySize)",
+            "a transformer brings its own vocabulary: remove vocabularySize",
+        ),
         Rule("!has(self.dropout) || !self.dropout.startsWith('1')", "dropout must be below 1, for example '0.2'"),
     )
 
-    architecture: Literal["linear", "mlp", "cnn", "trees"] = Field(
-        description="linear (softmax regression), mlp (fully connected layers), cnn (3x3 convolutions; image tasks), "
-        "trees (gradient boosting; tabular tasks, on one worker)."
+    architecture: Literal["linear", "mlp", "cnn", "trees", "bag", "transformer"] = Field(
+        description="linear (softmax regression), mlp (fully connected layers), cnn (convolutions: 3x3 of images; over "
+        "2, 3 and 4 tokens of texts), trees (gradient boosting; tabular tasks, on one worker), bag (the mean of learnt "
+        "vectors of a text's tokens; fast), transformer (fine-tuning of the one at storageUri; text tasks)."
     )
     channels: Annotated[tuple[Units, ...], Field(max_length=8)] = Field(
-        default=(), description="cnn: output channels of each convolution block; 32 and 64 when empty."
+        default=(), description="cnn of images: output channels of each convolution block; 32 and 64 when empty."
     )
     hidden_units: Annotated[tuple[Units, ...], Field(max_length=8)] = Field(
         default=(),
-        description="Width of each hidden fully connected layer (mlp, cnn); when empty one of 128, and for a "
+        description="Width of each hidden fully connected layer (mlp, cnn of images); when empty one of 128, and for a "
         "table whose columns are not all numbers, or lack values, 128 and 64.",
     )
     dropout: FractionString | None = Field(
@@ -103,6 +123,21 @@ class Architecture(Model):
         "table whose columns are not all numbers, or lack values.",
     )
     trees: Trees | None = Field(default=None, description="How boosted trees are grown.")
+    storage_uri: StorageUri | None = Field(
+        default=None,
+        description="transformer: folder with config.json, model.safetensors and tokenizer.json, as Hugging Face "
+        "writes them. No code in it is run, and no pickle read.",
+    )
+    max_tokens: Annotated[int, Field(ge=8, le=4096)] | None = Field(
+        default=None,
+        description="Text tasks: how many tokens of a text the model reads, from its beginning. When left out, as "
+        "many as 99 of 100 training texts have, and 512 at most (256 for a transformer).",
+    )
+    vocabulary_size: Annotated[int, Field(ge=256, le=200_000)] | None = Field(
+        default=None,
+        description="bag, and cnn of texts: at most so many different tokens, chosen from the training texts; 20,000 "
+        "when left out.",
+    )
 
 
 class Optimizer(Model):
@@ -111,7 +146,11 @@ class Optimizer(Model):
     rules = (Rule("!has(self.lr) || !self.lr.matches('^[0.]+$')", "lr must be above 0, for example '0.001'"),)
 
     name: Literal["adamw", "adam", "sgd"] = Field(default="adamw", description="Algorithm, as in torch.optim.")
-    lr: DecimalString = Field(default="0.001", validate_default=True, description="Learning rate at the start.")
+    lr: DecimalString | None = Field(
+        default=None,
+        description="Learning rate at the start; when left out 0.001, and 0.00005 for a transformer, whose weights "
+        "are to keep what they know.",
+    )
     weight_decay: DecimalString = Field(default="0.01", validate_default=True, description="Weight decay.")
     schedule: Literal["constant", "cosine"] = Field(
         default="cosine", description="Course of the learning rate over all steps."
@@ -132,12 +171,29 @@ class Recipe(Model):
 
     rules = (
         Rule(
-            "self.task == 'image-classification' || self.model.architecture != 'cnn'",
-            "a cnn needs images: choose mlp or linear for a tabular task",
+            "!self.task.startsWith('tabular-') || self.model.architecture != 'cnn'",
+            "a cnn needs images or texts: choose mlp or linear for a tabular task",
         ),
         Rule(
-            "self.task.startsWith('tabular-') || self.model.architecture != 'trees'",
+            "!self.task.startsWith('image-') || self.model.architecture != 'trees'",
             "trees need a table: choose cnn, mlp or linear for images",
+        ),
+        Rule(
+            f"!self.task.startsWith('text-') || self.model.architecture in {_listed(TEXT_ARCHITECTURES)}",
+            "a text task needs a model that reads texts: choose bag, cnn or transformer",
+        ),
+        Rule(
+            "self.task.startsWith('text-') || !(self.model.architecture in ['bag', 'transformer'])",
+            "bag and transformer read texts: set task to text-classification or text-regression, or choose linear or mlp",
+        ),
+        Rule(
+            "self.task.startsWith('text-') || !has(self.model.maxTokens) && !has(self.model.vocabularySize)",
+            "maxTokens and vocabularySize are about texts: set task to text-classification or text-regression, or remove them",
+        ),
+        Rule(
+            "!self.task.startsWith('text-') || (!has(self.model.channels) || size(self.model.channels) == 0)"
+            " && (!has(self.model.hiddenUnits) || size(self.model.hiddenUnits) == 0)",
+            "models of texts have neither channels nor hiddenUnits: remove them",
         ),
         Rule(
             "!has(self.primaryMetric) || self.task.endsWith('-regression')"
@@ -155,9 +211,9 @@ class Recipe(Model):
         ),
     )
 
-    task: Literal["image-classification", "tabular-classification", "tabular-regression"] = Field(
-        description="What the model is to do: tell classes apart, or predict a number."
-    )
+    task: Literal[
+        "image-classification", "tabular-classification", "tabular-regression", "text-classification", "text-regression"
+    ] = Field(description="What the model is to do: tell classes apart, or predict a number.")
     model: Architecture = Field(description="What is trained.")
     optimizer: Optimizer = Field(default_factory=Optimizer, description="How the weights are adjusted.")
     epochs: Annotated[int, Field(ge=1, le=10000)] = Field(
@@ -184,6 +240,12 @@ class Recipe(Model):
     )
     early_stopping: EarlyStopping | None = Field(default=None, description="When it ends before the last epoch.")
     seed: Annotated[int, Field(ge=0, le=2147483647)] = Field(default=0, description="Start of every random choice.")
+
+    @property
+    def learning_rate(self) -> Decimal:
+        """That of the optimiser at the start: what is asked for, or what suits the model."""
+        usual = "0.00005" if self.model.architecture == "transformer" else "0.001"
+        return Decimal(usual) if self.optimizer.lr is None else self.optimizer.lr
 
 
 class SecretKey(Model):
@@ -288,7 +350,7 @@ class TrainingJobSpec(Model):
         Rule(
             "!has(self.recipe) || self.recipe.task == 'image-classification' || !has(self.data)"
             " || !has(self.data.prepare) || !self.data.prepare.exists(s, has(s.augment))",
-            "augment shifts and rotates images: remove it from spec.data.prepare for a tabular task",
+            "augment shifts and rotates images: remove it from spec.data.prepare, or set task to image-classification",
         ),
         Rule(
             "!has(self.recipe) || self.recipe.task.startsWith('tabular-') || !has(self.data)"
