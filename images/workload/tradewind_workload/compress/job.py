@@ -116,6 +116,13 @@ def run(job: JobDocument, reporter: Told, place: Place) -> None:
 
 
 def _require_classifier(manifest: Manifest, source: Path) -> None:
+    if any(tensor.processor is not None for tensor in manifest.inputs):
+        raise Fault(
+            "NotSupported",
+            f"{source / ONNX} takes texts or pictures as users send them, and only a model with one matrix of numbers "
+            "can be compressed. Deploy it as it is (spec.model.storageUri or spec.model.trainingJobRef of a "
+            "ModelDeployment).",
+        )
     if columns := [tensor.name for tensor in manifest.inputs if tensor.kind is not None]:
         raise Fault(
             "NotSupported",

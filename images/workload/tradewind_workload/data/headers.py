@@ -32,6 +32,8 @@ def read_headers(data: Data, task: str, takes: Takes = "matrix") -> Headers:
     layout = read_layout(data.train, "spec.data.train", data.missing)
     validation = read_layout(data.validation, "spec.data.validation", data.missing) if data.validation else None
     test = read_layout(data.test, "spec.data.test", data.missing) if data.test else None
+    if takes in ("columns", "texts"):
+        _require_table(layout, takes)
     shape = layout.row_shape(data)
     for other in filter(None, (validation, test)):
         if not data.inputs and layout.is_table and other.is_table:
@@ -53,24 +55,28 @@ def read_headers(data: Data, task: str, takes: Takes = "matrix") -> Headers:
                 found.require(step.drop_duplicates.columns, f"spec.data.prepare[{i}].dropDuplicates")
     if task != "image-classification" and any(step.augment for step in data.prepare):
         raise Fault(
-            "InvalidData", "augment shifts and rotates images: remove it from spec.data.prepare for a tabular task."
+            "InvalidData",
+            "augment shifts and rotates images: remove it from spec.data.prepare, or set spec.recipe.task to "
+            "image-classification.",
         )
     label: Label = "number" if task.endswith("-regression") else "category"
-    _require_taken(layout, data, takes, label)
+    if layout.is_table:
+        schema = look(layout, data, label, takes)
+        if takes == "matrix":
+            require_numbers(schema, layout.uri)
     return Headers(layout, validation, test, shape, image, takes, label)
 
 
-def _require_taken(layout: Layout, data: Data, takes: Takes, label: Label) -> None:
+def _require_table(layout: Layout, takes: Takes) -> None:
     if layout.is_table:
-        schema = look(layout, data, label)
-        if takes == "matrix":
-            require_numbers(schema, layout.uri)
-    elif takes == "columns":
-        raise Fault(
-            "InvalidData",
-            f"{layout.uri} has an array of inputs, and trees take a table, whose columns have names: write it as csv, "
-            "jsonl or parquet, or set spec.recipe.model.architecture to mlp or linear.",
-        )
+        return
+    if takes == "texts":
+        why = "an array of inputs, and a model of texts takes a table with a column of texts"
+        other = ""
+    else:
+        why = "an array of inputs, and trees take a table, whose columns have names"
+        other = ", or set spec.recipe.model.architecture to mlp or linear"
+    raise Fault("InvalidData", f"{layout.uri} has {why}: write it as csv, jsonl or parquet{other}.")
 
 
 def _same_columns(layout: Layout, other: Layout, data: Data) -> None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 def takes(recipe: Recipe) -> Takes:
     """What the models of a recipe can take."""
+    if recipe.task.startswith("text-"):
+        return "texts"
     if recipe.model.architecture == "trees":
         return "columns"
     return "either" if recipe.task.startswith("tabular-") else "matrix"
@@ -35,6 +37,10 @@ def fit(prepared: Prepared, recipe: Recipe, data: Data) -> Fitted:
         from tradewind_workload.tasks.matrix import family as matrix
 
         return matrix.fit(prepared)
+    if recipe.task.startswith("text-"):
+        from tradewind_workload.tasks.text import family as text
+
+        return text.fit(prepared, recipe)
     from tradewind_workload.tasks.tabular import family as tabular
 
     return tabular.fit(prepared, data.prepare, trees=recipe.model.architecture == "trees")

@@ -184,11 +184,11 @@ class Recipe(Model):
         ),
         Rule(
             "self.task.startsWith('text-') || !(self.model.architecture in ['bag', 'transformer'])",
-            "bag and transformer read texts: set task to text-classification or text-regression, or choose linear or mlp",
+            "bag and transformer read texts: set task to text-classification or text-regression, or choose mlp",
         ),
         Rule(
             "self.task.startsWith('text-') || !has(self.model.maxTokens) && !has(self.model.vocabularySize)",
-            "maxTokens and vocabularySize are about texts: set task to text-classification or text-regression, or remove them",
+            "maxTokens and vocabularySize are about texts: remove them, or set task to text-classification",
         ),
         Rule(
             "!self.task.startsWith('text-') || (!has(self.model.channels) || size(self.model.channels) == 0)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from torch import nn
 from tradewind_workload.heads.answer import Classes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tradewind_workload.heads.answer import Answer
     from tradewind_workload.tasks.text.network import TextNetwork
 
@@ -22,6 +25,19 @@ TOKENS, MASK = "input_ids", "attention_mask"
 OPSET = 20  # that which torch's exporter writes without converting
 _CUT = "_cut."  # what the names of tensors start with that trim
 _SHORTEST = 2  # tokens: torch takes an axis of one for a constant
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """The exporter tells of each of its steps, and warns of its own ones: nothing of it is for a user."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 class _Answers(nn.Module):
@@ -45,9 +61,7 @@ def to_onnx(network: TextNetwork, length: int, answer: Answer) -> bytes:
     """
     given = torch.zeros(2, length, dtype=torch.int64)
     free = {0: torch.export.Dim("rows"), 1: torch.export.Dim("used", min=_SHORTEST, max=length)}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's own, about itself
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with _silence():
         program = torch.onnx.export(
             _Answers(network, answer).eval(),
             (given, torch.ones_like(given)),
