@@ -23,13 +23,20 @@ PAIRS = 20_000  # vectors that pairs of neighbouring tokens share, by a hash
 WIDTHS = (2, 3, 4)  # tokens that a convolution sees at once
 FILTERS = 64  # of each width
 DROPOUT = 0.3
+AT_ONCE = 4096  # tokens that are judged at once: a transformer takes 50 KB and more for each
 
 
 class TextNetwork(nn.Module):
     """Rows in, int32 [n, length]; logits out, or one standardised value a row: float32 [n, outputs]."""
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        """The answers for rows, as far as the longest text among them goes."""
+        """The answers for rows; those of many are found for some at a time, unless the network learns from them."""
+        if self.training or not len(rows):
+            return self._answers(rows)
+        return torch.cat([self._answers(part) for part in rows.split(max(1, AT_ONCE // rows.shape[1]))])
+
+    def _answers(self, rows: torch.Tensor) -> torch.Tensor:
+        """As far as the longest text among them goes."""
         mask = rows != NOTHING
         rows = rows[:, : max(1, int(mask.sum(1).max()))] if len(rows) else rows
         mask = rows != NOTHING
