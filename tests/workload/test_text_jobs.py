@@ -91,6 +91,8 @@ def test_what_can_not_be_read_is_refused_before_anything_starts(volumes: Path) -
         read(columns=[*ignored, {"name": "ASIN", "type": "ignore"}])
     with pytest.raises(Fault, match="augment shifts and rotates images"):
         read(prepare=[{"augment": {"shiftPixels": 1}}])
+    with pytest.raises(Fault, match=r"impute \(spec\.data\.prepare\[1\]\) does nothing to a text"):
+        read(prepare=[{"dropNulls": {}}, {"impute": {}}])
     np.savez(volumes / "claim/train.npz", x=np.zeros((4, 2)), score=np.arange(4))
     with pytest.raises(Fault, match="a model of texts takes a table with a column of texts"):
         read(train={"storageUri": "pvc://claim/train.npz"})

@@ -59,6 +59,8 @@ def read_headers(data: Data, task: str, takes: Takes = "matrix") -> Headers:
             "augment shifts and rotates images: remove it from spec.data.prepare, or set spec.recipe.task to "
             "image-classification.",
         )
+    if takes == "texts":
+        _require_steps_of_texts(data)
     label: Label = "number" if task.endswith("-regression") else "category"
     if layout.is_table:
         schema = look(layout, data, label, takes)
@@ -77,6 +79,16 @@ def _require_table(layout: Layout, takes: Takes) -> None:
         why = "an array of inputs, and trees take a table, whose columns have names"
         other = ", or set spec.recipe.model.architecture to mlp or linear"
     raise Fault("InvalidData", f"{layout.uri} has {why}: write it as csv, jsonl or parquet{other}.")
+
+
+def _require_steps_of_texts(data: Data) -> None:
+    for i, step in enumerate(data.prepare):
+        if step.drop_nulls is None and step.drop_duplicates is None:
+            raise Fault(
+                "InvalidData",
+                f"{step.chosen()[0]} (spec.data.prepare[{i}]) does nothing to a text: remove it. A text task has "
+                "dropNulls and dropDuplicates; what is a text's own to prepare, its tokenizer does.",
+            )
 
 
 def _same_columns(layout: Layout, other: Layout, data: Data) -> None:

@@ -360,6 +360,11 @@ class TrainingJobSpec(Model):
             "spec.data.prepare, or choose a tabular task",
         ),
         Rule(
+            "!has(self.recipe) || !self.recipe.task.startsWith('text-') || !has(self.data)"
+            " || !has(self.data.prepare) || !self.data.prepare.exists(s, has(s.impute) || has(s.standardize))",
+            "impute and standardize are about numbers: remove them from spec.data.prepare, or choose a tabular task",
+        ),
+        Rule(
             "!has(self.recipe) || self.recipe.batchSize >= self.workers",
             "spec.recipe.batchSize is shared by the workers: it must be at least spec.workers",
         ),
