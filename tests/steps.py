@@ -47,13 +47,7 @@ ELSEWHERE = ("unit", "golden", "property", "server", "processors", "workload", "
 WAITING = tuple(f"apiserver/test_{name}.py" for name in ("leader", "lost_answers", "kinds", "revisions"))
 # On a Ray cluster, which those of a step share; the longest steps.
 JOBS = tuple(f"tests/workload/test_{name}.py" for name in ("end_to_end", "versions"))
-<<<<<<< HEAD
 RAY = tuple(f"tests/workload/test_{name}.py" for name in ("work", "local", "mixed_tables", "program", "agent"))
-=======
-RAY = tuple(
-    f"tests/workload/test_{name}.py" for name in ("data", "quality", "mixed_tables", "text_jobs", "program", "agent")
-)
->>>>>>> b4c3412 (Refuse steps that do nothing to a text, before anything starts)
 REST = " ".join(f"--ignore=tests/{path}" for path in (*ELSEWHERE, *WAITING))
 
 # What fails soonest first; then the longest before the shorter, so that both lanes end together.

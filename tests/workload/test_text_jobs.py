@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 import pytest
-from jobs import finish, start, training_job
+from jobs import Heard, alone, training_job
 from test_text import reviews
 
 from tradewind.api.data import Data
@@ -20,14 +20,11 @@ from tradewind_workload.data.dataset import infer
 from tradewind_workload.data.headers import read_headers
 from tradewind_workload.data.texts import only_texts
 from tradewind_workload.io.fault import Fault
-from tradewind_workload.io.reporter import Reporter
 from tradewind_workload.io.store import locate, open_model
+from tradewind_workload.train.place import Alone
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from endpoint import Endpoint
-
 COLUMNS = ("ASIN", "city", "stars", "title", "review", "score")
 
 
@@ -98,8 +95,7 @@ def test_what_can_not_be_read_is_refused_before_anything_starts(volumes: Path) -
         read(train={"storageUri": "pvc://claim/train.npz"})
 
 
-@pytest.mark.usefixtures("ray_cluster")
-def test_a_job_from_the_file_to_the_answer(operator: Endpoint, volumes: Path) -> None:
+def test_a_job_from_the_file_to_the_answer(volumes: Path) -> None:
     write(volumes, 400)
     spec = {
         "recipe": {
@@ -110,12 +106,10 @@ def test_a_job_from_the_file_to_the_answer(operator: Endpoint, volumes: Path) ->
             "batchSize": 32,
         },
         "data": json.loads(asked(testFraction="0.2").model_dump_json(by_alias=True, exclude_unset=True)),
-        "workers": 2,
         "output": {"storageUri": "pvc://claim/model"},
     }
-    code, output = finish(start(training_job(spec, url=operator.url), volumes, TRADEWIND_MOUNT=str(operator.mount)))
-    assert code == 0, output
-    report = Report.model_validate(operator.reports[-1])
+    reports, output = alone(training_job(spec))
+    report = Report.model_validate(reports[-1])
     assert report.model is not None and report.model.evaluation is not None
     assert float(report.model.evaluation.value) > 0.9
     for said in (
@@ -165,5 +159,5 @@ def _not_compressed(volumes: Path, digest: str) -> None:
     }
     job = JobDocument.model_validate(document)
     with pytest.raises(Fault, match=r"takes texts or pictures as users send them.*Deploy it as it is") as caught:
-        compression_job.run(job, Reporter(job))
+        compression_job.run(job, Heard(), Alone(Heard()))
     assert caught.value.reason == "NotSupported"
