@@ -54,6 +54,11 @@ class Text:
         """Tokens have no scale."""
         return True
 
+    def became(self, columns: tuple[str, ...]) -> dict[str, str]:
+        """What the network gets of each column that is read, in words."""
+        of = "its text" if len(self.reading.columns) == 1 else "a line of the text"
+        return dict.fromkeys(self.reading.columns, f"{of}, of which {self.reading.length} tokens are read")
+
     def written(self) -> str:
         """The columns, the length, and hashes of the tokenizer and of the weights that are started from."""
         tokenizer = hashlib.sha256(self.reading.tokenizer).hexdigest()
