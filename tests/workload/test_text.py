@@ -370,6 +370,7 @@ def test_a_transformer_has_place_for_so_many_tokens(transformer: Path, monkeypat
 
 def test_a_learning_rate_suits_the_model() -> None:
     assert float(recipe().learning_rate) == 0.001
+    assert float(recipe("cnn").learning_rate) == 0.005
     asked = {"architecture": "transformer", "storageUri": "pvc://claim/bert"}
     fine = Recipe.model_validate({"task": "text-classification", "model": asked})
     assert float(fine.learning_rate) == 0.00005
