@@ -21,6 +21,18 @@ REFUSALS: dict[str, tuple[Change, list[str]]] = {
         lambda spec: spec["recipe"].update(task="tabular-classification", model={"architecture": "cnn"}),
         ["cnn", "mlp"],
     ),
+    "a table's model on texts": (
+        lambda spec: spec["recipe"].update(task="text-classification", model={"architecture": "mlp"}),
+        ["text", "bag, cnn or transformer"],
+    ),
+    "a transformer without weights": (
+        lambda spec: spec["recipe"].update(task="text-classification", model={"architecture": "transformer"}),
+        ["storageUri", "tokenizer.json"],
+    ),
+    "a vocabulary for images": (
+        lambda spec: spec["recipe"]["model"].update(vocabularySize=8000),
+        ["vocabularySize", "text-classification"],
+    ),
     "a store that is not supported": (
         lambda spec: spec["output"].update(storageUri="s3://bucket/model"),
         ["output.storageUri", "pvc://"],

@@ -31,7 +31,7 @@ def test_the_same_weights_as_by_torch(name: str) -> None:
     ours, theirs = (torch.nn.Linear(3, 2, bias=False) for _ in range(2))
     theirs.load_state_dict(ours.state_dict())
     reference = KINDS[name](theirs.parameters(), lr=0.05, weight_decay=0.01)
-    chosen = optimizer(list(ours.parameters()), settings)
+    chosen = optimizer(list(ours.parameters()), settings, 0.05)
     inputs = torch.rand(5, 3)
     for _ in range(4):
         for model, algorithm in ((ours, chosen), (theirs, reference)):

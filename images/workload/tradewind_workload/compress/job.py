@@ -116,12 +116,12 @@ def run(job: JobDocument, reporter: Told, place: Place) -> None:
 
 
 def _require_classifier(manifest: Manifest, source: Path) -> None:
-    if any(tensor.kind == "image" for tensor in manifest.inputs):
+    if any(tensor.processor is not None for tensor in manifest.inputs):
         raise Fault(
             "NotSupported",
-            f"{source / ONNX} takes files of pictures, and only one with a matrix of numbers can be compressed yet: "
-            "deploy it as it is (spec.model.trainingJobRef of a ModelDeployment). A smaller one comes of smaller "
-            "pictures (spec.data.imageShape), or of a smaller network such as mobilenet_v3_small.",
+            f"{source / ONNX} takes texts or pictures as users send them, and only a model with one matrix of numbers "
+            "can be compressed. Deploy it as it is (spec.model.storageUri or spec.model.trainingJobRef of a "
+            "ModelDeployment).",
         )
     if columns := [tensor.name for tensor in manifest.inputs if tensor.kind is not None]:
         raise Fault(

@@ -28,6 +28,8 @@ _DATETIME = re.compile(
     r"(\d{4})([-/])(\d{2})\2(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?(Z|[+-]\d{2}:?\d{2})?)?"
 )
 _GERMAN = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?: (\d{2}):(\d{2})(?::(\d{2}))?)?")
+# Words with space between them, or a few signs of a script that has none there.
+_WORDS = r"\pL\S*\s+\S*\pL|[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]{4}"
 _TRUE, _FALSE = ("true", "yes", "t", "y", "1"), ("false", "no", "f", "n", "0")
 
 
@@ -64,6 +66,11 @@ def numbers(column: pa.Array, decimal: Decimal | None) -> pa.Array:
 def leading_zeros(column: pa.Array) -> pa.Array:
     """bool: whether a text is a row of digits that starts with a zero, as codes do (007) and numbers don't."""
     return pc.match_substring_regex(pc.utf8_trim_whitespace(column), r"^[+-]?0\d+$")
+
+
+def several_words(column: pa.Array) -> pa.Array:
+    """bool: whether a text has two words or more, as texts that people write have, and codes and addresses don't."""
+    return pc.match_substring_regex(column, _WORDS)
 
 
 def truths(column: pa.Array) -> pa.Array:

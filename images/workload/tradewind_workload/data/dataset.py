@@ -11,6 +11,7 @@ import pyarrow as pa
 from tradewind_workload.data.inference import Partial, Told, finish, fit, merge, merged
 from tradewind_workload.data.pictures import labels
 from tradewind_workload.data.table import Batch, Source, batches
+from tradewind_workload.data.texts import only_texts
 from tradewind_workload.data.typed import typed
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.retries import patiently
@@ -27,8 +28,9 @@ TEXTS = ("category", "text")  # kinds whose values may be paths
 
 # What a label is: one of some classes, or a number.
 Label = Literal["category", "number"]
-# What a model can take: one matrix of numbers, an input for each column, or whichever of the two the table needs.
-Takes = Literal["matrix", "columns", "either"]
+# What a model can take: one matrix of numbers, an input for each column, or whichever of the two the table needs; or of
+# all columns those with texts.
+Takes = Literal["matrix", "columns", "either", "texts"]
 FILES = 16  # of the pictures that a table names, so many are opened before anything is started
 LISTED = 100  # columns that are described one by one
 
@@ -95,12 +97,14 @@ def typed_batches(layout: Layout, schema: Schema, data: Data) -> Iterator[tuple[
             yield batch, typed(batch, schema)
 
 
-def look(layout: Layout, data: Data, label: Label = "category") -> Schema:
+def look(layout: Layout, data: Data, label: Label = "category", takes: Takes = "either") -> Schema:
     """The schema that the first rows show. Raises Fault(InvalidData) for a value among them that is not of its kind."""
     if layout.format == "images":
         return schema_of(layout, data, [counted(layout.sources[0], data.missing)], label)
     first = next(batches(layout.sources[0], data.missing), None)
     schema = schema_of(layout, data, [fit(first)] if first is not None else [], label)
+    if takes == "texts":
+        schema, _ = only_texts(schema, data, layout.uri)
     if first is not None:
         some = FILES if any(column.kind == "image" for column in schema.inputs) else first.cells.num_rows
         typed(replace(first, cells=first.cells.slice(0, some)), schema)
@@ -110,7 +114,7 @@ def look(layout: Layout, data: Data, label: Label = "category") -> Schema:
 def by_columns(schema: Schema, data: Data, takes: Takes) -> bool:
     """Whether each column becomes an input of its own: where one is no number, or where values stay missing."""
     if takes != "either":
-        return takes == "columns"
+        return takes != "matrix"
     if any(step.is_for_columns() for step in data.prepare):
         return True
     filled = any(step.impute is not None or step.drop_nulls is not None for step in data.prepare)

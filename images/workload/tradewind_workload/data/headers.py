@@ -12,7 +12,6 @@ from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:
     from tradewind.api.data import Data
-    from tradewind_workload.data.schema import Schema
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,8 @@ def read_headers(data: Data, task: str, takes: Takes = "matrix") -> Headers:
     layout = read_layout(data.train, "spec.data.train", data.missing)
     validation = read_layout(data.validation, "spec.data.validation", data.missing) if data.validation else None
     test = read_layout(data.test, "spec.data.test", data.missing) if data.test else None
+    if takes in ("columns", "texts"):
+        _require_table(layout, takes)
     shape = layout.row_shape(data)
     for other in filter(None, (validation, test)):
         if not data.inputs and layout.is_table and other.is_table:
@@ -47,7 +48,7 @@ def read_headers(data: Data, task: str, takes: Takes = "matrix") -> Headers:
     if data.split is not None and data.split.column is not None:
         layout.require((data.split.column,), "spec.data.split")
     label: Label = "number" if task.endswith("-regression") else "category"
-    schema = look(layout, data, label) if layout.is_table else None
+    schema = look(layout, data, label, takes) if layout.is_table else None
     pictures = schema is not None and has_pictures(schema)
     if pictures and task != "image-classification":
         raise Fault(
@@ -56,7 +57,8 @@ def read_headers(data: Data, task: str, takes: Takes = "matrix") -> Headers:
             "type of their column in spec.data.columns to ignore.",
         )
     takes = "columns" if pictures else takes
-    _require_taken(layout, schema, takes)
+    if schema is not None and takes == "matrix":
+        require_numbers(schema, layout.uri)
     image = _image(data, shape, layout.uri) if task == "image-classification" and not pictures else None
     for found in filter(None, (layout, validation, test)):
         for i, step in enumerate(data.prepare):
@@ -66,21 +68,35 @@ def read_headers(data: Data, task: str, takes: Takes = "matrix") -> Headers:
                 found.require(step.drop_duplicates.columns, f"spec.data.prepare[{i}].dropDuplicates")
     if task != "image-classification" and any(step.augment for step in data.prepare):
         raise Fault(
-            "InvalidData", "augment shifts and rotates images: remove it from spec.data.prepare for a tabular task."
+            "InvalidData",
+            "augment shifts and rotates images: remove it from spec.data.prepare, or set spec.recipe.task to "
+            "image-classification.",
         )
+    if takes == "texts":
+        _require_steps_of_texts(data)
     return Headers(layout, validation, test, shape, image, takes, label, pictures)
 
 
-def _require_taken(layout: Layout, schema: Schema | None, takes: Takes) -> None:
-    if schema is not None:
-        if takes == "matrix":
-            require_numbers(schema, layout.uri)
-    elif takes == "columns":
-        raise Fault(
-            "InvalidData",
-            f"{layout.uri} has an array of inputs, and trees take a table, whose columns have names: write it as csv, "
-            "jsonl or parquet, or set spec.recipe.model.architecture to mlp or linear.",
-        )
+def _require_table(layout: Layout, takes: Takes) -> None:
+    if layout.is_table:
+        return
+    if takes == "texts":
+        why = "an array of inputs, and a model of texts takes a table with a column of texts"
+        other = ""
+    else:
+        why = "an array of inputs, and trees take a table, whose columns have names"
+        other = ", or set spec.recipe.model.architecture to mlp or linear"
+    raise Fault("InvalidData", f"{layout.uri} has {why}: write it as csv, jsonl or parquet{other}.")
+
+
+def _require_steps_of_texts(data: Data) -> None:
+    for i, step in enumerate(data.prepare):
+        if step.drop_nulls is None and step.drop_duplicates is None:
+            raise Fault(
+                "InvalidData",
+                f"{step.chosen()[0]} (spec.data.prepare[{i}]) does nothing to a text: remove it. A text task has "
+                "dropNulls and dropDuplicates; what is a text's own to prepare, its tokenizer does.",
+            )
 
 
 def _same_columns(layout: Layout, other: Layout, data: Data) -> None:

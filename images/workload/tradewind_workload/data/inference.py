@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tradewind_workload.data.cells import datetimes, is_bytes, is_text, leading_zeros, numbers, true_or_false
+from tradewind_workload.data.cells import (
+    datetimes,
+    is_bytes,
+    is_text,
+    leading_zeros,
+    numbers,
+    several_words,
+    true_or_false,
+)
 from tradewind_workload.data.names import names
 from tradewind_workload.data.schema import ColumnSchema, Kind, Schema
 
@@ -36,6 +44,7 @@ class Seen:
     booleans: int = 0
     datetimes: int = 0
     pictures: int = 0  # bytes that start as those of a picture do
+    prose: int = 0  # texts of several words
     distinct: frozenset[str] | None = frozenset()  # None: too many
 
     @property
@@ -54,6 +63,7 @@ class Seen:
             self.booleans + other.booleans,
             self.datetimes + other.datetimes,
             self.pictures + other.pictures,
+            self.prose + other.prose,
             None if distinct is None or len(distinct) > MOST_DISTINCT else distinct,
         )
 
@@ -92,7 +102,8 @@ def finish(partial: Partial, inputs: tuple[str, ...], label: str, told: Mapping[
         seen = partial.get(name, Seen())
         found = told.get(name) or _decide(seen)
         distinct = len(seen.distinct) if seen.distinct is not None else None
-        return ColumnSchema(name, found.kind, found.why, seen.rows, seen.missing, distinct)
+        prose = seen.prose * 2 > seen.present
+        return ColumnSchema(name, found.kind, found.why, seen.rows, seen.missing, distinct, prose)
 
     return Schema(tuple(column(name) for name in inputs), column(label))
 
@@ -147,6 +158,7 @@ def _seen(column: pa.Array, decimal: Decimal | None) -> Seen:
         codes=pc.sum(leading_zeros(column)).as_py() or 0,
         booleans=pc.sum(true_or_false(column)).as_py() or 0,
         datetimes=rows - datetimes(column).null_count if found.null_count == rows else 0,
+        prose=pc.sum(several_words(column)).as_py() or 0,
         distinct=distinct,
     )
 

@@ -17,6 +17,7 @@ from tradewind_workload.data.division import divide, hashes
 from tradewind_workload.data.fitting import Stage, fit
 from tradewind_workload.data.labels import Labels, read_labels, require_labels
 from tradewind_workload.data.rows import Form, Read, Rows, block_inputs, read_rows, read_schema
+from tradewind_workload.data.texts import only_texts
 from tradewind_workload.data.work import Here
 from tradewind_workload.io.fault import Fault
 
@@ -211,6 +212,10 @@ def _schema(layout: Layout, data: Data, headers: Headers, work: Work) -> Schema 
         print(line, flush=True)
     if headers.takes == "matrix":
         require_numbers(schema, layout.uri)
+    if headers.takes == "texts":
+        schema, notes = only_texts(schema, data, layout.uri)
+        for note in notes:
+            print(note, flush=True)
     return schema
 
 

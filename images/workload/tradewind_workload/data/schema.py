@@ -20,6 +20,7 @@ class ColumnSchema:
     rows: int
     missing: int
     distinct: int | None = None  # None: too many to count
+    prose: bool = False  # whether most values are texts of several words
 
 
 @dataclass(frozen=True)

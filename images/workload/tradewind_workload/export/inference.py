@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 BATCH = 256
+TOKENS = 4096  # of texts in a batch: for each, a transformer takes 50 KB and more
 
 
 def open_session(model: Path | bytes, threads: int = 1) -> onnxruntime.InferenceSession:
@@ -60,9 +61,10 @@ def predict(session: onnxruntime.InferenceSession, rows: np.ndarray) -> Predicti
 def ask(session: onnxruntime.InferenceSession, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """All outputs by name, of the values of at least one row by the name of the input; rows first."""
     names = [output.name for output in session.get_outputs()]
-    rows = len(next(iter(feeds.values())))
+    first = next(iter(feeds.values()))
+    batch = BATCH if first.dtype != np.int64 or first.ndim != 2 else max(1, min(BATCH, TOKENS // first.shape[1]))
     parts = [
-        session.run(names, {name: values[start : start + BATCH] for name, values in feeds.items()})
-        for start in range(0, rows, BATCH)
+        session.run(names, {name: values[start : start + batch] for name, values in feeds.items()})
+        for start in range(0, len(first), batch)
     ]
     return {name: np.concatenate(found) for name, found in zip(names, zip(*parts, strict=True), strict=True)}

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 def takes(recipe: Recipe) -> Takes:
     """What the models of a recipe can take."""
+    if recipe.task.startswith("text-"):
+        return "texts"
     if recipe.model.architecture == "trees":
         return "columns"
     return "either" if recipe.task.startswith("tabular-") else "matrix"
@@ -50,6 +52,10 @@ def fit(prepared: Prepared, recipe: Recipe, data: Data) -> Fitted:
         from tradewind_workload.tasks.matrix import family as matrix
 
         return matrix.fit(prepared)
+    if recipe.task.startswith("text-"):
+        from tradewind_workload.tasks.text import family as text
+
+        return text.fit(prepared, recipe)
     if has_pictures(prepared.schema):
         from tradewind_workload.tasks.image import family as image
 

@@ -19,10 +19,10 @@ KINDS: dict[str, type[torch.optim.Optimizer]] = {
 }
 
 
-def optimizer(parameters: Sequence[torch.nn.Parameter], settings: Optimizer) -> torch.optim.Optimizer:
-    """An optimiser of these parameters."""
+def optimizer(parameters: Sequence[torch.nn.Parameter], settings: Optimizer, rate: float) -> torch.optim.Optimizer:
+    """An optimiser of these parameters, with this learning rate at the start."""
     kind = _eager(KINDS[settings.name])
-    return kind(parameters, lr=float(settings.lr), weight_decay=float(settings.weight_decay))
+    return kind(parameters, lr=rate, weight_decay=float(settings.weight_decay))
 
 
 def _eager(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:

@@ -88,7 +88,7 @@ class Training:
         self._scaled = scaled
         self._loss = loss
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self._optimizer = optimizer(self._parameters, recipe.optimizer)
+        self._optimizer = optimizer(self._parameters, recipe.optimizer, float(recipe.learning_rate))
         smallest = min(share.sizes) // self.steps_per_epoch
         if smallest < 2 and any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
             raise Fault(
@@ -120,7 +120,7 @@ class Training:
             raise Fault(
                 "ProgramFailed",
                 f"the loss is not finite in epoch {number + 1}: lower spec.recipe.optimizer.lr (it is "
-                f"{self._recipe.optimizer.lr})"
+                f"{self._recipe.learning_rate})"
                 f"{'' if self._scaled else ', or add standardize to spec.data.prepare'}.",
             )
         return loss
@@ -156,7 +156,7 @@ class Training:
             return self.model(inputs.to(self._device)).float()  # type: ignore[no-any-return]
 
     def _rate(self) -> float:
-        start = float(self._recipe.optimizer.lr)
+        start = float(self._recipe.learning_rate)
         if self._recipe.optimizer.schedule == "constant":
             return start
         return start * 0.5 * (1 + math.cos(math.pi * self.step / self.steps))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
@@ -67,6 +68,10 @@ class Trees(Model):
     )
 
 
+# What a text task trains; the others read numbers.
+TEXT_ARCHITECTURES = ("bag", "cnn", "transformer")
+
+
 class Architecture(Model):
     """What a recipe trains: a network, or boosted trees."""
 
@@ -88,15 +93,24 @@ class Architecture(Model):
             "self.architecture == 'trees' || !has(self.trees)",
             "trees says how boosted trees are grown: set architecture to trees, or remove it",
         ),
+        Rule(
+            "self.architecture != 'transformer' || has(self.storageUri)",
+            "a transformer starts from weights: set storageUri to a folder with config.json, model.safetensors and "
+            "tokenizer.json, or choose bag or cnn, which learn from your texts alone",
+        ),
+        Rule(
+            "self.architecture != 'transformer' || !has(self.vocabularySize)",
+            "a transformer brings its own vocabulary: remove vocabularySize",
+        ),
         Rule("!has(self.dropout) || !self.dropout.startsWith('1')", "dropout must be below 1, for example '0.2'"),
         Rule(
             f"!({_IS_TORCHVISION}) || (!has(self.hiddenUnits) || size(self.hiddenUnits) == 0) && !has(self.dropout)",
             "this network has its layers: leave hiddenUnits and dropout out, or choose cnn",
         ),
         Rule(
-            f"{_IS_TORCHVISION} || !has(self.storageUri)",
-            "storageUri has weights to start from: choose the network that they are of, for example resnet18, or "
-            "remove it",
+            f"{_IS_TORCHVISION} || self.architecture == 'transformer' || !has(self.storageUri)",
+            "storageUri has weights to start from: choose the network that they are of, for example resnet18 or "
+            "transformer, or remove it",
         ),
     )
 
@@ -111,25 +125,29 @@ class Architecture(Model):
         "mobilenet_v3_small",
         "mobilenet_v3_large",
         "efficientnet_b0",
+        "bag",
+        "transformer",
     ] = Field(
-        description="linear (softmax regression), mlp (fully connected layers), cnn (3x3 convolutions; image tasks), "
-        "trees (gradient boosting; tabular tasks, on one worker), or a network of torchvision by its name there (image "
-        "tasks)."
+        description="linear (softmax regression), mlp (fully connected layers), cnn (convolutions: 3x3 of images; over "
+        "2, 3 and 4 tokens of texts), trees (gradient boosting; tabular tasks, on one worker), one of torchvision "
+        "by its name there (image tasks), bag (the mean of learnt vectors of a text's tokens; fast), transformer "
+        "(fine-tuning of the one at storageUri; text tasks)."
     )
     storage_uri: StorageUri | None = Field(
         default=None,
-        description="Weights that a network of torchvision starts from: a .safetensors file with torchvision's names, "
-        "or a folder with one; random ones when left out. The last layer is made anew for the classes.",
+        description="Weights that the network starts from. Of torchvision's: a .safetensors file with torchvision's "
+        "names, or a folder with one; random ones when left out, and the last layer is made anew for the classes. "
+        "transformer: a folder with config.json, model.safetensors and tokenizer.json; needed.",
     )
     channels: Annotated[tuple[Units, ...], Field(max_length=8)] = Field(
         default=(),
-        description="cnn: output channels of each convolution block, which halves the image. When empty, 32 and 64; "
-        "for files of pictures the first of 32, 64, 128, 256 and 256, as many as leave 4 to 7 pixels of the shorter "
-        "side.",
+        description="cnn of images: output channels of each convolution block, which halves the image. When empty, 32 "
+        "and 64; for files of pictures the first of 32, 64, 128, 256 and 256, as many as leave 4 to 7 pixels of the "
+        "shorter side.",
     )
     hidden_units: Annotated[tuple[Units, ...], Field(max_length=8)] = Field(
         default=(),
-        description="Width of each hidden fully connected layer (mlp, cnn); when empty one of 128, and for a "
+        description="Width of each hidden fully connected layer (mlp, cnn of images); when empty one of 128, and for a "
         "table whose columns are not all numbers, or lack values, 128 and 64.",
     )
     dropout: FractionString | None = Field(
@@ -138,6 +156,16 @@ class Architecture(Model):
         "table whose columns are not all numbers, or lack values.",
     )
     trees: Trees | None = Field(default=None, description="How boosted trees are grown.")
+    max_tokens: Annotated[int, Field(ge=8, le=4096)] | None = Field(
+        default=None,
+        description="Text tasks: how many tokens of a text the model reads, from its beginning. When left out, as "
+        "many as 99 of 100 training texts have, and 512 at most (256 for a transformer).",
+    )
+    vocabulary_size: Annotated[int, Field(ge=256, le=200_000)] | None = Field(
+        default=None,
+        description="bag, and cnn of texts: at most so many different tokens, chosen from the training texts; 20,000 "
+        "when left out.",
+    )
 
 
 class Optimizer(Model):
@@ -146,7 +174,11 @@ class Optimizer(Model):
     rules = (Rule("!has(self.lr) || !self.lr.matches('^[0.]+$')", "lr must be above 0, for example '0.001'"),)
 
     name: Literal["adamw", "adam", "sgd"] = Field(default="adamw", description="Algorithm, as in torch.optim.")
-    lr: DecimalString = Field(default="0.001", validate_default=True, description="Learning rate at the start.")
+    lr: DecimalString | None = Field(
+        default=None,
+        description="Learning rate at the start; when left out 0.001, 0.005 for a cnn of texts, and 0.00005 for a "
+        "transformer, whose weights are to keep what they know.",
+    )
     weight_decay: DecimalString = Field(default="0.01", validate_default=True, description="Weight decay.")
     schedule: Literal["constant", "cosine"] = Field(
         default="cosine", description="Course of the learning rate over all steps."
@@ -167,16 +199,34 @@ class Recipe(Model):
 
     rules = (
         Rule(
-            "self.task == 'image-classification' || self.model.architecture != 'cnn'",
-            "a cnn needs images: choose mlp or linear for a tabular task",
+            "!self.task.startsWith('tabular-') || self.model.architecture != 'cnn'",
+            "a cnn needs images or texts: choose mlp or linear for a tabular task",
         ),
         Rule(
             f"self.task == 'image-classification' || !(self.model.architecture in {_listed(TORCHVISION)})",
-            "this network needs images: choose mlp, linear or trees for a tabular task",
+            "this network needs images: choose one of linear, mlp and trees for a tabular task, or bag, cnn and "
+            "transformer for a text task",
         ),
         Rule(
-            "self.task.startsWith('tabular-') || self.model.architecture != 'trees'",
+            "!self.task.startsWith('image-') || self.model.architecture != 'trees'",
             "trees need a table: choose cnn, mlp or linear for images",
+        ),
+        Rule(
+            f"!self.task.startsWith('text-') || self.model.architecture in {_listed(TEXT_ARCHITECTURES)}",
+            "a text task needs a model that reads texts: choose bag, cnn or transformer",
+        ),
+        Rule(
+            "self.task.startsWith('text-') || !(self.model.architecture in ['bag', 'transformer'])",
+            "bag and transformer read texts: set task to text-classification or text-regression, or choose mlp",
+        ),
+        Rule(
+            "self.task.startsWith('text-') || !has(self.model.maxTokens) && !has(self.model.vocabularySize)",
+            "maxTokens and vocabularySize are about texts: remove them, or set task to text-classification",
+        ),
+        Rule(
+            "!self.task.startsWith('text-') || (!has(self.model.channels) || size(self.model.channels) == 0)"
+            " && (!has(self.model.hiddenUnits) || size(self.model.hiddenUnits) == 0)",
+            "models of texts have neither channels nor hiddenUnits: remove them",
         ),
         Rule(
             "!has(self.primaryMetric) || self.task.endsWith('-regression')"
@@ -194,9 +244,9 @@ class Recipe(Model):
         ),
     )
 
-    task: Literal["image-classification", "tabular-classification", "tabular-regression"] = Field(
-        description="What the model is to do: tell classes apart, or predict a number."
-    )
+    task: Literal[
+        "image-classification", "tabular-classification", "tabular-regression", "text-classification", "text-regression"
+    ] = Field(description="What the model is to do: tell classes apart, or predict a number.")
     model: Architecture = Field(description="What is trained.")
     optimizer: Optimizer = Field(default_factory=Optimizer, description="How the weights are adjusted.")
     epochs: Annotated[int, Field(ge=1, le=10000)] = Field(
@@ -229,6 +279,14 @@ class Recipe(Model):
     )
     early_stopping: EarlyStopping | None = Field(default=None, description="When it ends before the last epoch.")
     seed: Annotated[int, Field(ge=0, le=2147483647)] = Field(default=0, description="Start of every random choice.")
+
+    @property
+    def learning_rate(self) -> Decimal:
+        """That of the optimiser at the start: what is asked for, or what suits the model."""
+        usual = {"transformer": "0.00005"}.get(self.model.architecture, "0.001")
+        if self.model.architecture == "cnn" and self.task.startswith("text-"):
+            usual = "0.005"
+        return Decimal(usual) if self.optimizer.lr is None else self.optimizer.lr
 
 
 class SecretKey(Model):
@@ -333,7 +391,7 @@ class TrainingJobSpec(Model):
         Rule(
             "!has(self.recipe) || self.recipe.task == 'image-classification' || !has(self.data)"
             " || !has(self.data.prepare) || !self.data.prepare.exists(s, has(s.augment))",
-            "augment shifts and rotates images: remove it from spec.data.prepare for a tabular task",
+            "augment shifts and rotates images: remove it from spec.data.prepare, or set task to image-classification",
         ),
         Rule(
             "!has(self.recipe) || self.recipe.task.startsWith('tabular-') || !has(self.data)"
@@ -341,6 +399,11 @@ class TrainingJobSpec(Model):
             " || has(s.log) || has(s.bin) || has(s.combine))",
             "dropOutliers, clip, log, bin and combine prepare the columns of a table: remove them from "
             "spec.data.prepare, or choose a tabular task",
+        ),
+        Rule(
+            "!has(self.recipe) || !self.recipe.task.startsWith('text-') || !has(self.data)"
+            " || !has(self.data.prepare) || !self.data.prepare.exists(s, has(s.impute) || has(s.standardize))",
+            "impute and standardize are about numbers: remove them from spec.data.prepare, or choose a tabular task",
         ),
         Rule(
             "!has(self.recipe) || self.recipe.batchSize >= self.workers",

@@ -33,10 +33,10 @@ def program(item: TrainingJob, surroundings: Surroundings, attempt: int) -> Prog
 
 
 def _inputs(spec: TrainingJobSpec) -> list[str]:
-    if spec.data is None:
-        return []
-    weights = spec.recipe.model.storage_uri if spec.recipe is not None else None
-    return [*(dataset.storage_uri for dataset in spec.data.sets()), *([weights] if weights is not None else [])]
+    found = [] if spec.data is None else [dataset.storage_uri for dataset in spec.data.sets()]
+    if spec.recipe is not None and spec.recipe.model.storage_uri is not None:
+        found.append(spec.recipe.model.storage_uri)
+    return found
 
 
 def _told(spec: TrainingJobSpec) -> dict[str, Any]:
