@@ -122,6 +122,17 @@ SPECS: dict[str, tuple[str, Manifest]] = {
             "output": _OUTPUT,
         },
     ),
+    "a whole recipe of texts": (
+        "TrainingJob",
+        {
+            "recipe": {
+                "task": "text-classification",
+                "model": {"architecture": "bag", "maxTokens": 64, "vocabularySize": 5000},
+            },
+            "data": _DATA,
+            "output": _OUTPUT,
+        },
+    ),
     "a whole recipe of pictures": (
         "TrainingJob",
         {

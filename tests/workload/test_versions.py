@@ -157,7 +157,7 @@ def test_a_recipe_that_can_not_be_read_is_refused_where_it_is_needed(tmp_path: P
     assert read is not None
     assert (read.seed, seed_of(manifest)) == (5, 5)
     assert data_of(manifest, tmp_path) is not None
-    manifest = Manifest.read(content | {"recipe": recipe | {"task": "text-classification"}, "data": {"train": 1}})
+    manifest = Manifest.read(content | {"recipe": recipe | {"task": "song-classification"}, "data": {"train": 1}})
     assert seed_of(manifest) == 5
     with pytest.raises(Fault, match=r"recipe was written by another version, .* task: .* or leave out prune") as caught:
         recipe_of(manifest, tmp_path)

@@ -36,6 +36,7 @@ class Voice:
         self._first = first_step
         self._started = time.monotonic()
         self._spoken = -1e9
+        self._unsaid = False
         self._metrics: tuple[KeyValue, ...] = ()
         self._checkpoint: CheckpointRecord | None = None
         self.speak()
@@ -47,6 +48,7 @@ class Voice:
 
     def heard(self, **metrics: str) -> None:
         """Numbers that the next report has."""
+        self._unsaid = True
         self._metrics = tuple(KeyValue(name=name, value=value) for name, value in metrics.items())
 
     def kept(self, step: int) -> None:
@@ -60,7 +62,7 @@ class Voice:
         now = time.monotonic()
         if now - self._spoken < 1.0:
             return
-        self._spoken = now
+        self._spoken, self._unsaid = now, False
         step, steps = self._training.step, self._training.steps
         done = step - self._first
         remaining = round((now - self._started) / done * (steps - step)) if done else None
@@ -74,5 +76,8 @@ class Voice:
         self._reporter.progress(Report(trainer_status=status, last_checkpoint=self._checkpoint).written())
 
     def close(self) -> None:
-        """Send what is left."""
+        """Send what is left, also of a training that was over within a second."""
+        if self._unsaid:
+            self._spoken = -1e9
+            self.speak()
         self._reporter.close()
