@@ -29,6 +29,7 @@ from tradewind_workload.export.inference import ask, open_session
 from tradewind_workload.heads.answer import Answer, Classes, Value
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.store import locate, open_model
+from tradewind_workload.tasks.image import networks
 from tradewind_workload.tasks.image.family import Pictures, fit
 from tradewind_workload.tasks.image.looking import look_at
 from tradewind_workload.train import recipe as recipe_job
@@ -382,3 +383,18 @@ def test_networks_of_torchvision_take_files_and_no_pixels(volumes: Path) -> None
         Fault, match=r"resnet18 takes files of pictures, and pvc://claim/train.npz has pixels as numbers"
     ):
         recipe_job.run(document, Heard(), Alone(Heard()))
+
+
+@pytest.mark.parametrize("architecture", ["resnet18", "mobilenet_v3_small", "efficientnet_b0"])
+def test_a_short_training_moves_the_statistics_that_serve(architecture: str) -> None:
+    """With torchvision's own momentum, mobilenet gave every picture the same class after some dozens of steps."""
+    network = networks.of_torchvision(architecture, 3)
+    torch.manual_seed(0)
+    pictures = 5 + 2 * torch.randn(8, 3, 32, 32)
+    for _ in range(25):
+        network(pictures)
+    first = next(module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d))
+    convolved = next(module for module in network.modules() if isinstance(module, torch.nn.Conv2d))(pictures)
+    found = convolved.mean((0, 2, 3))
+    assert first.running_mean is not None
+    assert (first.running_mean - found).abs().max() < 0.1 * found.abs().max()

@@ -75,4 +75,9 @@ def of_torchvision(architecture: str, outputs: int) -> nn.Module:
     import torchvision.models
 
     made: nn.Module = getattr(torchvision.models, architecture)(weights=None, num_classes=outputs)
+    for module in made.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            # mobilenet has 0.01, for the long trainings on ImageNet: after some dozens of steps the running statistics
+            # would still be those of the start, and every picture of the same class.
+            module.momentum = 0.1
     return made
