@@ -1,0 +1,107 @@
+"""Numbers to predict: learnt from a matrix or from columns, judged beside the mean, served in the label's own unit."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from jobs import alone, training_job
+
+from tradewind.api.artefact import Manifest
+from tradewind_workload.export.inference import open_session
+from tradewind_workload.io.fault import Fault
+from tradewind_workload.io.store import locate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROWS = 900
+
+
+def rents(path: Path, seed: int, *, town: bool) -> np.ndarray:
+    """Flats with their rents, which are far from 0 and spread by hundreds; the rents, float64 [n]."""
+    random = np.random.default_rng(seed)
+    size, year = random.normal(80, 20, ROWS).clip(15), random.integers(1900, 2026, ROWS)
+    place = random.choice(["Bern", "Zug"], ROWS)
+    rent = 900 + 18 * size + 3 * (year - 1960) + (400 * (place == "Zug") if town else 0) + random.normal(0, 30, ROWS)
+    names = ["size", "year", *(["town"] if town else []), "rent"]
+    columns = [[f"{x:.2f}" for x in size], map(str, year), *([place] if town else []), [f"{x:.2f}" for x in rent]]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([",".join(names), *(",".join(row) for row in zip(*columns, strict=True))]) + "\n")
+    return rent
+
+
+def job(architecture: dict[str, Any], **data: Any) -> dict[str, Any]:
+    sets = {part: {"storageUri": f"pvc://claim/{part}.csv"} for part in ("train", "test")}
+    spec = {
+        "recipe": {
+            "task": "tabular-regression",
+            "model": architecture,
+            "epochs": 40,
+            "batchSize": 32,
+            "optimizer": {"lr": "0.01"},
+        },
+        "data": {**sets, "validationFraction": "0.2", "label": "rent", **data},
+        "output": {"storageUri": "pvc://claim/model"},
+    }
+    return training_job(spec)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "town"),
+    [("mlp", False), ("linear", True), ("trees", True)],
+    ids=["a matrix", "columns", "trees"],
+)
+def test_a_number_is_learnt_and_served_in_its_own_unit(architecture: str, town: bool, volumes: Path) -> None:
+    rents(volumes / "claim/train.csv", 1, town=town)
+    truths = rents(volumes / "claim/test.csv", 2, town=town)
+    prepare = [] if town else [{"standardize": {}}]
+    reports, _ = alone(job({"architecture": architecture}, prepare=prepare))
+    folder, _ = locate(volumes / "claim/model")
+    manifest = Manifest.read(json.loads((folder / "model.json").read_text()))
+    evaluation = manifest.evaluation
+    assert evaluation is not None
+    assert (evaluation.metric, evaluation.part, evaluation.better_than_guessing) == ("rmse", "Test", True)
+    assert float(evaluation.value) < 60
+    assert float(evaluation.guessing) > 300
+    assert [metric.name for metric in manifest.metrics] == ["rmse", "mae", "r2"]
+    assert (manifest.labels, [output.name for output in manifest.outputs]) == ((), ["prediction"])
+    assert (len(manifest.inputs) == 1) is not town
+
+    lines = (volumes / "claim/test.csv").read_text().splitlines()[1:]
+    cells = list(zip(*(line.split(",")[:-1] for line in lines), strict=True))
+    if town:
+        feeds = {
+            tensor.name: np.array(column, dtype=object if tensor.datatype == "BYTES" else np.float64).astype(
+                {"BYTES": object, "FP32": np.float32, "FP64": np.float64}[tensor.datatype]
+            )
+            for tensor, column in zip(manifest.inputs, cells, strict=True)
+        }
+    else:
+        feeds = {manifest.inputs[0].name: np.array(cells, np.float32).T}
+    (served,) = open_session(folder / "model.onnx").run(None, feeds)
+    assert served.shape == (ROWS,)
+    assert np.sqrt(np.mean((served - truths) ** 2)) == pytest.approx(float(evaluation.value), rel=1e-3)
+    samples = json.loads((folder / "samples.json").read_text())
+    assert len(samples["outputs"]["prediction"]) == len(samples["instances"]) > 0
+    record = json.loads((folder / "report.json").read_text())
+    assert record["quality"][0]["metrics"][0]["name"] == "rmse"
+    assert reports[-1]["model"]["primaryMetric"] == "rmse"
+
+
+def test_labels_that_no_number_can_be_learnt_of_are_refused(volumes: Path) -> None:
+    rents(volumes / "claim/train.csv", 1, town=True)
+    rents(volumes / "claim/test.csv", 2, town=True)
+    lines = (volumes / "claim/train.csv").read_text().splitlines()
+    with pytest.raises(Fault, match=r"the label 'town' .*(Bern|Zug)|'town'.*(Bern|Zug)"):
+        alone(job({"architecture": "linear"}, label="town"))
+    same = [lines[0], *(",".join([*line.split(",")[:-1], "7.5"]) for line in lines[1:])]
+    (volumes / "claim/train.csv").write_text("\n".join(same) + "\n")
+    with pytest.raises(Fault, match=r"the label 'rent' .* is 7.5 in every row: there is nothing to predict"):
+        alone(job({"architecture": "linear"}))
+    lines[5] = ",".join([*lines[5].split(",")[:-1], "NA"])
+    (volumes / "claim/train.csv").write_text("\n".join(lines) + "\n")
+    with pytest.raises(Fault, match=r"the label 'rent' .* is missing in 1 rows \(the first is row 5\)"):
+        alone(job({"architecture": "linear"}))
