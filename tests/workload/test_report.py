@@ -6,6 +6,8 @@ import base64
 import io
 import json
 import re
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -16,13 +18,18 @@ from sklearn import metrics as reference
 
 from tradewind_workload.heads.classification import Classification
 from tradewind_workload.heads.regression import Regression
-from tradewind_workload.report import intervals
+from tradewind_workload.report import drawing, intervals
 from tradewind_workload.report.classes import calibration, classes_of, wilson
 from tradewind_workload.report.mistakes import Shown, of_arrays, of_table, wrong_classes, wrong_values
 from tradewind_workload.report.page import page
 from tradewind_workload.report.quality import quality_of
 from tradewind_workload.report.record import Picture, Record
 from tradewind_workload.report.values import values_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tradewind_workload.report.record import Values
 
 NAMES = ("accuracy", "balanced_accuracy", "f1", "auroc", "average_precision", "log_loss")
 TWO = Classification(np.array([100, 900]))
@@ -272,8 +279,11 @@ def test_the_page_says_what_counts(shown: str) -> None:
     assert f"has accuracy {primary.value:.4f}" in shown and "always answering" in shown
     assert "kept: epoch 2" in shown
     assert "missing" in shown and found.mistakes[0].place in shown
+    assert "a bootstrap over the rows, in which each class keeps its number of rows." in shown
     assert 'class="warning"' not in shown
-    assert "not better than that beyond chance" in page(record(better_than_guessing=False))
+    warned = page(record(better_than_guessing=False))
+    assert "not better than that beyond chance" in warned
+    assert "see the condition BetterThanGuessing of" in warned
 
 
 def test_rows_can_be_kept_out_of_it() -> None:
@@ -298,6 +308,22 @@ def test_numbers_are_drawn_too() -> None:
     )
     assert "answer less true value" in shown and "400 of the rows are drawn" in shown
     assert "the mean of the training rows" in shown
+    assert "a bootstrap over the rows." in shown, "a regression has no classes"
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1, 1e3, 1e5, 1e6])
+@pytest.mark.parametrize("draw", [drawing.scatter, drawing.residuals])
+def test_numbers_below_an_axis_do_not_touch(draw: Callable[[Values], str], scale: float) -> None:
+    random = np.random.default_rng(8)
+    truths = random.lognormal(1, 0.4, 180) * scale
+    told = truths + random.standard_t(4, 180) * scale / 4
+    drawn = draw(values_of(told, truths, 0))
+    below = r'<text style="[^"]*text-anchor: middle[^"]*" x="([\d.]+)" [^>]*>(\W?[\d.]+)</text>'
+    ticks = [(float(x), text) for x, text in re.findall(below, drawn)]
+    assert len(ticks) >= 2
+    wide = 9 * 0.6  # a digit, in points
+    for (x, text), (after, following) in pairwise(ticks):
+        assert after - x > wide * (len(text) + len(following)) / 2, (text, following)
 
 
 def test_a_report_is_bounded_and_read_by_others() -> None:

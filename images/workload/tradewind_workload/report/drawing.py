@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def calibration(found: Calibration) -> str:
         axes.set_xlabel("probability that the model gives")
         axes.set_ylabel("share of the rows where it is so")
         _unit(axes)
-        axes.legend(loc="upper left")
+        axes.legend(loc="best")
     return out[0]
 
 
@@ -162,6 +163,17 @@ def _unit(axes: Any) -> None:
     axes.set_aspect("equal")
 
 
+def _apart(axes: Any) -> None:
+    """Fewer ticks on the x axis where their labels would touch: matplotlib takes numbers for short ones."""
+    for most in range(8, 1, -1):
+        axes.locator_params(axis="x", nbins=most)
+        axes.figure.tight_layout()
+        axes.figure.draw_without_rendering()
+        seen = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+        if all(left.x1 + left.height / 2 < right.x0 for left, right in pairwise(seen)):
+            return
+
+
 def scatter(found: Values) -> str:
     """The predicted number over the true one."""
     with _axes(SQUARE) as (axes, out):
@@ -170,6 +182,7 @@ def scatter(found: Values) -> str:
         axes.scatter(found.truths, found.answers, s=14, color=_ONE, alpha=0.5, linewidths=0)
         axes.set_xlabel("true value")
         axes.set_ylabel("answer")
+        _apart(axes)
     return out[0]
 
 
@@ -181,4 +194,5 @@ def residuals(found: Values) -> str:
         axes.axvline(0, color=_MUTED, linewidth=1)
         axes.set_xlabel("answer less true value")
         axes.set_ylabel("rows")
+        _apart(axes)
     return out[0]

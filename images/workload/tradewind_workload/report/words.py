@@ -36,7 +36,7 @@ def no_better(record: Record) -> str:
     """Where the model is worth nothing."""
     return (
         f"By {record.primary_metric} the model is not better than that beyond chance. More rows, other columns or "
-        "another recipe may help; see the condition NoBetterThanGuessing of the TrainingJob."
+        "another recipe may help; see the condition BetterThanGuessing of the TrainingJob."
     )
 
 
@@ -49,8 +49,9 @@ def how_measured(record: Record) -> str:
         else "There is no test part: the same rows chose the model and judge it, so its numbers are a little too good. "
         "spec.data.testFraction or spec.data.test gives rows that nothing is chosen by."
     )
+    apart = ", in which each class keeps its number of rows" if record.classes else ""
     return (
-        "Measured with the stored file, as it is served. Intervals are of 95 %, by a bootstrap over the rows. "
+        f"Measured with the stored file, as it is served. Intervals are of 95 %, by a bootstrap over the rows{apart}. "
         f"Guessing gives every row the same answer. {other}"
     )
 
