@@ -18,6 +18,7 @@ from tradewind_workload.io.places import checkpoint_folder
 from tradewind_workload.tasks.augmentation import vary
 from tradewind_workload.tasks.matrix.network import Classifier, build_network, build_preparation
 from tradewind_workload.train import checkpoint
+from tradewind_workload.train.beginning import beginning
 from tradewind_workload.train.training import Share, Training, shares
 
 if TYPE_CHECKING:
@@ -55,6 +56,17 @@ def training(settings: Recipe, augment: Augment | None = None, *, scaled: bool =
 
 def weights(run: Training) -> dict[str, bytes]:
     return {name: tensor.numpy().tobytes() for name, tensor in run.model.state_dict().items()}
+
+
+def test_a_training_of_few_steps_is_told_how_many_epochs_it_needs() -> None:
+    """Networks with weights from elsewhere need few; what goes on was told before."""
+    said = beginning(recipe(epochs=10), each=7, done=0)
+    assert said.startswith("starting; 70 steps in all (7 in each of 10 epochs)")
+    assert "set spec.recipe.epochs to 29 or more" in said
+    assert beginning(recipe(epochs=29), each=7, done=0) == "starting"
+    assert beginning(recipe(epochs=10), each=7, done=3) == "continuing after epoch 3"
+    brought = {"architecture": "transformer", "storageUri": "pvc://claim/minilm"}
+    assert beginning(recipe(task="text-classification", model=brought), each=7, done=0) == "starting"
 
 
 @pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])

@@ -201,6 +201,7 @@ def work(config: dict[str, Any]) -> None:
     import torch
 
     from tradewind_workload.train import checkpoint, process_group
+    from tradewind_workload.train.beginning import beginning
     from tradewind_workload.train.best import Choice
     from tradewind_workload.train.reporting import Course, told_of
     from tradewind_workload.train.result import Trained, store
@@ -246,7 +247,7 @@ def work(config: dict[str, Any]) -> None:
     told = alone.told if alone is not None else None
     voice = Voice(job, training, first_step=training.step, told=told) if rank == 0 else None
     if voice is not None:
-        print(f"continuing after epoch {first}" if first else "starting", flush=True)
+        print(beginning(recipe, training.steps_per_epoch, first), flush=True)
     for epoch in range(first, recipe.epochs):
         if recipe.early_stopping is not None and training.agree(over=choice.over(epoch)):
             break
