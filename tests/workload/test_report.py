@@ -6,7 +6,7 @@ import base64
 import io
 import json
 import re
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -265,6 +265,15 @@ def test_the_page_needs_nothing_from_elsewhere(shown: str) -> None:
     assert "<script" not in shown and "@import" not in shown and "url(http" not in shown
     assert "prefers-color-scheme:dark" in shown and "@media print" in shown
     assert not re.search(r"#0[1-6]0[1-6]0[1-6]", shown), "a colour that does not follow the page's style"
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_slow_machine_puts_no_warning_into_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the search for a place takes over a second, matplotlib would advise on its own arguments."""
+    hours = count(step=3600)
+    monkeypatch.setattr("matplotlib.legend.time.perf_counter", lambda: next(hours))
+    assert "validation rows" in page(record())
+    assert next(hours) > 3600, "it did not look at the clock"
 
 
 def test_names_of_the_data_are_no_html() -> None:

@@ -83,7 +83,7 @@ def loss(curve: Curve) -> str:
         _best(axes, curve, "validation_loss")
         axes.set_title(curve.loss)
         axes.set_xlabel(curve.unit)
-        axes.legend()
+        axes.legend(loc="best")  # said, or matplotlib warns in the log where the machine is slow
     return out[0]
 
 
@@ -94,7 +94,7 @@ def metric(curve: Curve) -> str:
         _best(axes, curve, "value")
         axes.set_title(f"{curve.metric or ''}")
         axes.set_xlabel(curve.unit)
-        axes.legend()
+        axes.legend(loc="best")  # said, or matplotlib warns in the log where the machine is slow
     return out[0]
 
 
