@@ -31,11 +31,13 @@ def _confusion(record: Record, found: Classes) -> str:
         if len(found.classes) < found.classes_in_all
         else ""
     )
+    never = words.never(found, weighed=_weighed(record))
+    warning = f'<p class="warning">{escape(never)}</p>' if never else ""
     head = ["class", "rows", "found (recall)", "right of those called so (precision)"]
     return f"""<h2>What is taken for what</h2>
 <p>On the {record.quality[0].part} rows: a line for each true class, a column for each answer.</p>
 {matrix}{confused}
-{table(head, [_of_class(one) for one in found.classes])}{more}
+{table(head, [_of_class(one) for one in found.classes])}{more}{warning}
 """
 
 
@@ -77,11 +79,14 @@ def _certainty(record: Record, found: Classes) -> str:
         ]
         about = escape(repr(found.positive))
         curves = f"<p>The other two curves are about {about}, the rarer class of the training rows.</p>"
-    weighed = record.recipe.get("classWeights") == "Balanced"
     return f"""<h2>How sure it is</h2>
 <div class="figures">{"".join(figures)}</div>
-<p>{escape(words.calibrated(found.calibration, weighed=weighed))}</p>{curves}
+<p>{escape(words.calibrated(found.calibration, weighed=_weighed(record)))}</p>{curves}
 """
+
+
+def _weighed(record: Record) -> bool:
+    return record.recipe.get("classWeights") == "Balanced"
 
 
 def _values(found: Values) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tradewind_workload.report.style import number
 
 if TYPE_CHECKING:
-    from tradewind_workload.report.record import Calibration, Curve, Measured, Record
+    from tradewind_workload.report.record import Calibration, Classes, Curve, Measured, Record
 
 
 def count(rows: int, noun: str) -> str:
@@ -65,6 +65,16 @@ def learnt(curve: Curve) -> str:
     }
     shown = f" {len(curve.points):,} of the points are drawn." if len(curve.points) < curve.done else ""
     return f"{kept}{by[curve.unit] if kept else ''}{shown}".strip() or f"{count(curve.done, curve.unit)} were done."
+
+
+def never(found: Classes, *, weighed: bool) -> str:
+    """Which classes no row was answered with, though some are of them; empty where there is none."""
+    names = [repr(one.label) for one in found.classes if one.rows and not one.answered]
+    if not names:
+        return ""
+    shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+    advice = "" if weighed else ", or let all classes weigh alike in the loss (spec.recipe.classWeights: Balanced)"
+    return f"No row was answered {shown}. To find some, set a limit of your own for its probability{advice}."
 
 
 def calibrated(found: Calibration, *, weighed: bool) -> str:
