@@ -68,13 +68,13 @@ def learnt(curve: Curve) -> str:
 
 
 def never(found: Classes, *, weighed: bool) -> str:
-    """Which classes no row was answered with, though some are of them; empty where there is none."""
-    names = [repr(one.label) for one in found.classes if one.rows and not one.answered]
+    """Which classes have rows, none of which was answered so; empty where there is no such class."""
+    names = [repr(one.label) for one in found.classes if one.rows and not one.right]
     if not names:
         return ""
     shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
     advice = "" if weighed else ", or let all classes weigh alike in the loss (spec.recipe.classWeights: Balanced)"
-    return f"No row was answered {shown}. To find some, set a limit of your own for its probability{advice}."
+    return f"No row of {shown} was answered so. To find some, set a limit of your own for the probability{advice}."
 
 
 def calibrated(found: Calibration, *, weighed: bool) -> str:
