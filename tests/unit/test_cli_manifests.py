@@ -180,3 +180,26 @@ def test_a_job_is_another_one_when_a_file_that_it_reads_changes(tmp_path: Path) 
         (tmp_path / name).write_text("after")
         assert volumes.state(tmp_path, spec) != before
         (tmp_path / name).write_text("before")
+
+
+@pytest.mark.parametrize(
+    ("document", "sentence"),
+    [
+        ({"apiVersion": "batch/v1", "kind": "Job"}, "a Job has no metadata.name."),
+        ({"apiVersion": "batch/v1", "kind": "Job", "metadata": ["a"]}, "a Job has no metadata.name."),
+        ({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "a"}}, "Job a: spec.template.spec.containers"),
+        (
+            {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "a"}, "spec": {"template": {"spec": 5}}},
+            "Job a: spec.template.spec.containers is no list of containers with names.",
+        ),
+        ({"apiVersion": "v1", "kind": "List", "items": 5}, "is a List whose items are no list."),
+    ],
+)
+def test_objects_beside_ours_without_their_parts_are_named(
+    document: dict[str, Any], sentence: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "file.yaml"
+    file.write_text(yaml.safe_dump_all([document, *digits()]))
+    with pytest.raises(BadManifest) as refused:
+        read(file)
+    assert sentence in str(refused.value)

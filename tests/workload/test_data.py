@@ -238,6 +238,29 @@ def test_fraction_that_leaves_nothing(volumes: Path) -> None:
     assert "leaves no validation data" in refusal(validationFraction="0")
 
 
+def test_equal_rows_stay_together_and_the_refusal_says_so(volumes: Path) -> None:
+    inputs, classes = blobs(20)
+    write_csv(volumes / "claim/train.csv", np.ones_like(inputs), classes)
+    said = refusal(validationFraction="0.25")
+    assert (
+        "of 20 rows of pvc://claim/train.csv, which have 1 different inputs in all (equal ones stay together)" in said
+    )
+    assert said.endswith("data: give more rows with other inputs."), "no fraction helps"
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([1e300, *range(19)], "has the label 1e+300, and a model can't predict numbers beyond 1e+30: correct it, or"),
+        ([1.76e9 + i for i in range(20)], "an answer has 32 bits, and goes in steps of 128 there. Subtract the same"),
+        ([1e-40 * i for i in range(20)], "e-40, which is too little for an answer of 32 bits"),
+    ],
+)
+def test_numbers_that_no_answer_can_be_are_refused(labels: list[float], said: str, volumes: Path) -> None:
+    write_csv(volumes / "claim/train.csv", blobs(20)[0], labels)
+    assert said in refusal("tabular-regression", validationFraction="0.25")
+
+
 def test_csv_parquet_and_npz_give_the_same(volumes: Path) -> None:
     inputs, classes = blobs(50)
     write_csv(volumes / "claim/train.csv", inputs, classes)

@@ -149,6 +149,17 @@ def test_data_that_is_missing_is_named(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("below", ["", "below"])
+def test_a_data_folder_that_can_not_be_made_is_named(below: str, tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    taken.touch()
+    code, output = tradewind(manifest(tmp_path / "digits.yaml"), taken / below)
+    assert code == 1
+    assert "Traceback" not in output
+    assert output.startswith(f"error: {taken / below}: ")
+    assert "choose another folder with --data-dir" in output
+
+
 def test_a_recipe_gives_the_same_model_with_and_without_ray(
     ray_cluster: None, volumes: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,11 +9,13 @@ import torch
 from jobs import alone, training_job, write_csv
 from test_training import recipe, training, weights
 
+from tradewind.api.base import KeyValue
 from tradewind.api.report import Report
 from tradewind_workload.heads.classification import Classification
 from tradewind_workload.io.store import open_model
 from tradewind_workload.train import checkpoint
 from tradewind_workload.train.best import Choice
+from tradewind_workload.train.judging import metric_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +46,14 @@ def test_the_training_ends_when_no_epoch_is_better() -> None:
         ended.append(choice.over(epoch))
     assert ended == [False, False, False, False, False, True]
     assert not chosen([0.5, 0.1, 0.1, 0.1]).over(4)  # without patience it never does
+
+
+def test_metrics_are_told_at_the_scale_of_the_labels() -> None:
+    told = [0.812345678, 12.0, -0.0, 0.000012345678, -3e-28, 1e-80, -1.8e55]
+    found = [metric_of(value) for value in told]
+    assert found[:4] == ["0.812346", "12", "0", "0.0000123457"]
+    assert [float(text) for text in found[4:]] == [-3e-28, 0, -1e50]
+    assert all(KeyValue(name="r2", value=text).value == text for text in found)
 
 
 def bits(tensors: dict[str, torch.Tensor]) -> dict[str, bytes]:

@@ -105,6 +105,14 @@ def test_a_column_that_no_model_sees_is_not_asked_for() -> None:
         ),
         ({"impute": {"strategy": "constant", "value": "many"}}, r"fills the column 'x' of numbers with 'many'"),
         (
+            {"impute": {"strategy": "constant", "value": "1e999"}},
+            r"with '1e999', which is none: .* give a finite number",
+        ),
+        (
+            {"impute": {"strategy": "constant", "value": "", "columns": ["town"]}},
+            r"fills the column 'town' with an empty text, which is a missing value again",
+        ),
+        (
             {"combine": {"name": "x", "operation": "Sum", "left": "x", "right": "x"}},
             r"makes the column 'x', which there is already: choose another name",
         ),
@@ -119,6 +127,31 @@ def test_a_step_that_can_not_be_fitted_is_refused(step: dict[str, Any], said: st
     table = table_of(kinds, {"x": [1.0, 2.5], "town": ["a", "b"], "empty": [None, None]})
     with pytest.raises(Fault, match=said):
         fitted(kinds, table, step)
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "remedy"),
+    [
+        (
+            {"bin": {"columns": ["x"]}},
+            {"log": {"columns": ["x"]}},
+            r"\[1\].log: the column 'x' is a category, not a number: a step bin before this one makes categories of it",
+        ),
+        (
+            {"combine": {"name": "gone", "operation": "Ratio", "left": "x", "right": "zero"}},
+            {"bin": {"columns": ["gone"]}},
+            r"\[1\].bin: no training row has a value in the column 'gone' .* look at the step combine that makes it",
+        ),
+    ],
+)
+def test_what_an_earlier_step_made_is_not_advised_to_be_mended_in_the_data(
+    first: dict[str, Any], then: dict[str, Any], remedy: str
+) -> None:
+    kinds: dict[str, Kind] = {"x": "number", "zero": "number"}
+    table = table_of(kinds, {"x": [1.0, 2.5], "zero": [0.0, 0.0]})
+    with pytest.raises(Fault, match=remedy) as refused:
+        fitted(kinds, table, first, then)
+    assert "spec.data.columns" not in str(refused.value)
 
 
 def test_rows_far_from_the_others_are_told_by_the_middle_half() -> None:

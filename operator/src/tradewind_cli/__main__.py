@@ -63,6 +63,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (BadManifest, Fault) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(
+            f"error: {where}{error.strerror or error}. Mend it, or choose another folder with --data-dir (here it is "
+            f"{arguments.data_dir.absolute()}); the same command goes on where it ended.",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130

@@ -60,7 +60,7 @@ def read(path: Path) -> Manifests:
                 raise BadManifest(f"{path} has the {item.kind} {item.metadata.name} twice: remove one of the two.")
             found.setdefault(item.kind, []).append(item)
         elif (group, body["kind"]) == ("batch", "Job"):
-            jobs.append(body)
+            jobs.append(_job(body, path))
         else:
             others.append(f"{body['kind']} {_name(body)}")
     if not found:
@@ -69,12 +69,30 @@ def read(path: Path) -> Manifests:
     return Manifests(trainings, compressions, deployments, tuple(jobs), tuple(others))
 
 
+def _job(body: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A Job with a name and containers. Raises BadManifest where it has none."""
+    if not _name(body):
+        raise BadManifest(f"{path}: a Job has no metadata.name.")
+    pod: Any = body
+    for field in ("spec", "template", "spec"):
+        pod = pod.get(field) if isinstance(pod, dict) else None
+    containers = pod.get("containers") if isinstance(pod, dict) else None
+    if not isinstance(containers, list) or not all(isinstance(one, dict) and one.get("name") for one in containers):
+        raise BadManifest(
+            f"{path}, Job {_name(body)}: spec.template.spec.containers is no list of containers with names."
+        )
+    return body
+
+
 def _objects(documents: list[Any], path: Path) -> Iterator[dict[str, Any]]:
     for number, document in enumerate(documents, 1):
         if not isinstance(document, dict) or not isinstance(document.get("kind"), str):
             raise BadManifest(f"document {number} of {path} has no kind: it is no object of Kubernetes.")
         if document["kind"] == "List":
-            yield from _objects(document.get("items") or [], path)
+            items = document.get("items") or []
+            if not isinstance(items, list):
+                raise BadManifest(f"document {number} of {path} is a List whose items are no list.")
+            yield from _objects(items, path)
         else:
             yield document
 

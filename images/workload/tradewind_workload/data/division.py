@@ -101,12 +101,17 @@ def _require_rows(divided: dict[str, Rows], rows: Rows, how: str, layout: Layout
         if value is not None
     )
     more = "more rows" if how == "Row" or data.split is None else f"rows of more values of {data.split.column!r}"
+    together, different = "", len(np.unique(hashes(rows))) if how == "Row" else len(rows)
+    remedy = "" if different == 1 else "choose another fraction, or "
+    if different < len(rows):
+        more = "more rows with other inputs"
+        together = f", which have {different} different inputs in all (equal ones stay together),"
     for name, part in divided.items():
         if not len(part):
             raise Fault(
                 "InvalidData",
-                f"{asked} of {len(rows)} rows of {layout.uri} leaves no {'training' if name == 'train' else name} "
-                f"data: choose another fraction, or give {more}.",
+                f"{asked} of {len(rows)} rows of {layout.uri}{together} leaves no "
+                f"{'training' if name == 'train' else name} data: {remedy}give {more}.",
             )
     if not _are_classes(rows):
         return

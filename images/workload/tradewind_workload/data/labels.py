@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tradewind_workload.data.rows import Read
 
 MAX_CLASSES = 10_000
+LARGEST, SMALLEST = 1e30, 1e-30  # of numbers that are predicted: answers and their squares are 32-bit floats at places
+STEPS = 8  # of 32-bit floats, that the deviation of the labels has at least
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Numbers:
     def targets(self, found: list[str], layout: Layout) -> np.ndarray:
         """The numbers, float64 [n]."""
         try:
-            return np.array([float(name) for name in found])
+            numbers = np.array([float(name) for name in found])
         except ValueError:
             wrong = next(name for name in found if not is_plain_number(name))
             raise Fault(
@@ -59,6 +61,14 @@ class Numbers:
                 f"the {layout.part} data {layout.uri} has the label {wrong!r}, which is no number, and a regression "
                 "predicts one: correct the data or spec.data.label, or set spec.recipe.task to a classification.",
             ) from None
+        beyond = np.flatnonzero(np.abs(numbers) > LARGEST)
+        if len(beyond):
+            raise Fault(
+                "InvalidData",
+                f"the {layout.part} data {layout.uri} has the label {numbers[beyond[0]]:g}, and a model can't predict "
+                f"numbers beyond {LARGEST:g}: correct it, or write the label in a larger unit.",
+            )
+        return numbers
 
 
 Labels = Classes | Numbers
@@ -73,6 +83,24 @@ def read_labels(read: Read, kept: np.ndarray, layout: Layout, data: Data, label:
     if len({read.labels[row] for row in kept}) == 1:
         raise Fault("InvalidData", f"{where} is {read.labels[kept[0]]} in every row: there is nothing to predict.")
     return Numbers()
+
+
+def require_spread(numbers: np.ndarray, where: str) -> None:
+    """Raises Fault(InvalidData) where labels that are numbers lie too close together for an answer of 32 bits."""
+    deviation, step = float(numbers.std()), float(np.spacing(np.float32(np.abs(numbers).max())))
+    if 0 < deviation < SMALLEST:
+        raise Fault(
+            "InvalidData",
+            f"{where} has a deviation of {deviation:.3g}, which is too little for an answer of 32 bits: write it in a "
+            "smaller unit.",
+        )
+    if 0 < deviation < STEPS * step:
+        raise Fault(
+            "InvalidData",
+            f"{where} has values about {numbers.mean():.10g} with a deviation of {deviation:.3g}: an answer has 32 "
+            f"bits, and goes in steps of {step:.3g} there. Subtract the same number from all of them, for example "
+            f"{numbers.min():.10g}, and add it to the answers.",
+        )
 
 
 def _classes(read: Read, kept: np.ndarray, where: str, data: Data) -> Classes:

@@ -15,7 +15,7 @@ from tradewind_workload.data import splits
 from tradewind_workload.data.dataset import by_columns, described, pictures_alone, require_numbers
 from tradewind_workload.data.division import divide, hashes
 from tradewind_workload.data.fitting import Stage, fit
-from tradewind_workload.data.labels import Labels, read_labels, require_labels
+from tradewind_workload.data.labels import Labels, read_labels, require_labels, require_spread
 from tradewind_workload.data.rows import Form, Read, Rows, block_inputs, read_rows, read_schema
 from tradewind_workload.data.texts import only_texts
 from tradewind_workload.data.work import Here
@@ -114,6 +114,8 @@ def prepare(data: Data, headers: Headers, seed: int, work: Work | None = None) -
         parts[found.part] = (_with_targets(held, held_kept, labels, found), found)
     train, validation = parts["train"][0], parts["validation"][0]
     test = parts["test"][0] if "test" in parts else None
+    if not labels.names:
+        require_spread(train.targets, f"the label {data.label!r} of {layout.uri}")
     if form == "matrix" and not any(step.impute for step in data.prepare):
         for rows, found in parts.values():
             _no_missing(rows, found, data)

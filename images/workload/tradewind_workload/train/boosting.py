@@ -17,7 +17,7 @@ from tradewind_workload.io.document import training_spec
 from tradewind_workload.io.places import local_path
 from tradewind_workload.tasks.tabular import trees
 from tradewind_workload.train.history import History, curve
-from tradewind_workload.train.judging import decimal, head_of, judging_part
+from tradewind_workload.train.judging import head_of, judging_part, metric_of
 from tradewind_workload.train.voice import Voice
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def grow(config: dict[str, Any]) -> None:
     def told(number: int, loss: float, learnt: float) -> None:
         rounds.step = number
         history.ended(number, learnt, validation_loss=loss)
-        voice.heard(loss=decimal(loss), round=str(number))
+        voice.heard(loss=metric_of(loss), round=str(number))
         if number % 50 == 0:
             print(f"round {number}/{settings.rounds}: loss {loss:.4f}", flush=True)
         voice.speak()

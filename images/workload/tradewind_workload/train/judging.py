@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from tradewind.api.trainingjob import Recipe
     from tradewind_workload.data.preparation import Prepared
     from tradewind_workload.data.rows import Rows
+
+SMALL, BEYOND = 1e-3, 1e50  # of metrics
 
 
 def head_of(prepared: Prepared) -> Classification | Regression:
@@ -83,12 +86,12 @@ def evaluate(prepared: Prepared, recipe: Recipe, answers: np.ndarray) -> tuple[d
     found = certainty(metric, answers, head.guesses(len(rows)), rows.targets, groups, recipe.seed)
     return head.measured(answers, rows.targets, metric.name), Evaluation(
         metric=metric.name,
-        value=decimal(found.value),
-        low=decimal(found.low),
-        high=decimal(found.high),
+        value=metric_of(found.value),
+        low=metric_of(found.low),
+        high=metric_of(found.high),
         part=part,
         rows=len(rows),
-        guessing=decimal(found.guessing),
+        guessing=metric_of(found.guessing),
         better_than_guessing=found.better_than_guessing,
         **_classes(head, prepared.labels),
     )
@@ -107,3 +110,13 @@ def decimal(value: float, digits: int = 6) -> str:
     text = f"{value:.{digits}f}"
     short = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if short == "-0" else short
+
+
+def metric_of(value: float) -> str:
+    """A metric, which has the scale of the labels, as such a string: six digits that count where it is small.
+
+    Beyond 10^50, where no string of the API's length says it, it is told as that.
+    """
+    held = min(max(value, -BEYOND), BEYOND)
+    small = 1 / BEYOND < abs(held) < SMALL
+    return decimal(held, 5 - math.floor(math.log10(abs(held))) if small else 6)

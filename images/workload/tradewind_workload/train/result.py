@@ -13,7 +13,7 @@ from tradewind_workload.heads.answer import LABEL, Answer, Classes
 from tradewind_workload.io.artefacts import Draft
 from tradewind_workload.io.files import ONNX, SAMPLES
 from tradewind_workload.io.store import files_of, finish
-from tradewind_workload.train.judging import answer_of, decimal, evaluate, judging_part
+from tradewind_workload.train.judging import answer_of, evaluate, judging_part, metric_of
 from tradewind_workload.train.reporting import report_files
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def store(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, trained: 
             inputs=model.inputs,
             outputs=model.outputs,
             labels=prepared.labels,
-            metrics=tuple(KeyValue(name=name, value=decimal(value)) for name, value in metrics.items()),
+            metrics=tuple(KeyValue(name=name, value=metric_of(value)) for name, value in metrics.items()),
             evaluation=evaluation,
             split=SplitRecord(
                 digest=prepared.split_digest,

@@ -12,7 +12,7 @@ from tradewind.api.job import CheckpointRecord, TrainerStatus
 from tradewind.api.report import Report
 from tradewind_workload.io.fault import Superseded
 from tradewind_workload.io.reporter import Reporter, rfc3339
-from tradewind_workload.train.judging import decimal
+from tradewind_workload.train.judging import metric_of
 
 if TYPE_CHECKING:
     from tradewind.api.report import JobDocument
@@ -43,7 +43,7 @@ class Voice:
 
     def measured(self, epoch: int, loss: float, metric: str, value: float) -> None:
         """Numbers of a finished epoch, which the next report has, at once."""
-        self.heard(**{metric: decimal(value), "loss": decimal(loss), "epoch": str(epoch)})
+        self.heard(**{metric: metric_of(value), "loss": metric_of(loss), "epoch": str(epoch)})
         self._spoken = -1e9
 
     def heard(self, **metrics: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -106,21 +107,27 @@ class _Fitting:
 
     def _text(self, name: str, asked: Impute, where: str) -> str:
         if asked.strategy == "constant":
-            return asked.value or ""
+            if not asked.value:
+                raise Fault(
+                    "InvalidData",
+                    f"{where}.impute fills the column {name!r} with an empty text, which is a missing value again: "
+                    "give another value, for example 'unknown'.",
+                )
+            return asked.value
         found: Frequencies = self._statistics(name).categories[name]
         if not found.counts:
-            raise _empty(name, f"{where}.impute")
+            raise self._empty(name, f"{where}.impute")
         return min(found.counts, key=lambda value: (-found.counts[value], value))
 
     def _number(self, name: str, asked: Impute, where: str) -> float:
         if asked.strategy == "constant":
             if self._kinds[name] == "boolean" and asked.value in ("true", "false"):
                 return float(asked.value == "true")
-            if not is_plain_number(asked.value or ""):
+            if not is_plain_number(asked.value or "") or not math.isfinite(float(asked.value or "")):
                 raise Fault(
                     "InvalidData",
                     f"{where}.impute fills the column {name!r} of numbers with {asked.value!r}, which is none: name "
-                    "the columns that it is for (columns), or give a number, for example '0'.",
+                    "the columns that it is for (columns), or give a finite number, for example '0'.",
                 )
             return float(asked.value or "")
         found = self._distribution(name, f"{where}.impute")
@@ -135,16 +142,33 @@ class _Fitting:
             if self._kinds[name] not in ("number", "boolean"):
                 raise Fault(
                     "InvalidData",
-                    f"{where}: the column {name!r} is a {self._kinds[name]}, not a number: remove it, or correct its "
-                    "type in spec.data.columns.",
+                    f"{where}: the column {name!r} is a {self._kinds[name]}, not a number: {self._remedy(name)}.",
                 )
             yield name
+
+    def _remedy(self, name: str) -> str:
+        """What to do about a column of another kind than a step is for."""
+        if name in self._raw and self._raw[name].kind == self._kinds[name]:
+            return "remove it, or correct its type in spec.data.columns"
+        return "a step bin before this one makes categories of it. Remove it, or move this step before that one"
 
     def _distribution(self, name: str, where: str) -> Distribution:
         found = self._statistics(name).numbers[name]
         if not found.present:
-            raise _empty(name, where)
+            raise self._empty(name, where)
         return found
+
+    def _empty(self, name: str, where: str) -> Fault:
+        remedy = (
+            "or set its type in spec.data.columns to ignore"
+            if name in self._raw
+            else "or look at the step combine that makes it, which gives no finite number"
+        )
+        return Fault(
+            "InvalidData",
+            f"{where}: no training row has a value in the column {name!r} to fit it on: remove the column from the "
+            f"step, {remedy}.",
+        )
 
     def _statistics(self, name: str) -> Statistics:
         """Of one column as the steps so far leave it."""
@@ -198,11 +222,3 @@ def _unknown(name: str, where: str, kinds: dict[str, Kind]) -> Fault:
     known = list(kinds)
     shown = ", ".join(known[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "")
     return Fault("InvalidData", f"{where} names the column {name!r}, which is no input; the inputs are {shown}.")
-
-
-def _empty(name: str, where: str) -> Fault:
-    return Fault(
-        "InvalidData",
-        f"{where}: no training row has a value in the column {name!r} to fit it on: remove the column from the step, "
-        "or set its type in spec.data.columns to ignore.",
-    )
