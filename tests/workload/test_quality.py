@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 import torch
 from jobs import alone, training_job, write_csv
 from test_training import recipe, training, weights
@@ -12,7 +14,7 @@ from test_training import recipe, training, weights
 from tradewind.api.base import KeyValue
 from tradewind.api.report import Report
 from tradewind_workload.heads.classification import Classification
-from tradewind_workload.io.store import open_model
+from tradewind_workload.io.store import locate, open_model
 from tradewind_workload.train import checkpoint
 from tradewind_workload.train.best import Choice
 from tradewind_workload.train.judging import metric_of
@@ -148,3 +150,16 @@ def test_frauds_that_can_be_told_apart_are_found(volumes: Path) -> None:
     assert float(model.evaluation.value) > 0.5
     assert "epoch 40/40" not in output
     assert output.count("the model is that of epoch") == 1
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e20])
+def test_trees_learn_numbers_of_any_unit(unit: float, volumes: Path) -> None:
+    inputs = np.random.default_rng(0).normal(size=(300, 3)).astype(np.float32)
+    write_csv(volumes / "claim/train.csv", inputs, unit * (3 * inputs[:, 0] + inputs[:, 1] + 5))
+    report, _ = run(recipe={"task": "tabular-regression", "model": {"architecture": "trees", "trees": {"rounds": 60}}})
+    assert report.model is not None
+    found = {metric.name: float(metric.value) for metric in report.model.metrics}
+    assert found["r2"] > 0.8
+    assert 0.01 * unit < found["rmse"] < 2 * unit
+    page = json.loads((locate(volumes / "claim/model")[0] / "report.json").read_bytes())
+    assert 0.01 * unit < page["curve"]["points"][-1]["validationLoss"] < 3 * unit, "the curve has the label's unit"

@@ -9,15 +9,17 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tradewind.api.report import JobDocument
 from tradewind.api.trainingjob import Trees
-from tradewind_workload.heads.answer import Classes, Value
+from tradewind_workload.heads.answer import Answer, Value
 from tradewind_workload.heads.classification import Classification
 from tradewind_workload.io.document import training_spec
 from tradewind_workload.io.places import local_path
 from tradewind_workload.tasks.tabular import trees
 from tradewind_workload.train.history import History, curve
-from tradewind_workload.train.judging import head_of, judging_part, metric_of
+from tradewind_workload.train.judging import answer_of, head_of, judging_part, metric_of
 from tradewind_workload.train.voice import Voice
 
 if TYPE_CHECKING:
@@ -46,6 +48,9 @@ def grow(config: dict[str, Any]) -> None:
     assert recipe is not None
     settings = settings_of(recipe)
     rounds = Rounds(settings.rounds)
+    # XGBoost splits nothing that gains less than 1e-6, so values are brought to one scale, as for networks.
+    answer = answer_of(prepared)
+    unit = answer.deviation if isinstance(answer, Value) else 1.0
     alone = config.get("alone")
     voice = Voice(job, rounds, told=alone.told if alone is not None else None)
 
@@ -53,6 +58,7 @@ def grow(config: dict[str, Any]) -> None:
 
     def told(number: int, loss: float, learnt: float) -> None:
         rounds.step = number
+        loss, learnt = loss * unit, learnt * unit
         history.ended(number, learnt, validation_loss=loss)
         voice.heard(loss=metric_of(loss), round=str(number))
         if number % 50 == 0:
@@ -63,8 +69,8 @@ def grow(config: dict[str, Any]) -> None:
     head = head_of(prepared)
     balanced = recipe.class_weights == "Balanced" and isinstance(head, Classification)
     booster = trees.train(
-        _examples(prepared.train),
-        _examples(prepared.validation),
+        _examples(prepared.train, answer),
+        _examples(prepared.validation, answer),
         classes=len(prepared.labels) or None,
         settings=settings,
         class_weights=tuple(head.balanced_weights().tolist()) if balanced else (),
@@ -74,8 +80,9 @@ def grow(config: dict[str, Any]) -> None:
     )
     print(f"the model is that of round {booster.num_boosted_rounds()}", flush=True)
     _, judging = judging_part(prepared)
-    # Trees learn the values as they stand.
-    model = from_trees(config["fitted"].encoding, booster, Classes(prepared.labels) if prepared.labels else Value())
+    if isinstance(answer, Value):  # for whoever reads the trees' own file
+        booster.set_attr(label_mean=repr(answer.mean), label_deviation=repr(answer.deviation))
+    model = from_trees(config["fitted"].encoding, booster, answer)
     course = Course(
         curve(
             history.laps,
@@ -87,6 +94,8 @@ def grow(config: dict[str, Any]) -> None:
         seconds=config["seconds"] | {"start the worker": started, "train": history.seconds},
     )
     expected = trees.predict(booster, judging.load())
+    if isinstance(answer, Value):
+        expected = answer.decoded(expected[:, np.newaxis])
     store(job, spec, prepared, Trained(model, expected, course), local_path(spec.output.storage_uri))
     voice.close()
 
@@ -100,5 +109,6 @@ def settings_of(recipe: Recipe) -> trees.Settings:
     )
 
 
-def _examples(rows: Rows) -> trees.Examples:
-    return trees.Examples(rows.load(), rows.targets)
+def _examples(rows: Rows, answer: Answer) -> trees.Examples:
+    targets = answer.standardised(rows.targets) if isinstance(answer, Value) else rows.targets
+    return trees.Examples(rows.load(), targets)
