@@ -163,3 +163,23 @@ def test_rows_far_from_the_others_are_told_by_the_middle_half() -> None:
     np.testing.assert_array_equal(outliers.near(table, fences), [True] * 100 + [False, True])
     with pytest.raises(Fault, match="here: the column 'town' is no input"):
         outliers.looked_at(schema_of(kinds), ("town",), "here")
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        ({"log": {"columns": ["y", "x"]}}, r"\[1\].dropOutliers looks at the numbers of 'x' as .*\[0\].log before it"),
+        ({"bin": {"columns": ["x"]}}, r"\[0\].bin before it changes them: move dropOutliers before that step"),
+        (
+            {"combine": {"name": "x", "operation": "Sum", "left": "y", "right": "y"}},
+            r"\[0\].combine makes 'x': remove it from columns, or name the two columns",
+        ),
+    ],
+)
+def test_outliers_of_numbers_that_a_step_changed_are_not_told_by_what_they_were(
+    before: dict[str, Any], said: str
+) -> None:
+    drop = {"dropOutliers": {"columns": ["x"]}}
+    with pytest.raises(Fault, match=said):
+        outliers.require_as_they_stand([Step.model_validate(step) for step in (before, drop)], 1)
+    outliers.require_as_they_stand([Step.model_validate(step) for step in (drop, before)], 0)

@@ -108,6 +108,7 @@ def without_outliers(prepared: Prepared, prepare: Sequence[Step]) -> Prepared:
     for i, step in enumerate(prepare):
         if step.drop_outliers is None:
             continue
+        outliers.require_as_they_stand(prepare, i)
         where, train = f"spec.data.prepare[{i}].dropOutliers", prepared.train
         schema = outliers.looked_at(prepared.schema, step.drop_outliers.columns, where)
         counted = statistics.merge(train.each(_statistics, NOTHING, schema))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from tradewind.api.data import Step
     from tradewind_workload.data.preparation import Prepared
     from tradewind_workload.data.schema import Schema
     from tradewind_workload.tasks.tabular.statistics import Statistics
@@ -28,6 +29,31 @@ class Fences:
 
     def __str__(self) -> str:
         return ", ".join(f"{name!r} outside of {low:g} to {high:g}" for name, (low, high) in self.of.items())
+
+
+def require_as_they_stand(prepare: Sequence[Step], i: int) -> None:
+    """Raises Fault(InvalidData) where a step before step `i`, a dropOutliers, changes or makes one of its columns.
+
+    It looks at the numbers as the data has them, since rows are dropped before anything is fitted.
+    """
+    asked = prepare[i].drop_outliers
+    assert asked is not None
+    where = f"spec.data.prepare[{i}].dropOutliers"
+    for k, step in enumerate(prepare[:i]):
+        if step.combine is not None and step.combine.name in asked.columns:
+            raise Fault(
+                "InvalidData",
+                f"{where} looks at columns of the data, and spec.data.prepare[{k}].combine makes "
+                f"{step.combine.name!r}: remove it from columns, or name the two columns that it is made of.",
+            )
+        for name, of in (("clip", step.clip), ("log", step.log), ("bin", step.bin)):
+            changed = [column for column in asked.columns if of is not None and column in of.columns]
+            if changed:
+                raise Fault(
+                    "InvalidData",
+                    f"{where} looks at the numbers of {changed[0]!r} as the data has them, and "
+                    f"spec.data.prepare[{k}].{name} before it changes them: move dropOutliers before that step.",
+                )
 
 
 def looked_at(schema: Schema, columns: Sequence[str], where: str) -> Schema:
