@@ -80,7 +80,12 @@ print(json.dumps({"answers": answers, "truths": truths}))
 SPLIT: dict[str, Any] = {"validationFraction": "0.2"}
 CASES: dict[str, dict[str, Any]] = {
     "mails": {
-        "recipe": {"task": "text-classification", "model": {"architecture": "bag"}, "epochs": 8},
+        "recipe": {
+            "task": "text-classification",
+            "model": {"architecture": "bag"},
+            "epochs": 30,
+            "optimizer": {"lr": "0.005"},
+        },
         "data": {"label": "kind"},
     },
     "marks": {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Ray is in this environment: whoever asks for it is refused here as where it is not. At the line $STOP_AT the process
-# is stopped as by Ctrl-C.
+# is stopped as by Ctrl-C, and at one with $TERMINATE_AT it gets SIGTERM.
 WITHOUT_RAY = """
 import os, signal, sys
 class Refuse:
@@ -38,6 +39,8 @@ def write(text):
     printed(text)
     if text.startswith(os.environ.get("STOP_AT", "never")):
         signal.raise_signal(signal.SIGINT)
+    if os.environ.get("TERMINATE_AT", "\\0") in text:
+        signal.raise_signal(signal.SIGTERM)
 sys.stdout.write = write
 from tradewind_cli.__main__ import main
 sys.exit(main(sys.argv[1:]))
@@ -124,6 +127,14 @@ def test_it_goes_on_where_it_was_stopped(ran: Ran) -> None:
     """The signal came before the checkpoint of epoch 2, or after it."""
     assert re.search(r"continuing after epoch [12]", ran.output)
     assert "epoch 1/3" not in ran.output
+
+
+def test_sigterm_ends_the_server_too(ran: Ran) -> None:
+    code, output = tradewind(ran.file, ran.volumes, TERMINATE_AT=" is ready; ")
+    assert code == 143, output
+    (port,) = re.findall(r"http://127.0.0.1:(\d+) is ready", output)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(port)), timeout=5)
 
 
 def test_what_is_finished_is_not_done_again_until_the_data_changes(ran: Ran) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -56,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the process's exit code. Mistakes of the user's are told in a sentence."""
     arguments = parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, _terminated)
     from tradewind_workload.io.fault import Fault
 
     try:
@@ -75,6 +77,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\nstopped; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130
     return 0
+
+
+def _terminated(_signal: int, _frame: object) -> None:
+    """SIGTERM ends the program as an exception does, so that what it started ends with it."""
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 def _run(arguments: argparse.Namespace) -> None:
