@@ -318,6 +318,28 @@ def test_trees_take_tables_alone(volumes: Path) -> None:
         prepared("columns", train={"storageUri": "pvc://claim/train.npz"})
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"impute": {"strategy": "constant", "value": "0"}},
+        {"impute": {"strategy": "mostFrequent"}},
+        {"impute": {"columns": ["x"]}},
+        {"log": {"columns": ["x"]}},
+        {"dropOutliers": {"columns": ["x"]}},
+    ],
+)
+def test_a_step_on_columns_is_not_passed_over_where_there_are_none(step: dict[str, Any], volumes: Path) -> None:
+    (volumes / "claim").mkdir()
+    np.savez(volumes / "claim/train.npz", x=np.array([[np.nan, 2.0]] * 40), label=np.arange(40) % 2)
+    (name,) = step
+    said = rf"{name} \(spec.data.prepare\[0\]\) works on single columns of a table, .*: write the data as csv, jsonl"
+    with pytest.raises(Fault, match=said):
+        prepared(train={"storageUri": "pvc://claim/train.npz"}, prepare=[step], columns=[])
+    (volumes / "claim/train.csv").write_text("x,label\n" + "1,0\n,1\n" * 20)
+    with pytest.raises(Fault, match=r"as a whole: remove the step"):
+        prepared("matrix", prepare=[step], columns=[])
+
+
 def test_a_recipe_says_how_trees_are_grown() -> None:
     recipe = {
         "task": "tabular-classification",

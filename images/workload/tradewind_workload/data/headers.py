@@ -74,6 +74,8 @@ def read_headers(data: Data, task: str, takes: Takes = "matrix") -> Headers:
         )
     if takes == "texts":
         _require_steps_of_texts(data)
+    elif pictures or takes == "matrix" or not layout.is_table:
+        _require_no_steps_of_columns(layout, data, takes)
     return Headers(layout, validation, test, shape, image, takes, label, pictures)
 
 
@@ -87,6 +89,19 @@ def _require_table(layout: Layout, takes: Takes) -> None:
         why = "an array of inputs, and trees take a table, whose columns have names"
         other = ", or set spec.recipe.model.architecture to mlp or linear"
     raise Fault("InvalidData", f"{layout.uri} has {why}: write it as csv, jsonl or parquet{other}.")
+
+
+def _require_no_steps_of_columns(layout: Layout, data: Data, takes: Takes) -> None:
+    """Where the model takes no columns one by one, such a step would be passed over, or fill with another value."""
+    for i, step in enumerate(data.prepare):
+        if step.is_for_columns():
+            other = " write the data as csv, jsonl or parquet, or" if takes == "either" else ""
+            raise Fault(
+                "InvalidData",
+                f"{step.chosen()[0]} (spec.data.prepare[{i}]) works on single columns of a table, and the model takes "
+                f"{layout.uri} as a whole:{other} remove the step (of impute, only mean and median of all values work "
+                "here).",
+            )
 
 
 def _require_steps_of_texts(data: Data) -> None:
