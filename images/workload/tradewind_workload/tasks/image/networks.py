@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from tradewind_workload.tasks.layers import add_convolutions, add_perceptron
+
 if TYPE_CHECKING:
     from tradewind.api.trainingjob import Architecture
 
@@ -36,29 +38,12 @@ class PictureNetwork(nn.Module):
 def own(architecture: Architecture, image: tuple[int, int, int], outputs: int) -> nn.Sequential:
     """A linear model, a perceptron, or blocks of convolution, of pixels [n, channels, height, width].
 
-    A block is a 3x3 convolution, batch normalisation, ReLU, and halving of the image as long as it has two pixels a
-    side. Where the recipe says nothing there are as many blocks as leave 4 to 7 pixels of the shorter side.
+    Where the recipe says nothing there are as many blocks as leave 4 to 7 pixels of the shorter side.
     """
-    height, width, depth = image
     network = nn.Sequential()
-    for i, count in enumerate(_channels(architecture, min(height, width))):
-        network.add_module(f"conv{i}", nn.Conv2d(depth, count, 3, padding=1, bias=False))
-        network.add_module(f"norm{i}", nn.BatchNorm2d(count))
-        network.add_module(f"relu{i}", nn.ReLU())
-        if min(height, width) >= 2:
-            network.add_module(f"pool{i}", nn.MaxPool2d(2))
-            height, width = height // 2, width // 2
-        depth = count
-    network.add_module("flatten", nn.Flatten())
-    size = depth * height * width
+    size = add_convolutions(network, _channels(architecture, min(image[:2])), image)
     hidden = () if architecture.architecture == "linear" else architecture.hidden_units or DEFAULT_HIDDEN
-    for i, units in enumerate(hidden):
-        if architecture.dropout:
-            network.add_module(f"dropout{i}", nn.Dropout(float(architecture.dropout)))
-        network.add_module(f"hidden{i}", nn.Linear(size, units))
-        network.add_module(f"active{i}", nn.ReLU())
-        size = units
-    network.add_module("classes", nn.Linear(size, outputs))
+    add_perceptron(network, size, hidden, outputs, float(architecture.dropout or 0))
     return network
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from tradewind_workload.tasks.layers import add_convolutions, add_perceptron
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -85,24 +87,8 @@ def build_network(
     size = features
     if channels:
         assert image is not None
-        height, width, depth = image
-        for i, count in enumerate(channels):
-            network.add_module(f"conv{i}", nn.Conv2d(depth, count, 3, padding=1, bias=False))
-            network.add_module(f"norm{i}", nn.BatchNorm2d(count))
-            network.add_module(f"relu{i}", nn.ReLU())
-            if min(height, width) >= 2:
-                network.add_module(f"pool{i}", nn.MaxPool2d(2))
-                height, width = height // 2, width // 2
-            depth = count
-        size = depth * height * width
-    network.add_module("flatten", nn.Flatten())
-    for i, units in enumerate(hidden):
-        if architecture.dropout:
-            network.add_module(f"dropout{i}", nn.Dropout(float(architecture.dropout)))
-        network.add_module(f"hidden{i}", nn.Linear(size, units))
-        network.add_module(f"active{i}", nn.ReLU())
-        size = units
-    network.add_module("classes", nn.Linear(size, classes))
+        size = add_convolutions(network, channels, image)
+    add_perceptron(network, size, hidden, classes, float(architecture.dropout or 0))
     return network
 
 
