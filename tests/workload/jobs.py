@@ -58,6 +58,25 @@ def training_job(
     }
 
 
+def small_compression(digest: str) -> dict[str, Any]:
+    """The document of a CompressionJob with one quick candidate, of the model that a TrainingJob left."""
+    return {
+        "kind": "CompressionJob",
+        "namespace": "team",
+        "name": "smaller",
+        "uid": "33333333-3333-3333-3333-333333333333",
+        "attempt": 1,
+        "run": "attempt-1",
+        "reportUrl": "",
+        "source": {"storageUri": "pvc://claim/model", "digest": digest},
+        "spec": {
+            "model": {"storageUri": "pvc://claim/model"},
+            "candidates": [{"name": "int8", "methods": [{"quantize": {"scheme": "dynamic-int8"}}]}],
+            "output": {"storageUri": "pvc://claim/variants"},
+        },
+    }
+
+
 class Heard:
     """Who is told how a job goes."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 import pytest
-from jobs import Heard, alone, blobs, finish, start, training_job, write_csv
+from jobs import Heard, alone, blobs, finish, small_compression, start, training_job, write_csv
 
 from tradewind.api.data import Data
 from tradewind.api.report import JobDocument, Report
@@ -225,22 +225,7 @@ def test_numbers_that_lack_values_need_no_step(operator: Endpoint, volumes: Path
     assert [(tensor.name, tensor.kind, tensor.nullable) for tensor in manifest.inputs] == [
         (f"f{i}", "number", True) for i in range(4)
     ]
-    document = {
-        "kind": "CompressionJob",
-        "namespace": "team",
-        "name": "smaller",
-        "uid": "33333333-3333-3333-3333-333333333333",
-        "attempt": 1,
-        "run": "attempt-1",
-        "reportUrl": "",
-        "source": {"storageUri": "pvc://claim/model", "digest": open_model(volumes / "claim/model")[1]},
-        "spec": {
-            "model": {"storageUri": "pvc://claim/model"},
-            "candidates": [{"name": "int8", "methods": [{"quantize": {"scheme": "dynamic-int8"}}]}],
-            "output": {"storageUri": "pvc://claim/variants"},
-        },
-    }
-    job = JobDocument.model_validate(document)
+    job = JobDocument.model_validate(small_compression(open_model(volumes / "claim/model")[1]))
     with pytest.raises(Fault, match=r"takes its columns one by one \(f0, f1, f2, f3\).*Deploy it as it is") as caught:
         compression_job.run(job, Heard(), Alone(Heard()))
     assert caught.value.reason == "NotSupported"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 import pytest
-from jobs import Heard, alone, training_job
+from jobs import Heard, alone, small_compression, training_job
 from test_text import reviews
 
 from tradewind.api.data import Data
@@ -142,22 +142,7 @@ def test_a_job_from_the_file_to_the_answer(volumes: Path) -> None:
 
 
 def _not_compressed(volumes: Path, digest: str) -> None:
-    document = {
-        "kind": "CompressionJob",
-        "namespace": "team",
-        "name": "smaller",
-        "uid": "33333333-3333-3333-3333-333333333333",
-        "attempt": 1,
-        "run": "attempt-1",
-        "reportUrl": "",
-        "source": {"storageUri": "pvc://claim/model", "digest": digest},
-        "spec": {
-            "model": {"storageUri": "pvc://claim/model"},
-            "candidates": [{"name": "int8", "methods": [{"quantize": {"scheme": "dynamic-int8"}}]}],
-            "output": {"storageUri": "pvc://claim/variants"},
-        },
-    }
-    job = JobDocument.model_validate(document)
+    job = JobDocument.model_validate(small_compression(digest))
     with pytest.raises(Fault, match=r"takes texts or pictures as users send them.*Deploy it as it is") as caught:
         compression_job.run(job, Heard(), Alone(Heard()))
     assert caught.value.reason == "NotSupported"
