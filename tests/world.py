@@ -14,6 +14,7 @@ from tradewind.core import covers
 from tradewind.core.controller import Controller, Surroundings
 from tradewind.core.names import run_name
 from tradewind.core.plan import ChildRecord, Event, Observed, Plan, PodRecord, Rejection, Resource
+from tradewind.deployment.endpoints import ENDPOINT_SLICE, EndpointsSeen
 from tradewind.runtime.children import in_order
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -70,6 +71,7 @@ class World:
     statuses: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)  # of children, by their operators
     witnesses: dict[tuple[str, str], ChildRecord] = field(default_factory=dict)
     pods: dict[str, PodRecord] = field(default_factory=dict)
+    unreached: set[str] = field(default_factory=set)  # pods that the Service does not send requests to yet
     reference: Any = None
     report: Report | None = None  # of the run that it names, else of the present one
     missing: frozenset[Resource] = frozenset()
@@ -110,8 +112,21 @@ class World:
             reports,
             self.missing,
             self.rejections,
-            dict(self.witnesses),
+            self.witnesses | self._endpoints(),
         )
+
+    def _endpoints(self) -> dict[tuple[str, str], ChildRecord]:
+        """The EndpointSlices of the Services, as Kubernetes makes them."""
+        found = {}
+        for (kind, name), body in self.bodies.items():
+            if kind != "Service":
+                continue
+            wanted = body["spec"]["selector"].items()
+            ready = {pod.name for pod in self.pods.values() if pod.ready and wanted <= pod.labels.items()}
+            seen = EndpointsSeen(name, frozenset(ready - self.unreached))
+            record = ChildRecord(ENDPOINT_SLICE, f"{name}-1", f"uid-of-{name}-1", None, "", False, self.now, seen)
+            found[ENDPOINT_SLICE.kind, record.name] = record
+        return found
 
     def plan(self, now: datetime | None = None) -> Plan:
         """The plan for the present state."""

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import aiohttp
 
 from e2e.access import Access
+from e2e.endpoints import ENDPOINT_SLICES
 
 Manifest = dict[str, Any]
 T = TypeVar("T")
@@ -29,11 +30,13 @@ RESOURCES = {
     "networkpolicies": "/apis/networking.k8s.io/v1",
     "prometheusrules": "/apis/monitoring.coreos.com/v1",
     "deployments": "/apis/apps/v1",
+    "endpointslices": ENDPOINT_SLICES,
     "events": "/apis/events.k8s.io/v1",
 }
 OWN = ("trainingjobs", "compressionjobs", "modeldeployments")
 CHILDREN = ("rayjobs", "services", "inferenceservices", "networkpolicies", "prometheusrules")
 MERGE = "application/merge-patch+json"
+APPLY = "application/apply-patch+yaml"
 # Of kube-apiserver itself: it tells of a Service whose address it gave out while it looked through all of them.
 _ADDRESSES = "ipallocator-repair-controller"
 _STARTING = (401, 403, 429, 500, 503, 504)  # what an API server answers that has just come back

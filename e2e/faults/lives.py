@@ -135,6 +135,12 @@ async def completed(stage: Stage, attempt: Attempt, result: Manifest) -> None:
 
 async def serving(stage: Stage) -> None:
     """A user's ModelDeployment, and its service until it is ready."""
+    await answers(stage, await create_deployment(stage))
+    await stage.phase("Ready")
+
+
+async def create_deployment(stage: Stage) -> Manifest:
+    """A user's ModelDeployment; the InferenceService that is made for it."""
     spec = {
         "model": {"storageUri": "pvc://models/digits"},
         "expectedRequestsPerSecond": "50",
@@ -145,16 +151,16 @@ async def serving(stage: Stage) -> None:
     await stage.create("modeldeployments", "ModelDeployment", spec)
     service = await stage.service()
     await stage.phase("Progressing")
-    await answers(stage, service)
-    await stage.phase("Ready")
+    return service
 
 
 async def answers(stage: Stage, service: Manifest) -> None:
-    """KServe: a Deployment, its pod, and an InferenceService that becomes ready."""
+    """KServe: a Deployment, its pod that gets requests, and an InferenceService that becomes ready."""
     name, labels = service["metadata"]["name"], service["spec"]["predictor"]["labels"]
     await stage.status("inferenceservices", name, {"conditions": [{"type": "Ready", "status": "False"}]})
     await stage.deployment(predictor(service), labels, service["spec"]["predictor"]["minReplicas"])
     await stage.pod(f"{predictor(service)}-0", labels)
+    await stage.reached(f"{predictor(service)}-0")
     await stage.status("inferenceservices", name, {"conditions": [{"type": "Ready", "status": "True"}]})
 
 

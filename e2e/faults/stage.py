@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 
 import aiohttp
 
-from e2e.faults.history import MERGE, RESOURCES, Admin, Manifest
+from e2e.endpoints import ENDPOINT_SLICES, endpoint_slice
+from e2e.faults.history import APPLY, MERGE, RESOURCES, Admin, Manifest
 
 STEP_SECONDS = 75.0  # for one step of the operator's, whatever happens to its requests
 REPORT_SECONDS = 20.0  # for the answer to a report: as long as our programs wait
@@ -122,6 +123,13 @@ class Stage:
         path = f"/api/v1/namespaces/{self.namespace}/pods/{name}/status"
         await self.admin.send("PATCH", path, {"status": {"phase": "Running", "conditions": conditions}}, MERGE)
         return made
+
+    async def reached(self, pod: str) -> None:
+        """Have the Service send requests to a pod, as the controller of EndpointSlices does."""
+        service = await self.child("services", NAME)
+        made = endpoint_slice(service, [pod])
+        path = f"{ENDPOINT_SLICES}/namespaces/{self.namespace}/endpointslices/{made['metadata']['name']}"
+        await self.admin.send("PATCH", f"{path}?fieldManager=endpoints&force=true", made, APPLY)
 
     async def deployment(self, name: str, labels: Manifest, replicas: int) -> None:
         """Make a Deployment as KServe does."""

@@ -38,6 +38,7 @@ KINDS = {
     "Namespace": "v1",
     "Deployment": "apps/v1",
     "Service": "v1",
+    "EndpointSlice": "discovery.k8s.io/v1",
     "ServiceAccount": "v1",
     "Lease": "coordination.k8s.io/v1",
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from e2e.endpoints import endpoint_slice
 from tests.apiserver.cluster import Cluster, Manifest
 from tests.apiserver.process import OperatorProcess, until
 from tests.objects import model_deployment
@@ -32,7 +33,12 @@ def _service(cluster: Cluster, namespace: str, other_than: str = "") -> Manifest
 
 
 def _answers(cluster: Cluster, namespace: str, service: Manifest) -> None:
-    """What KServe and the kubelet do: a pod that is ready, and an InferenceService that says so."""
+    """What Kubernetes and KServe do: a pod that is ready and gets requests, and an InferenceService that says so."""
+    _starts(cluster, namespace, service)
+    _gets_requests(cluster, namespace, service)
+
+
+def _starts(cluster: Cluster, namespace: str, service: Manifest) -> None:
     name = service["metadata"]["name"]
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{name}-predictor-0"}}
     pod["metadata"] = {"name": f"{name}-predictor-0", "labels": service["spec"]["predictor"]["labels"]}
@@ -40,6 +46,17 @@ def _answers(cluster: Cluster, namespace: str, service: Manifest) -> None:
     ready = {"type": "Ready", "status": "True"}
     cluster.merge("Pod", f"{name}-predictor-0", namespace, {"status": {"conditions": [ready]}}, subresource="status")
     cluster.merge("InferenceService", name, namespace, {"status": {"conditions": [ready]}}, subresource="status")
+
+
+def _gets_requests(cluster: Cluster, namespace: str, service: Manifest) -> None:
+    ours = cluster.get("Service", "digits", namespace)
+    assert ours is not None
+    made = endpoint_slice(ours, [f"{service['metadata']['name']}-predictor-0"])
+    there = cluster.get("EndpointSlice", made["metadata"]["name"], namespace)
+    if there is None:
+        cluster.create(made, namespace)
+    else:
+        cluster.merge("EndpointSlice", made["metadata"]["name"], namespace, {"endpoints": made["endpoints"]})
 
 
 def _selected(cluster: Cluster, namespace: str) -> str:
@@ -60,7 +77,10 @@ def test_requests_move_to_the_next_revision_when_it_answers(
     first = _service(cluster, namespace)
     revision = first["metadata"]["labels"][REVISION]
     assert first["metadata"]["name"] == f"digits-{revision}"
-    _answers(cluster, namespace, first)
+    _starts(cluster, namespace, first)
+    cluster.quiet()
+    assert _said(cluster, namespace, "Ready")[0] == "NotReady", "the Service refuses requests: it has no endpoints yet"
+    _gets_requests(cluster, namespace, first)
     until(lambda: cluster.phase("ModelDeployment", "digits", namespace) == "Ready", "the service does not get ready")
     cluster.quiet()
     made = cluster.written(since, namespace)

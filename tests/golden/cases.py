@@ -71,7 +71,7 @@ def observed(given: dict[str, Any], controller: Controller) -> Observed:
 def witness(given: dict[str, Any], controller: Controller) -> tuple[tuple[str, str], ChildRecord]:
     """What a child's own operator made."""
     kind = next(one for one in controller.witnesses if one.resource.kind == given["kind"])
-    name, seen = given["name"], kind.observe({"spec": given.get("spec", {}), "status": given.get("status", {})})
+    name, seen = given["name"], kind.observe({**given, "metadata": {"labels": given.get("labels", {})}})
     created = time("2026-11-24T12:00:00Z")
     return (given["kind"], name), ChildRecord(kind.resource, name, f"uid-of-{name}", None, "", False, created, seen)
 

@@ -115,6 +115,11 @@ def remodel(world: World, mark: str) -> None:
     refer(world, DONE | {"model": objects.model(digest="sha256:" + mark * 64)})
 
 
+def lag(world: World, which: int) -> None:
+    """The Service does not send requests to one of the pods yet, or does to all."""
+    world.unreached = set(list(world.pods)[which : which + 1])
+
+
 def remove_pods(world: World) -> None:
     """All pods are gone."""
     world.pods.clear()
@@ -211,6 +216,7 @@ def actions() -> st.SearchStrategy[Action]:
         st.sampled_from(KINDS).map(lambda kinds: lambda w: setattr(w, "missing", kinds)),
         st.booleans().map(lambda service: lambda w: reject(w, service)),
         which.map(lambda number: lambda w: delete_child(w, number)),
+        which.map(lambda number: lambda w: lag(w, number)),
         st.just(lambda w: w.bury()),
     )
 

@@ -101,6 +101,38 @@ def test_a_deployment_that_waited_costs_six_writes_and_two_events() -> None:
     assert world.status["url"] == "http://digits.digits.svc"
 
 
+def test_a_replica_answers_only_when_the_service_sends_requests_to_it() -> None:
+    world = deployed()
+    world.settle()
+    revision = newest(world)
+    start(world, revision)
+    world.unreached = {f"{revision}-0"}
+    answer(world, revision)
+    assert world.condition("Ready")["reason"] == "NotReady"
+    assert world.status["replicas"] == {"desired": 1, "ready": 0}
+    before = len(world.writes)
+    world.unreached = set()
+    world.settle()
+    assert (world.condition("Ready")["status"], world.writes[before:]) == ("True", ["status"])
+    # What answers is judged by its pods: the endpoints follow them some seconds later.
+    start(world, revision, first=1)
+    world.unreached = {f"{revision}-1"}
+    answer(world, revision)
+    assert world.condition("Ready")["status"] == "True"
+    for name in list(world.pods):
+        world.change_pod(name, ready=False)
+    world.settle()
+    assert world.condition("Ready")["message"] == "No replica answers any more."
+    world.unreached = set(world.pods)
+    for name in list(world.pods):
+        world.change_pod(name, ready=True)
+    world.settle()
+    assert world.condition("Ready")["status"] == "False", "ready again, and without requests yet"
+    world.unreached = set()
+    world.settle()
+    assert world.condition("Ready")["status"] == "True"
+
+
 def test_requests_move_when_the_new_revision_answers_and_the_old_one_goes_after_it_drained() -> None:
     world = deployed(alerts=ALERTS)
     first = serve(world)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tradewind.api.modeldeployment import ModelDeployment
 from tradewind.core.controller import ChildKind, Controller, Reference
-from tradewind.deployment import inferenceservice, prometheusrule, replicas, service
+from tradewind.deployment import endpoints, inferenceservice, prometheusrule, replicas, service
 from tradewind.deployment.plan import plan
 
 
@@ -26,5 +26,8 @@ CONTROLLER = Controller(
     references=references,
     plan=plan,
     pods=True,
-    witnesses=(ChildKind(replicas.DEPLOYMENT, replicas.observe),),
+    witnesses=(
+        ChildKind(replicas.DEPLOYMENT, replicas.observe),
+        ChildKind(endpoints.ENDPOINT_SLICE, endpoints.observe),
+    ),
 )

@@ -36,12 +36,18 @@ class Health:
 
 
 def health(
-    item: ModelDeployment, observed: Observed, revision: str, wanted: bool, since: datetime | None, now: datetime
+    item: ModelDeployment,
+    observed: Observed,
+    revision: str,
+    wanted: bool,
+    since: datetime | None,
+    reached: frozenset[str] | None,
+    now: datetime,
 ) -> Health:
     """How a revision stands.
 
     `wanted`: the spec is in force for it. `since`: when replicas that don't answer were first waited for, if later than
-    its creation.
+    its creation. `reached`: the pods that count as ready, if they are; None: all.
     """
     name = service_name(item.metadata.name, revision)
     record = observed.children.get((INFERENCE_SERVICE.kind, name))
@@ -56,7 +62,7 @@ def health(
     standing = Standing(
         there=record is not None and not record.deleting,
         up=seen is not None and seen.ready,
-        ready=sum(pod.ready for pod in pods),
+        ready=sum(pod.ready and (reached is None or pod.name in reached) for pod in pods),
         desired=_desired(item, deployed, len(pods), wanted),
     )
     trouble = _rejected(observed, name) or _refused(deployed) or _not_loaded(seen)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 
 from tradewind.api.modeldeployment import ModelDeployment
-from tradewind.core.conditions import Reason, Verdict
+from tradewind.core.conditions import Reason, Verdict, holds
 from tradewind.core.controller import Surroundings
 from tradewind.core.labels import labels
 from tradewind.core.names import child_name
 from tradewind.core.plan import Child, Observed, Plan, Refusal
 from tradewind.core.podmetadata import not_allowed
 from tradewind.core.timestamps import whole
+from tradewind.deployment.endpoints import reached
 from tradewind.deployment.health import Health, health
 from tradewind.deployment.inferenceservice import INFERENCE_SERVICE, Replica, inference_service
 from tradewind.deployment.model import find, source
@@ -75,9 +76,19 @@ def _healths(item: ModelDeployment, observed: Observed, wanted: Wanted | None, n
     names = dict.fromkeys([*(row.name for row in rows), *([wanted.name] if wanted is not None else [])])
     serving = next((row.name for row in rows if row.weight), wanted.name if wanted is not None else None)
     since = waited_since(item, now)
+    service_of_ours = child_name(item.kind, item.metadata.name)
+    selected = routed(observed, service_of_ours)
+    # A pod is ready some seconds before the Service sends requests to it; until then they are refused.
+    first = None if holds(item.status.conditions, "Ready") else reached(observed, service_of_ours)
     return {
         name: health(
-            item, observed, name, wanted is not None and name == wanted.name, since if name == serving else None, now
+            item,
+            observed,
+            name,
+            wanted is not None and name == wanted.name,
+            since if name == serving else None,
+            first if name == selected else None,
+            now,
         )
         for name in names
     }
