@@ -1,4 +1,4 @@
-"""The examples of tables and texts: each file as it stands, served, and asked by name as it was judged."""
+"""The examples of tables, texts and pictures: each file as it stands, served, and asked by name as it was judged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def tables(local: Kubernetes) -> Kubernetes:
     return local
 
 
-@pytest.mark.parametrize("name", ["credit", "heart", "reviews"])
+@pytest.mark.parametrize("name", ["credit", "heart", "reviews", "mnist"])
 def test_an_example_is_served_as_it_was_judged(tables: Kubernetes, name: str) -> None:
     tables.run("delete", "namespace", name, "--ignore-not-found", "--wait=true")
     tables.apply((EXAMPLES / f"{name}.yaml").read_text())

@@ -128,6 +128,7 @@ def test_a_fraud_table_that_nothing_can_be_learnt_of_is_no_silent_success(volume
     assert judged is not None
     assert not judged.better_than_guessing
     assert (judged.metric, judged.part, judged.commonest, judged.rarest) == ("average_precision", "Test", "ok", "fraud")
+    assert judged.missed == ("fraud",)
     assert float(judged.low) <= float(judged.value) <= float(judged.high)
     assert f"{judged.guessing} for always answering 'ok'" in output
     manifest, _ = open_model(volumes / "claim/model")
@@ -147,6 +148,7 @@ def test_frauds_that_can_be_told_apart_are_found(volumes: Path) -> None:
     assert model is not None
     assert model.evaluation is not None
     assert model.evaluation.better_than_guessing
+    assert model.evaluation.missed is None
     assert float(model.evaluation.value) > 0.5
     assert "epoch 40/40" not in output
     assert output.count("the model is that of epoch") == 1

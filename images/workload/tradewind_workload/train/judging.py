@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tradewind.api.evaluation import Evaluation
+from tradewind.api.evaluation import MISSED, Evaluation
 from tradewind_workload.heads.answer import Answer, Classes, Value
 from tradewind_workload.heads.certainty import certainty
 from tradewind_workload.heads.classification import Classification
@@ -93,8 +93,16 @@ def evaluate(prepared: Prepared, recipe: Recipe, answers: np.ndarray) -> tuple[d
         rows=len(rows),
         guessing=metric_of(found.guessing),
         better_than_guessing=found.better_than_guessing,
+        missed=None if isinstance(head, Regression) else _missed(answers, rows.targets, prepared.labels),
         **_classes(head, prepared.labels),
     )
+
+
+def _missed(answers: np.ndarray, truths: np.ndarray, labels: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The first classes that have rows, of which none was found; None where there is no such class."""
+    told = answers.argmax(1)
+    missed = np.setdiff1d(truths, truths[told == truths])
+    return tuple(labels[index][:256] for index in missed[:MISSED]) or None
 
 
 def _classes(head: Classification | Regression, labels: tuple[str, ...]) -> dict[str, str]:

@@ -15,6 +15,8 @@ PrimaryMetric = Literal[
     "accuracy", "balanced_accuracy", "f1", "auroc", "average_precision", "log_loss", "rmse", "mae", "r2"
 ]
 
+MISSED = 10  # classes that a status names
+
 _Number = Annotated[str, StringConstraints(max_length=63)]
 _Label = Annotated[str, StringConstraints(max_length=256)]
 
@@ -40,6 +42,11 @@ class Evaluation(Observed):
     positive: _Label | None = Field(
         default=None, description="Of two classes, the one that f1, auroc and average_precision are about."
     )
+    missed: Annotated[tuple[_Label, ...], Field(max_length=MISSED)] | None = Field(
+        default=None,
+        description="Classes with rows in that part of which the model found none, the first ten; left out where "
+        "there is no such class.",
+    )
 
     def guess(self) -> str:
         """What guessing is, in words."""
@@ -48,6 +55,12 @@ class Evaluation(Observed):
         if self.commonest is None:
             return "always answering the commonest class"
         return f"always answering {short(self.commonest)}"
+
+    def misses(self) -> str:
+        """The classes of which no row was found, in words; empty where there are none."""
+        missed = self.missed or ()
+        shown = ", ".join(short(label) for label in missed[:3])
+        return f"{shown} and others" if len(missed) > 3 else shown
 
 
 def short(label: str) -> str:

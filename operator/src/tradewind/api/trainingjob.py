@@ -26,7 +26,7 @@ from tradewind.api.base import (
     fixed_once_started,
 )
 from tradewind.api.data import Data
-from tradewind.api.evaluation import CLASSIFICATION, REGRESSION, Evaluation, PrimaryMetric
+from tradewind.api.evaluation import CLASSIFICATION, REGRESSION, Evaluation, PrimaryMetric, short
 from tradewind.api.job import JobStatus, Output, RunPolicy
 from tradewind.api.placement import PodMetadata, Resources
 
@@ -485,7 +485,11 @@ class TrainingJobStatus(JobStatus):
         first = self.model.metrics[0]
         found = next((metric for metric in self.model.metrics if metric.name == self.model.primary_metric), first)
         judged = self.model.evaluation
-        doubt = "" if judged is None or judged.better_than_guessing else " (no better than guessing)"
+        doubt = ""
+        if judged is not None and not judged.better_than_guessing:
+            doubt = " (no better than guessing)"
+        elif judged is not None and judged.missed:
+            doubt = f" (never {short(judged.missed[0])}{', ...' if len(judged.missed) > 1 else ''})"
         return f"{found.name} {found.value}{doubt}"
 
 

@@ -20,7 +20,13 @@ def better_than_guessing(evaluation: Evaluation | None, remedy: str) -> tuple[Ve
         f"{evaluation.rows} {evaluation.part.lower()} rows, and {evaluation.guessing} for {evaluation.guess()}"
     )
     if evaluation.better_than_guessing:
-        return (Verdict(KIND, "True", Reason.BETTER_THAN_GUESSING, f"The model is better than guessing: {numbers}."),)
+        words = f"The model is better than guessing: {numbers}."
+        if missed := evaluation.misses():
+            words += (
+                f" But no row of class {missed} was answered so: its probabilities tell rows apart, its answers don't. "
+                f"Compare its probability with a limit of your own, or train again. {remedy}"
+            )
+        return (Verdict(KIND, "True", Reason.BETTER_THAN_GUESSING, words),)
     words = f"The model is no better than guessing: {numbers}. {remedy}"
     return (Verdict(KIND, "False", Reason.NO_BETTER_THAN_GUESSING, words),)
 
