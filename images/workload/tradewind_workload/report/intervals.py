@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tradewind_workload.heads.classification import losses
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -80,14 +82,6 @@ def _intervals(measures: dict[str, Measure], groups: np.ndarray, seed: int) -> d
             found[name].append(measure(weights))
     ends = {name: np.nanquantile(np.concatenate(numbers), [TAIL, 1 - TAIL]) for name, numbers in found.items()}
     return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
-
-
-def losses(probabilities: np.ndarray, truths: np.ndarray) -> np.ndarray:
-    """-log of the probability of the true class, float64 [n]; of 0, as scikit-learn has it, -log of the least float."""
-    exact = probabilities.astype(np.float64)
-    exact /= exact.sum(1, keepdims=True)
-    least = np.finfo(np.float64).eps
-    return np.asarray(-np.log(np.clip(exact[np.arange(len(truths)), truths], least, 1)))
 
 
 def _mean(weights: np.ndarray, values: np.ndarray) -> np.ndarray:

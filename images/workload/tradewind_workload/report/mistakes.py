@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tradewind_workload.heads.classification import losses
 from tradewind_workload.report.figures import cut, rounded
-from tradewind_workload.report.intervals import losses
 from tradewind_workload.report.pictures import Picture, of_array, of_file
 from tradewind_workload.report.record import CELLS, NAME, TEXT, Mistake
 
