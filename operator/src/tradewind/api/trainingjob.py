@@ -203,7 +203,7 @@ class Recipe(Model):
             "a cnn needs images or texts: choose mlp or linear for a tabular task",
         ),
         Rule(
-            f"self.task == 'image-classification' || !(self.model.architecture in {_listed(TORCHVISION)})",
+            f"self.task.startsWith('image-') || !(self.model.architecture in {_listed(TORCHVISION)})",
             "this network needs images: choose one of linear, mlp and trees for a tabular task, or bag, cnn and "
             "transformer for a text task",
         ),
@@ -245,7 +245,12 @@ class Recipe(Model):
     )
 
     task: Literal[
-        "image-classification", "tabular-classification", "tabular-regression", "text-classification", "text-regression"
+        "image-classification",
+        "image-regression",
+        "tabular-classification",
+        "tabular-regression",
+        "text-classification",
+        "text-regression",
     ] = Field(description="What the model is to do: tell classes apart, or predict a number.")
     model: Architecture = Field(description="What is trained.")
     optimizer: Optimizer = Field(default_factory=Optimizer, description="How the weights are adjusted.")
@@ -389,9 +394,9 @@ class TrainingJobSpec(Model):
             "!has(self.recipe) || has(self.data)", "a recipe needs data: set spec.data.train and spec.data.validation"
         ),
         Rule(
-            "!has(self.recipe) || self.recipe.task == 'image-classification' || !has(self.data)"
+            "!has(self.recipe) || self.recipe.task.startsWith('image-') || !has(self.data)"
             " || !has(self.data.prepare) || !self.data.prepare.exists(s, has(s.augment))",
-            "augment shifts and rotates images: remove it from spec.data.prepare, or set task to image-classification",
+            "augment shifts and rotates images: remove it from spec.data.prepare, or choose an image task",
         ),
         Rule(
             "!has(self.recipe) || self.recipe.task.startsWith('tabular-') || !has(self.data)"
