@@ -31,9 +31,12 @@ class Headers:
 
 def read_headers(data: Data, task: str, takes: Takes = "matrix") -> Headers:
     """Look at all files. Raises Fault(InvalidData) in a sentence that names file, column and remedy."""
-    layout = read_layout(data.train, "spec.data.train", data.missing)
-    validation = read_layout(data.validation, "spec.data.validation", data.missing) if data.validation else None
-    test = read_layout(data.test, "spec.data.test", data.missing) if data.test else None
+    several = task.endswith("-multilabel-classification")
+    _require_labels(data, task, several=several)
+    empty = data.label if data.label_separator is not None else None
+    layout = read_layout(data.train, "spec.data.train", data.missing, empty)
+    validation = read_layout(data.validation, "spec.data.validation", data.missing, empty) if data.validation else None
+    test = read_layout(data.test, "spec.data.test", data.missing, empty) if data.test else None
     if takes in ("columns", "texts"):
         _require_table(layout, takes)
     shape = layout.row_shape(data)
@@ -49,7 +52,7 @@ def read_headers(data: Data, task: str, takes: Takes = "matrix") -> Headers:
     if data.split is not None and data.split.column is not None:
         layout.require((data.split.column,), "spec.data.split")
     of_images = task.startswith("image-")
-    label: Label = "number" if task.endswith("-regression") else "category"
+    label: Label = "number" if task.endswith("-regression") else "labels" if several else "category"
     schema = look(layout, data, label, takes) if layout.is_table else None
     pictures = schema is not None and has_pictures(schema)
     if pictures and not of_images:
@@ -81,6 +84,22 @@ def read_headers(data: Data, task: str, takes: Takes = "matrix") -> Headers:
     elif pictures or takes == "matrix" or not layout.is_table:
         _require_no_steps_of_columns(layout, data, takes)
     return Headers(layout, validation, test, shape, image, takes, label, pictures)
+
+
+def _require_labels(data: Data, task: str, *, several: bool) -> None:
+    """As the API server refuses at apply, for what does not come from there."""
+    given = data.label_separator is not None or data.label_columns is not None
+    if given != several:
+        raise Fault(
+            "InvalidData",
+            f"{task} needs spec.data.labelSeparator or spec.data.labelColumns: set one of them."
+            if several
+            else "spec.data.labelSeparator and spec.data.labelColumns are for rows with several labels, and "
+            f"{task} gives a row one: remove them, or choose a task that ends with -multilabel-classification.",
+        )
+    columns = data.label_columns or ()
+    if twice := next((name for name in columns if columns.count(name) > 1), None):
+        raise Fault("InvalidData", f"spec.data.labelColumns names {twice!r} twice: remove it once.")
 
 
 def _require_table(layout: Layout, takes: Takes) -> None:
