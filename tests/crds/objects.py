@@ -150,6 +150,31 @@ SPECS: dict[str, tuple[str, Manifest]] = {
             "output": _OUTPUT,
         },
     ),
+    "a whole recipe of several labels a row": (
+        "TrainingJob",
+        {
+            "recipe": {
+                "task": "text-multilabel-classification",
+                "model": {"architecture": "cnn"},
+                "primaryMetric": "f1_micro",
+                "classWeights": "Balanced",
+            },
+            "data": {**_DATA, "label": "tags", "labelSeparator": "; "},
+            "output": _OUTPUT,
+        },
+    ),
+    "a whole recipe of labels in columns": (
+        "TrainingJob",
+        {
+            "recipe": {"task": "tabular-multilabel-classification", "model": {"architecture": "trees"}},
+            "data": {
+                "train": {"storageUri": "pvc://claim/train.csv"},
+                "validationFraction": "0.2",
+                "labelColumns": ["cold", "loud"],
+            },
+            "output": _OUTPUT,
+        },
+    ),
     "an entrypoint": ("TrainingJob", {"entrypoint": {"argv": ["python", "train.py"]}, "output": _OUTPUT}),
     "a whole entrypoint": (
         "TrainingJob",

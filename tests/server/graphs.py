@@ -45,6 +45,17 @@ def classifier() -> ModelProto:
     return model(nodes, [("inputs", FLOAT, ["rows", 2, 2])], outputs, weights)
 
 
+def multilabel() -> ModelProto:
+    """Rows of three float32 to any of three labels: those whose number is not below 0."""
+    nodes = [
+        helper.make_node("Sigmoid", ["numbers"], ["probabilities"]),
+        helper.make_node("GreaterOrEqual", ["probabilities", "half"], ["labels"]),
+    ]
+    axes = ["rows", 3]
+    outputs: list[Info] = [("labels", TensorProto.BOOL, axes), ("probabilities", FLOAT, axes)]
+    return model(nodes, [("numbers", FLOAT, axes)], outputs, {"half": np.array(0.5, np.float32)})
+
+
 def identity(element: int, axes: Sequence[int | str | None]) -> ModelProto:
     """`y` is `x`."""
     return model([helper.make_node("Identity", ["x"], ["y"])], [("x", element, axes)], [("y", element, axes)])

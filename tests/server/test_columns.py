@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -271,6 +272,41 @@ def test_units_and_labels_come_with_the_answer(tmp_path: Path) -> None:
     asked = Loaded(tmp_path)
     assert asked.v1(instances=[[1, 2, 3]]) == {"predictions": [[123]], "units": {"number": "EUR"}}
     assert v2.metadata(asked.model)["outputs"][0]["parameters"] == {"unit": "EUR"}
+
+
+def several(folder: Path, **changes: Any) -> Loaded:
+    graphs.save(graphs.multilabel(), folder / "model.onnx")
+    outputs = [
+        {"name": "labels", "datatype": "BOOL", "shape": [-1, 3]},
+        {"name": "probabilities", "datatype": "FP32", "shape": [-1, 3]},
+    ]
+    (folder / "samples.json").write_text(
+        json.dumps({"instances": [[1, -1, 1]], "outputs": {"labels": [[True, False, True]]}})
+    )
+    manifest = {"task": "tabular-multilabel-classification", "outputs": outputs, "inputs": []} | changes
+    graphs.manifest(folder, files=graphs.listed(folder, "model.onnx", "samples.json"), **manifest)
+    return Loaded(folder)
+
+
+def test_a_row_has_any_number_of_labels(tmp_path: Path) -> None:
+    asked = several(tmp_path)
+    document = asked.v1(instances=[[1, -1, 2], [-1, -2, -3], [0, 0, 0]])
+    assert document["predictions"] == [["zero", "two"], [], ["zero", "one", "two"]]
+    assert document["labels"] == graphs.LABELS
+    assert [len(row) for row in document["probabilities"]] == [3, 3, 3]
+    assert document["probabilities"][2] == [0.5, 0.5, 0.5]
+    found = asked.v2({"name": "numbers", "datatype": "FP32", "shape": [2, 3], "data": [[1, -1, 2], [-1, -2, -3]]})
+    assert found["labels"] == [True, False, True, False, False, False]
+    assert v2.metadata(asked.model)["parameters"]["labels"] == graphs.LABELS
+    answer = openapi.page(asked.model)["paths"]["/v1/models/m:predict"]["post"]["responses"]["200"]
+    items = answer["content"]["application/json"]["schema"]["properties"]["predictions"]["items"]
+    assert items == {"type": "array", "items": {"type": "string", "enum": tuple(graphs.LABELS)}, "uniqueItems": True}
+
+
+def test_as_many_labels_as_the_model_gives(tmp_path: Path) -> None:
+    outputs = [{"name": "labels", "datatype": "BOOL", "shape": [-1, 3]}]
+    with pytest.raises(Unservable, match=r"names 2 labels, but (labels|probabilities) have the shape \(1, 3\)"):
+        several(tmp_path, labels=["a", "b"], outputs=outputs)
 
 
 def test_a_kind_of_a_later_version_is_served_by_its_element_type(tmp_path: Path) -> None:

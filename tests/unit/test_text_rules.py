@@ -73,6 +73,7 @@ def test_what_a_model_of_texts_has_not(fields: dict[str, Any], sentence: str) ->
 def test_tables_and_images_have_what_they_had() -> None:
     for task, architecture in (
         ("image-classification", "cnn"),
+        ("image-regression", "resnet18"),
         ("tabular-classification", "trees"),
         ("tabular-regression", "linear"),
     ):

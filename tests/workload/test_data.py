@@ -428,7 +428,7 @@ def test_class_of_one_group_needs_a_training_row(volumes: Path) -> None:
     (volumes / "claim/train.csv").write_text("\n".join(lines) + "\n")
     shares = {"inputs": ["f0", "f1"]}
     told = refusal(**shares, split={"by": "Time", "column": "day"})
-    assert "leaves 1 classes of pvc://claim/train.csv without a training row (one is that of row 60)" in told
+    assert "leaves 1 classes or labels of pvc://claim/train.csv without a training row (one is that of row 60)" in told
     assert 3 in prepared(**shares, validationFraction="0.9", prepare=[]).train.targets
 
 

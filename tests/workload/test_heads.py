@@ -7,6 +7,7 @@ import pytest
 from sklearn import metrics as reference
 
 from tradewind_workload.heads import certainty as judgement
+from tradewind_workload.heads import ranking
 from tradewind_workload.heads.certainty import certainty
 from tradewind_workload.heads.classification import MANY_CLASSES, Classification
 from tradewind_workload.heads.metric import Metric
@@ -58,6 +59,61 @@ def test_more_classes_have_the_numbers_of_scikit_learn() -> None:
     assert found["average_precision"] == pytest.approx(
         reference.average_precision_score(np.eye(4)[classes], told, average="macro")
     )
+
+
+def few_scores(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of some columns, float32 [n, 3], many of them equal, and which rows are positive."""
+    random = np.random.default_rng(seed)
+    rows = int(random.integers(3, 60))
+    scores = (random.integers(0, 6, (rows, 3)) / 5).astype(np.float32)
+    positives = random.random((rows, 3)) < [0.1, 0.5, 0.9]
+    positives[0], positives[1] = True, False
+    return scores, positives
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_curves_are_those_of_scikit_learn(seed: int) -> None:
+    """Ties, a score of 0 and of 1, few rows: to the last digits."""
+    scores, positives = few_scores(seed)
+    precisions, areas = ranking.average_precisions(scores, positives), ranking.aurocs(scores, positives)
+    for i in range(3):
+        one, is_it = scores[:, i], positives[:, i]
+        assert precisions[i] == pytest.approx(reference.average_precision_score(is_it, one), abs=1e-12)
+        assert areas[i] == pytest.approx(reference.roc_auc_score(is_it, one), abs=1e-12)
+        alarms, hits, _ = reference.roc_curve(is_it, one, drop_intermediate=False)
+        np.testing.assert_allclose(ranking.roc(one, is_it), (alarms, hits), atol=1e-12)
+        precision, recall, _ = reference.precision_recall_curve(is_it, one)
+        np.testing.assert_allclose(ranking.precision_recall(one, is_it), (precision[::-1], recall[::-1]), atol=1e-12)
+
+
+def test_a_column_whose_rows_are_alike_has_no_area() -> None:
+    none, every = np.zeros((4, 1), bool), np.ones((4, 1), bool)
+    scores = np.linspace(0, 1, 4)[:, np.newaxis]
+    assert np.isnan(ranking.average_precisions(scores, none))
+    assert np.isnan(ranking.aurocs(scores, none))
+    assert np.isnan(ranking.aurocs(scores, every))
+    assert ranking.average_precisions(scores, every) == 1
+
+
+@pytest.mark.parametrize("count", [2, 5])
+@pytest.mark.parametrize("seed", range(5))
+def test_few_rows_have_the_numbers_of_scikit_learn(count: int, seed: int) -> None:
+    """Rows that lack classes, and answers that never name one: as scikit-learn has it for those that are there."""
+    random = np.random.default_rng(seed)
+    classes = random.integers(0, count - 1, 12)
+    classes[0] = count - 2
+    classes[1] = count - 1 if count == 2 else count - 3
+    told, head = answers(classes, count, 1.0, seed), Classification(np.arange(1, count + 1)[::-1])
+    found, present, label = head.measured(told, classes, "accuracy"), np.unique(classes), told.argmax(1)
+    about = present if head.positive is None else [head.positive]
+    only = {"labels": about, "average": "macro", "zero_division": 0}
+    assert found["f1"] == pytest.approx(reference.f1_score(classes, label, **only))
+    recall = reference.recall_score(classes, label, labels=present, average="macro", zero_division=0)
+    assert found["balanced_accuracy"] == pytest.approx(recall)
+    exact = told.astype(np.float64) / told.astype(np.float64).sum(1, keepdims=True)
+    assert found["log_loss"] == pytest.approx(reference.log_loss(classes, exact, labels=range(count)), rel=1e-12)
+    areas = [reference.roc_auc_score(classes == one, told[:, one]) for one in about]
+    assert found["auroc"] == pytest.approx(np.mean(areas), abs=1e-12)
 
 
 def test_by_hand() -> None:
@@ -192,6 +248,10 @@ def test_regression_has_the_numbers_of_scikit_learn() -> None:
     assert list(found) == ["mae", "rmse", "r2"]
     assert found["rmse"] == pytest.approx(reference.mean_squared_error(values, predicted) ** 0.5)
     assert found["r2"] == pytest.approx(reference.r2_score(values, predicted))
+    assert found["mae"] == pytest.approx(reference.mean_absolute_error(values, predicted))
+    one, told = np.full(4, 3.0), np.array([3.0, 3.0, 3.0, 4.0])  # as a draw of few rows may be
+    for answer in (one, told):
+        assert head.metric("r2").measure(answer, one) == reference.r2_score(one, answer)
     assert certainty(head.primary(None), predicted, head.guesses(200), values, None, 0).better_than_guessing
     shuffled = random.permutation(predicted)
     assert not certainty(head.primary(None), shuffled, head.guesses(200), values, None, 0).better_than_guessing

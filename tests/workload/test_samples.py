@@ -155,6 +155,7 @@ def test_a_table_leaves_its_columns_and_samples_by_name(impute: bool, volumes: P
         columns=("a", "b", "c"),
         augment=None,
         labels=("x", "y", "z"),
+        several=False,
         image=None,
         stages=stages,
     )

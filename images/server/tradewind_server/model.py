@@ -208,11 +208,12 @@ class OnnxModel(BaseKServeModel):  # type: ignore[misc]  # kserve carries no typ
             raise BadRequest(sentence(error)) from None
 
     def _check_labels(self, outputs: Mapping[str, Array]) -> None:
-        found = outputs.get("probabilities")
-        if self.labels and found is not None and found.shape[-1:] != (len(self.labels),):
-            raise Unservable(
-                f"model.json names {len(self.labels)} labels, but probabilities have the shape {found.shape}"
-            )
+        for name in ("probabilities", "labels"):
+            found = outputs.get(name)
+            if name == "labels" and found is not None and found.dtype != np.bool_:
+                continue  # an output of another model, which only has the name
+            if self.labels and found is not None and found.shape[-1:] != (len(self.labels),):
+                raise Unservable(f"model.json names {len(self.labels)} labels, but {name} have the shape {found.shape}")
 
     def _try_two_rows(self, feeds: Mapping[str, Array]) -> None:
         """An export with a fixed number of rows may hide it."""

@@ -9,6 +9,7 @@ from tradewind_server.model import OnnxModel
 from tradewind_server.parameters import BASE64
 from tradewind_server.processing import EXAMPLE
 from tradewind_server.tensors import TensorSpec
+from tradewind_server.v1 import gives_sets
 
 _KINDS: dict[str, dict[str, Any]] = {
     "boolean": {"type": "boolean"},
@@ -118,7 +119,9 @@ def _element(spec: TensorSpec) -> dict[str, Any]:
 def _v1_answer(model: OnnxModel) -> dict[str, Any]:
     predictions: dict[str, Any] = {"type": "array", "description": "One of each row."}
     if model.labels:
-        predictions["items"] = {"type": "string", "enum": model.labels}
+        name = {"type": "string", "enum": model.labels}
+        several = {"type": "array", "items": name, "uniqueItems": True}
+        predictions["items"] = several if gives_sets(model) else name
     return {"type": "object", "required": ["predictions"], "properties": {"predictions": predictions}}
 
 

@@ -1,9 +1,10 @@
 """KServe's protocol v1: `instances` (a row each) or `inputs` (a column each), answered by `predictions`.
 
 A row is an object by name, of the inputs or of the columns of a table, or a plain list in their order. For a
-classification model of Tradewind's a prediction is the class's name from model.json, and `probabilities` has those of
-all classes, in the order of `labels`. Any other model's prediction is its output, or an object of its outputs by name
-if there are several. `units` has those of the outputs that have one.
+classification model of Tradewind's a prediction is the class's name from model.json, or a list of labels where a row
+may have any number, and `probabilities` has those of all classes or labels, in the order of `labels`. Any other model's
+prediction is its output, or an object of its outputs by name if there are several. `units` has those of the outputs
+that have one.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tradewind_server.refusal import BadRequest, shown
 from tradewind_server.tensors import Array
 from tradewind_server.v2 import parse
 
-LABEL, PROBABILITIES = "label", "probabilities"
+LABEL, LABELS, PROBABILITIES = "label", "labels", "probabilities"
 
 
 async def answer(
@@ -32,7 +33,7 @@ async def answer(
         feeds = _feeds(model, parse(memoryview(body), max_values))
     outputs = dict(zip(model.outputs, await model.infer(feeds, list(model.outputs)), strict=True))
     with model.parts.timed("answer"):
-        document = _classes(model, outputs) if _is_classifier(model) else {"predictions": _rows(outputs)}
+        document = _document(model, outputs)
         if units := {name: spec.unit for name, spec in model.outputs.items() if spec.unit}:
             document["units"] = units
         return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY), [(b"content-type", b"application/json")]
@@ -55,6 +56,17 @@ def _feeds(model: OnnxModel, request: dict[str, Any]) -> dict[str, Array]:
     return {name: columns.of_values(spec, given, model.limits.rows)}
 
 
+def _document(model: OnnxModel, outputs: dict[str, Array]) -> dict[str, Any]:
+    if _is_classifier(model):
+        return _classes(model, outputs)
+    return _sets(model, outputs) if gives_sets(model) else {"predictions": _rows(outputs)}
+
+
+def gives_sets(model: OnnxModel) -> bool:
+    """Whether it tells of each of the manifest's labels whether a row has it."""
+    return bool(model.labels) and LABELS in model.outputs and model.outputs[LABELS].datatype == "BOOL"
+
+
 def _is_classifier(model: OnnxModel) -> bool:
     return bool(model.labels) and LABEL in model.outputs and model.outputs[LABEL].datatype == "INT64"
 
@@ -67,6 +79,15 @@ def _classes(model: OnnxModel, outputs: dict[str, Array]) -> dict[str, Any]:
     if PROBABILITIES in outputs:
         document[PROBABILITIES] = _plain(outputs[PROBABILITIES])
         document["labels"] = labels
+    return document
+
+
+def _sets(model: OnnxModel, outputs: dict[str, Array]) -> dict[str, Any]:
+    labels = model.labels
+    predictions = [[labels[index] for index in np.flatnonzero(row)] for row in outputs[LABELS]]
+    document: dict[str, Any] = {"predictions": predictions, "labels": labels}
+    if PROBABILITIES in outputs:
+        document[PROBABILITIES] = _plain(outputs[PROBABILITIES])
     return document
 
 

@@ -30,7 +30,8 @@ _DATETIME = re.compile(
 _GERMAN = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?: (\d{2}):(\d{2})(?::(\d{2}))?)?")
 # Words with space between them, or a few signs of a script that has none there.
 _WORDS = r"\pL\S*\s+\S*\pL|[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]{4}"
-_TRUE, _FALSE = ("true", "yes", "t", "y", "1"), ("false", "no", "f", "n", "0")
+# Programs write whole numbers with a point as soon as one is missing in a column.
+_TRUE, _FALSE = ("true", "yes", "t", "y", "1", "1.0"), ("false", "no", "f", "n", "0", "0.0")
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -43,9 +44,9 @@ def is_bytes(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def without_missing(column: pa.Array, missing: tuple[str, ...]) -> pa.Array:
-    """Texts, null where one of those of `missing` (or nothing) stands between spaces."""
-    gone = pa.array(["", *(text.strip() for text in missing)], column.type)
+def without_missing(column: pa.Array, missing: tuple[str, ...], *, empty: bool = True) -> pa.Array:
+    """Texts, null where one of those of `missing` stands between spaces, or nothing where `empty` is missing too."""
+    gone = pa.array([*([""] if empty else []), *(text.strip() for text in missing)], column.type)
     return pc.if_else(pc.is_in(pc.utf8_trim_whitespace(column), value_set=gone), pa.scalar(None, column.type), column)
 
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 NUMBERS = ("number", "boolean")  # kinds that a matrix of numbers has
 TEXTS = ("category", "text")  # kinds whose values may be paths
 
-# What a label is: one of some classes, or a number.
-Label = Literal["category", "number"]
+# What a label is: one of some classes, a number, or any number of labels.
+Label = Literal["category", "number", "labels"]
 # What a model can take: one matrix of numbers, an input for each column, or whichever of the two the table needs; or of
 # all columns those with texts.
 Takes = Literal["matrix", "columns", "either", "texts"]
@@ -71,20 +71,34 @@ def schema_of(layout: Layout, data: Data, partials: list[Partial], label: Label 
         for name, column in layout.columns.items()
         if column.kind == "picture"
     }
-    asked = told.get(data.label, Told(label, "it is the label"))
-    if asked.kind != label:
-        needs = "a classification has classes" if label == "category" else "a regression predicts a number"
-        raise Fault(
-            "InvalidData",
-            f"spec.data.columns makes the label {data.label!r} a {asked.kind}, and {needs}: set its type to {label}, "
-            "or remove it from spec.data.columns.",
-        )
-    partial, told = merged(partials), told | {data.label: asked}
-    schema = finish(partial, layout.inputs(data), data.label, told)
+    first, *others = data.labels()
+    partial, told = merged(partials), told | _labels(data, label, told)
+    schema = finish(partial, layout.inputs(data), first, told)
+    if others:
+        schema = replace(schema, more_labels=finish(partial, tuple(others), first, told).inputs)
     if data.split is None or data.split.column is None:
         return schema
-    (split,) = finish(partial, (data.split.column,), data.label, told).inputs
+    (split,) = finish(partial, (data.split.column,), first, told).inputs
     return replace(schema, split=split)
+
+
+def _labels(data: Data, label: Label, told: dict[str, Told]) -> dict[str, Told]:
+    """The kind of each column with labels. Raises Fault(InvalidData) where spec.data.columns says otherwise."""
+    kind, why, needs = {
+        "category": ("category", "it is the label", "a classification has classes"),
+        "number": ("number", "it is the label", "a regression predicts a number"),
+        "labels": ("category", "it has the labels", "spec.data.labelSeparator parts its texts"),
+    }[label]
+    if data.label_columns:
+        kind, why, needs = "boolean", "it is one of the labels", "spec.data.labelColumns have 0 and 1"
+    found = {name: told.get(name, Told(kind, why)) for name in data.labels()}  # type: ignore[arg-type]
+    if wrong := next((name for name, asked in found.items() if asked.kind != kind), None):
+        raise Fault(
+            "InvalidData",
+            f"spec.data.columns makes the label {wrong!r} a {found[wrong].kind}, and {needs}: set its type to {kind}, "
+            "or remove it from spec.data.columns.",
+        )
+    return found
 
 
 def typed_batches(layout: Layout, schema: Schema, data: Data) -> Iterator[tuple[Batch, pa.RecordBatch]]:
@@ -157,7 +171,7 @@ def _paths(column: ColumnSchema) -> str:
 
 def described(schema: Schema) -> Iterator[str]:
     """A line a column, for the log; of very many only their number."""
-    columns = (*schema.inputs, schema.label)
+    columns = (*schema.inputs, *schema.labels)
     for column in columns if len(columns) <= LISTED else (*columns[: LISTED - 1], columns[-1]):
         missing = f", {column.missing} missing" if column.missing else ""
         yield f"column {column.name!r}: {column.kind}, {column.why}{missing}"

@@ -115,12 +115,12 @@ def _require_rows(divided: dict[str, Rows], rows: Rows, how: str, layout: Layout
             )
     if not _are_classes(rows):
         return
-    unseen = np.setdiff1d(rows.targets, divided["train"].targets)
+    unseen = np.setdiff1d(splits.occurring(rows.targets), splits.occurring(divided["train"].targets))
     if len(unseen):
-        first = int(np.flatnonzero(rows.targets == unseen[0])[0])
+        first = int(np.flatnonzero(splits.having(rows.targets, unseen[0]))[0])
         where = rows.place(int(rows.starts[rows.block[first]] + rows.offset[first]))
         raise Fault(
             "InvalidData",
-            f"the split by {how} leaves {len(unseen)} classes of {layout.uri} without a training row (one is that of "
-            f"{where}): choose another fraction, split by Row, or give more rows of these classes.",
+            f"the split by {how} leaves {len(unseen)} classes or labels of {layout.uri} without a training row (one is "
+            f"that of {where}): choose another fraction, split by Row, or give more rows of them.",
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tradewind_workload.data.dataset import Label, Takes, has_pictures, look, require_numbers
 from tradewind_workload.data.layout import Layout, differences, read_layout
+from tradewind_workload.data.names import is_plain_number
 from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:
@@ -30,9 +31,12 @@ class Headers:
 
 def read_headers(data: Data, task: str, takes: Takes = "matrix") -> Headers:
     """Look at all files. Raises Fault(InvalidData) in a sentence that names file, column and remedy."""
-    layout = read_layout(data.train, "spec.data.train", data.missing)
-    validation = read_layout(data.validation, "spec.data.validation", data.missing) if data.validation else None
-    test = read_layout(data.test, "spec.data.test", data.missing) if data.test else None
+    several = task.endswith("-multilabel-classification")
+    _require_labels(data, task, several=several)
+    empty = data.label if data.label_separator is not None else None
+    layout = read_layout(data.train, "spec.data.train", data.missing, empty)
+    validation = read_layout(data.validation, "spec.data.validation", data.missing, empty) if data.validation else None
+    test = read_layout(data.test, "spec.data.test", data.missing, empty) if data.test else None
     if takes in ("columns", "texts"):
         _require_table(layout, takes)
     shape = layout.row_shape(data)
@@ -47,36 +51,55 @@ def read_headers(data: Data, task: str, takes: Takes = "matrix") -> Headers:
             )
     if data.split is not None and data.split.column is not None:
         layout.require((data.split.column,), "spec.data.split")
-    label: Label = "number" if task.endswith("-regression") else "category"
+    of_images = task.startswith("image-")
+    label: Label = "number" if task.endswith("-regression") else "labels" if several else "category"
     schema = look(layout, data, label, takes) if layout.is_table else None
     pictures = schema is not None and has_pictures(schema)
-    if pictures and task != "image-classification":
+    if pictures and not of_images:
         raise Fault(
             "InvalidData",
-            f"{layout.uri} has pictures, which {task} can't take: set spec.recipe.task to image-classification, or the "
-            "type of their column in spec.data.columns to ignore.",
+            f"{layout.uri} has pictures, which {task} can't take: set spec.recipe.task to "
+            f"image-{task.split('-', 1)[1]}, or the type of their column in spec.data.columns to ignore.",
         )
+    if layout.format == "images" and label == "number":
+        _require_numbered(layout, task)
     takes = "columns" if pictures else takes
     if schema is not None and takes == "matrix":
         require_numbers(schema, layout.uri)
-    image = _image(data, shape, layout.uri) if task == "image-classification" and not pictures else None
+    image = _image(data, shape, layout.uri) if of_images and not pictures else None
     for found in filter(None, (layout, validation, test)):
         for i, step in enumerate(data.prepare):
             if step.drop_nulls is not None:
                 found.require(step.drop_nulls.columns, f"spec.data.prepare[{i}].dropNulls")
             if step.drop_duplicates is not None:
                 found.require(step.drop_duplicates.columns, f"spec.data.prepare[{i}].dropDuplicates")
-    if task != "image-classification" and any(step.augment for step in data.prepare):
+    if not of_images and any(step.augment for step in data.prepare):
         raise Fault(
             "InvalidData",
-            "augment shifts and rotates images: remove it from spec.data.prepare, or set spec.recipe.task to "
-            "image-classification.",
+            "augment shifts and rotates images: remove it from spec.data.prepare, or set spec.recipe.task "
+            f"to image-{task.split('-', 1)[1]}.",
         )
     if takes == "texts":
         _require_steps_of_texts(data)
     elif pictures or takes == "matrix" or not layout.is_table:
         _require_no_steps_of_columns(layout, data, takes)
     return Headers(layout, validation, test, shape, image, takes, label, pictures)
+
+
+def _require_labels(data: Data, task: str, *, several: bool) -> None:
+    """As the API server refuses at apply, for what does not come from there."""
+    given = data.label_separator is not None or data.label_columns is not None
+    if given != several:
+        raise Fault(
+            "InvalidData",
+            f"{task} needs spec.data.labelSeparator or spec.data.labelColumns: set one of them."
+            if several
+            else "spec.data.labelSeparator and spec.data.labelColumns are for rows with several labels, and "
+            f"{task} gives a row one: remove them, or choose a task that ends with -multilabel-classification.",
+        )
+    columns = data.label_columns or ()
+    if twice := next((name for name in columns if columns.count(name) > 1), None):
+        raise Fault("InvalidData", f"spec.data.labelColumns names {twice!r} twice: remove it once.")
 
 
 def _require_table(layout: Layout, takes: Takes) -> None:
@@ -89,6 +112,18 @@ def _require_table(layout: Layout, takes: Takes) -> None:
         why = "an array of inputs, and trees take a table, whose columns have names"
         other = ", or set spec.recipe.model.architecture to mlp or linear"
     raise Fault("InvalidData", f"{layout.uri} has {why}: write it as csv, jsonl or parquet{other}.")
+
+
+def _require_numbered(layout: Layout, task: str) -> None:
+    """The folders of pictures are labels, and a regression needs numbers."""
+    found = {file.label for source in layout.sources for file in source.pictures if file.label is not None}
+    if names := sorted(name for name in found if not is_plain_number(name)):
+        raise Fault(
+            "InvalidData",
+            f"{layout.uri} has the folder {names[0]!r}, whose name is the label of its pictures, and {task} predicts a "
+            f"number: name a table with the paths of the pictures and their numbers in {layout.field}.storageUri, or "
+            "set spec.recipe.task to image-classification.",
+        )
 
 
 def _require_no_steps_of_columns(layout: Layout, data: Data, takes: Takes) -> None:

@@ -1,4 +1,4 @@
-"""The labels of the training rows: classes by name, or numbers; and what labels of other rows come to by them."""
+"""The labels of the training rows: classes by name, numbers, or sets of labels; and what others are by them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tradewind_workload.data.rows import Read
 
 MAX_CLASSES = 10_000
+MAX_LABELS = 1_000  # that a row may have any number of
 LARGEST, SMALLEST = 1e30, 1e-30  # of numbers that are predicted: answers and their squares are 32-bit floats at places
 STEPS = 8  # of 32-bit floats, that the deviation of the labels has at least
 
@@ -71,15 +72,50 @@ class Numbers:
         return numbers
 
 
-Labels = Classes | Numbers
+@dataclass(frozen=True)
+class Sets:
+    """Any number of labels a row: the names of those of the training rows, in order."""
+
+    names: tuple[str, ...]
+    separator: str | None  # None: the label's text has a 0 or 1 for each name
+
+    def targets(self, found: list[str], layout: Layout) -> np.ndarray:
+        """Whether a row has each label, int8 [n, labels]. Raises Fault(InvalidData) for one that training rows lack."""
+        if self.separator is None:
+            digits = np.frombuffer("".join(found).encode(), np.int8).reshape(len(found), len(self.names))
+            return digits - ord("0")
+        index = {name: i for i, name in enumerate(self.names)}
+        out = np.zeros((len(found), len(self.names)), np.int8)
+        for row, text in enumerate(found):
+            for name in parted(text, self.separator):
+                if name not in index:
+                    raise Fault(
+                        "InvalidData",
+                        f"the {layout.part} data {layout.uri} has the label {name!r}, which the training data does not "
+                        "have: the model can't learn it. Correct one of the two.",
+                    )
+                out[row, index[name]] = 1
+        return out
+
+
+def parted(text: str, separator: str) -> tuple[str, ...]:
+    """The labels of a cell, without the spaces around them."""
+    return tuple(name for part in text.split(separator) if (name := part.strip()))
+
+
+Labels = Classes | Numbers | Sets
 
 
 def read_labels(read: Read, kept: np.ndarray, layout: Layout, data: Data, label: Label) -> Labels:
     """The labels of the rows of the numbers `kept`. Raises Fault(InvalidData) where they are no such labels."""
-    where = f"the label {data.label!r} of {layout.uri}"
+    where = f"the label {data.labels()[0]!r} of {layout.uri}"
+    if data.label_columns:
+        where = f"one of the labels {', '.join(map(repr, data.label_columns[:5]))} of {layout.uri}"
     require_labels(read, kept, where)
     if label == "category":
         return _classes(read, kept, where, data)
+    if label == "labels":
+        return _columns(read, kept, layout, data) if data.label_columns else _parted(read, kept, where, data)
     if len({read.labels[row] for row in kept}) == 1:
         raise Fault("InvalidData", f"{where} is {read.labels[kept[0]]} in every row: there is nothing to predict.")
     return Numbers()
@@ -132,6 +168,55 @@ def _classes(read: Read, kept: np.ndarray, where: str, data: Data) -> Classes:
             f"{where} has the classes {alike!r} and {alike.strip()!r}, which differ in spaces alone: correct the data.",
         )
     return Classes(in_order(names), rename)
+
+
+def _columns(read: Read, kept: np.ndarray, layout: Layout, data: Data) -> Sets:
+    """Labels that have a column each."""
+    assert data.label_columns is not None
+    sets = Sets(data.label_columns, None)
+    counts = sets.targets([read.labels[i] or "" for i in kept], layout).sum(0, dtype=np.int64)
+    if lacking := [name for name, count in zip(sets.names, counts, strict=True) if not count]:
+        raise Fault(
+            "InvalidData",
+            f"{layout.uri} has no row with the label {', '.join(map(repr, lacking[:5]))}"
+            f"{f' and {len(lacking) - 5} more' if lacking[5:] else ''}: a model can't learn it. Give rows whose column "
+            "has 1, or remove it from spec.data.labelColumns and set its type to ignore in spec.data.columns.",
+        )
+    return sets
+
+
+def _parted(read: Read, kept: np.ndarray, where: str, data: Data) -> Sets:
+    """Labels that stand in one cell."""
+    separator = data.label_separator
+    assert separator is not None
+    texts = dict.fromkeys(read.labels[i] or "" for i in kept)
+    if listed := next((text for text in texts if text.startswith("[") and text.endswith("]")), None):
+        raise Fault(
+            "InvalidData",
+            f"{where} has {listed[:80]!r}, which is a list: write its labels as a text, with {separator!r} between "
+            "them.",
+        )
+    names = {name for text in texts for name in parted(text, separator)}
+    if not any(separator in text.strip() for text in texts):
+        some = next((text for text in texts if text.strip()), "")
+        raise Fault(
+            "InvalidData",
+            f"{where} never has {separator!r}, which spec.data.labelSeparator says is between labels"
+            f"{f' (a cell is {some[:80]!r})' if some else ''}: correct the separator, or set spec.recipe.task to one "
+            "that gives a row one class.",
+        )
+    if len(names) < 2:
+        raise Fault(
+            "InvalidData",
+            f"{where} has only one label, {next(iter(names), '')!r}: set spec.recipe.task to one of classes.",
+        )
+    if len(names) > MAX_LABELS or (len(names) > 50 and len(names) > len(kept) / 2):
+        raise Fault(
+            "InvalidData",
+            f"{where} has {len(names)} different labels in {len(kept)} rows: a model learns {MAX_LABELS} at most, and "
+            "only what occurs again. Correct spec.data.label or spec.data.labelSeparator.",
+        )
+    return Sets(in_order(names), separator)
 
 
 def require_labels(read: Read, kept: np.ndarray, where: str) -> None:

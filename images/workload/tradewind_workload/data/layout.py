@@ -75,24 +75,11 @@ class Layout:
 
     def inputs(self, data: Data) -> tuple[str, ...]:
         """Names of the columns that the model sees. Raises Fault(InvalidData) where they can't be inputs."""
-        if data.label not in self.columns:
-            raise Fault(
-                "InvalidData",
-                f"{self.uri} has no {self._noun} {data.label!r} for the label; it has {_listed(self.columns)}. "
-                "Set spec.data.label to one of them.",
-            )
-        if self.columns[data.label].kind == "other":
-            raise Fault(
-                "InvalidData",
-                f"{self.uri}: the label {data.label!r} is {self.columns[data.label].described}; give one class a row.",
-            )
-        if self.columns[data.label].shape:
-            raise Fault(
-                "InvalidData",
-                f"{self.uri}: the label {data.label!r} has more than one value a row; give one class a row.",
-            )
+        labels, field = data.labels(), "spec.data.labelColumns" if data.label_columns else "spec.data.label"
+        for label in labels:
+            self._require_label(label, field, data)
         ignored = self._ignored(data)
-        besides = ignored | {data.label, data.split.column if data.split is not None else None}
+        besides = ignored | {*labels, data.split.column if data.split is not None else None}
         chosen = data.inputs or tuple(name for name in self.columns if name not in besides)
         for name in chosen:
             if name not in self.columns:
@@ -101,7 +88,7 @@ class Layout:
                     f"{self.uri} has no {self._noun} {name!r}, which spec.data.inputs names; it has "
                     f"{_listed(self.columns)}.",
                 )
-            if name == data.label:
+            if name in labels:
                 raise Fault(
                     "InvalidData",
                     f"spec.data.inputs names the label {name!r}: the model would see the answer. Remove it.",
@@ -119,7 +106,9 @@ class Layout:
                     "in spec.data.inputs.",
                 )
         if not chosen:
-            raise Fault("InvalidData", f"{self.uri} has no {self._noun} besides the label {data.label!r}.")
+            raise Fault(
+                "InvalidData", f"{self.uri} has no {self._noun} besides the label {', '.join(map(repr, labels[:12]))}."
+            )
         if len(chosen) > 1 and any(self.columns[name].shape for name in chosen):
             raise Fault(
                 "InvalidData",
@@ -127,6 +116,24 @@ class Layout:
                 "in spec.data.inputs.",
             )
         return chosen
+
+    def _require_label(self, label: str, field: str, data: Data) -> None:
+        """Raises Fault(InvalidData) where a label can't be read of such a column."""
+        if label not in self.columns:
+            remedy = f"Correct {field}" if data.label_columns else f"Set {field} to one of them"
+            raise Fault(
+                "InvalidData",
+                f"{self.uri} has no {self._noun} {label!r} for the label; it has {_listed(self.columns)}. {remedy}.",
+            )
+        give = "give one class a row"
+        if data.label_separator is not None:
+            give = f"write the labels of a row as one text, with {data.label_separator!r} between them"
+        elif data.label_columns is not None:
+            give = "give 0 or 1 a row"
+        if self.columns[label].kind == "other":
+            raise Fault("InvalidData", f"{self.uri}: the label {label!r} is {self.columns[label].described}; {give}.")
+        if self.columns[label].shape:
+            raise Fault("InvalidData", f"{self.uri}: the label {label!r} has more than one value a row; {give}.")
 
     def _ignored(self, data: Data) -> set[str]:
         """Columns that the model is not to see. Raises Fault(InvalidData) for what spec.data.columns can't say."""
@@ -138,7 +145,7 @@ class Layout:
                     f"spec.data.columns makes {choice.name!r} a {choice.type}, and an array of {self.uri} has a type "
                     "of its own: remove it, or set ignore.",
                 )
-            if choice.name == data.label and choice.type == "ignore":
+            if choice.name in data.labels() and choice.type == "ignore":
                 raise Fault("InvalidData", f"spec.data.columns ignores the label {choice.name!r}: remove it.")
         return {choice.name for choice in data.columns if choice.type == "ignore"}
 
@@ -171,8 +178,11 @@ def _listed(names: object) -> str:
     return ", ".join(found[:12]) + (f" and {len(found) - 12} more" if len(found) > 12 else "")
 
 
-def read_layout(dataset: Dataset, field: str, missing: tuple[str, ...] = MISSING) -> Layout:
-    """Look at the header of every file. Raises Fault(InvalidData) where one is missing or unlike the rest."""
+def read_layout(dataset: Dataset, field: str, missing: tuple[str, ...] = MISSING, empty: str | None = None) -> Layout:
+    """Look at the header of every file. Raises Fault(InvalidData) where one is missing or unlike the rest.
+
+    `empty` is a column whose empty cells are not missing.
+    """
     found = find_files(dataset, field)
     if dataset.csv is not None and found.format != "csv":
         raise Fault(
@@ -201,7 +211,7 @@ def read_layout(dataset: Dataset, field: str, missing: tuple[str, ...] = MISSING
         whole = own | _partition(file, own)
         first = first or whole
         _require_same(whole, first, file, found.files[0], dataset.storage_uri)
-        sources.append(Source(file, found.format, field, tuple(own), starts.get(file.name)))
+        sources.append(Source(file, found.format, field, tuple(own), starts.get(file.name), empty))
     return Layout(
         field,
         dataset.storage_uri,
@@ -219,7 +229,7 @@ def _pictures(found: Files, dataset: Dataset, field: str) -> Layout:
     columns = own | _partition(first, own)
     for file in found.files:
         _require_same(own | _partition(file, own), columns, file, first, dataset.storage_uri)
-    sources = tuple(Source(some[0], found.format, field, tuple(own), None, some) for some in grouped(found.files))
+    sources = tuple(Source(some[0], found.format, field, tuple(own), pictures=some) for some in grouped(found.files))
     classes = sorted({file.label for file in found.files if file.label is not None})
     told = f" in {len(classes)} folders, one for each class: {_listed(classes)}" if classes else ""
     notes = (f"{dataset.storage_uri}: {len(found.files)} pictures{told}", *_passed_over(found))

@@ -55,7 +55,7 @@ class Prepared:
     row_shape: tuple[int, ...]  # as in the file
     columns: tuple[str, ...]  # their names, where a row is a table's
     image: tuple[int, int, int] | None  # height, width, channels
-    labels: tuple[str, ...]
+    labels: tuple[str, ...]  # names of classes, or of the labels that a row has any number of; none of numbers
     stages: tuple[Stage, ...]
     augment: Augment | None
     notes: tuple[str, ...]  # what was dropped, for the log
@@ -64,6 +64,11 @@ class Prepared:
     schema: Schema | None = None  # of a table whose columns are inputs each; its rows are encoded later
     seen: Schema | None = None  # of any table
     steps: tuple[Dropped, ...] = ()  # those that drop rows, in the order that they were done in
+
+    @property
+    def several(self) -> bool:
+        """Whether a row has any number of labels."""
+        return self.train.targets.ndim == 2
 
 
 def prepare(data: Data, headers: Headers, seed: int, work: Work | None = None) -> Prepared:

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tradewind_workload.data.cells import is_text
 from tradewind_workload.data.comparison import absent, is_list, keys
 from tradewind_workload.data.dataset import Label, counted, schema_of
 from tradewind_workload.data.names import names
-from tradewind_workload.data.schema import Schema
+from tradewind_workload.data.schema import ColumnSchema, Schema
 from tradewind_workload.data.table import batches
-from tradewind_workload.data.typed import typed
+from tradewind_workload.data.typed import typed, typed_column
 from tradewind_workload.data.work import Here
 from tradewind_workload.io.fault import Fault
 
@@ -44,7 +45,9 @@ class Rows:
     block: np.ndarray  # int64 [n]
     offset: np.ndarray  # int64 [n]
     shape: tuple[int, ...]  # of the inputs of one row, as in the file
-    targets: np.ndarray  # int64 [n], the label's index, -1 before the labels are known; or float64 [n], its value
+    targets: (
+        np.ndarray
+    )  # int64 [n], the label's index, -1 before they are known; int8 [n, labels]; float64 [n], its value
     starts: np.ndarray  # int64 [blocks], the number of each block's first row in the data set
     files: tuple[str, ...]
     firsts: np.ndarray  # int64 [files], the number of each file's first row in the data set
@@ -60,7 +63,7 @@ class Rows:
         return replace(self, block=self.block[numbers], offset=self.offset[numbers], targets=self.targets[numbers])
 
     def with_targets(self, targets: np.ndarray) -> Rows:
-        """The same rows with their labels' indices, int64 [n], or values, float64 [n]."""
+        """The same rows with their labels: indices, int64 [n], sets, int8 [n, labels], or values, float64 [n]."""
         return replace(self, targets=targets)
 
     def encoded(self, encode: Callable[[pa.Table], np.ndarray], shape: tuple[int, ...]) -> Rows:
@@ -216,7 +219,7 @@ class _Encoder:
         self._schema = schema
         self._inputs = tuple(column.name for column in schema.inputs) if schema is not None else layout.inputs(data)
         self._width = int(np.prod(layout.row_shape(data)))
-        self._label = data.label
+        self._labels, self._several = data.labels(), data.label_columns is not None
         self._split = data.split
         self._missing = data.missing
         self._null = {i: step.drop_nulls.columns for i, step in enumerate(data.prepare) if step.drop_nulls is not None}
@@ -244,7 +247,7 @@ class _Encoder:
             INPUTS: self._matrix(columns, cells.num_rows)
             if self._form == "matrix"
             else pa.StructArray.from_arrays([columns[name] for name in self._inputs], self._inputs),
-            LABEL: names(columns[self._label]),
+            LABEL: self._label_of(columns, batch),
             FILE: pa.array(self._files(file, batch)),
         }
         if self._split is not None and self._split.column in columns:
@@ -257,6 +260,16 @@ class _Encoder:
         for i, chosen in self._key.items():
             out[f"k{i}"] = pa.array(keys([columns[name] for name in sorted(chosen or columns)], cells.num_rows))
         return pa.table(out)
+
+    def _label_of(self, columns: dict[str, pa.Array], batch: Batch) -> pa.Array:
+        """The name of each row's label; where each label has a column, a 0 or 1 for each of them."""
+        if not self._several:
+            return names(columns[self._labels[0]])
+        if self._schema is None:
+            found = [ColumnSchema(name, "boolean", "it is one of the labels", 0, 0) for name in self._labels]
+            columns = {column.name: typed_column(batch, column) for column in found}
+        digits = [pc.if_else(columns[name], "1", "0") for name in self._labels]
+        return pc.binary_join_element_wise(*digits, "")  # null where one of them is
 
     def _files(self, source: int, batch: Batch) -> np.ndarray:
         """The number of the file that each row is from, int32 [rows]."""

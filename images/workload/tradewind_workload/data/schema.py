@@ -28,5 +28,11 @@ class Schema:
     """The inputs (in the order of spec.data.inputs, else of the first file), the label, and what splits the rows."""
 
     inputs: tuple[ColumnSchema, ...]
-    label: ColumnSchema
+    label: ColumnSchema  # or the first of spec.data.labelColumns
     split: ColumnSchema | None = None
+    more_labels: tuple[ColumnSchema, ...] = ()  # the others of spec.data.labelColumns
+
+    @property
+    def labels(self) -> tuple[ColumnSchema, ...]:
+        """All columns with labels."""
+        return (self.label, *self.more_labels)

@@ -94,14 +94,25 @@ def _newest(moments: np.ndarray, count: int) -> np.ndarray:
 
 
 def with_all_classes(parts: np.ndarray, hashes: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """The parts, int8 [n], where each class has a training row: of one without, the row with the smallest hash.
+    """The parts, int8 [n], where each class or label has a training row: of one without, that with the smallest hash.
 
-    Rows that are equal to it go with it. It matters for classes with a handful of rows alone.
+    Rows that are equal to it go with it. It matters for classes with a handful of rows alone. Classes are int64 [n],
+    labels int8 [n, labels].
     """
     kept = parts.copy()
-    for label in np.setdiff1d(classes, classes[parts == TRAINING]):
-        kept[hashes == hashes[classes == label].min()] = TRAINING
+    for label in np.setdiff1d(occurring(classes), occurring(classes[parts == TRAINING])):
+        kept[hashes == hashes[having(classes, label)].min()] = TRAINING
     return kept
+
+
+def occurring(classes: np.ndarray) -> np.ndarray:
+    """The classes or labels that rows have, int64; of classes, int64 [n], or labels, int8 [n, labels]."""
+    return np.flatnonzero(classes.any(0)) if classes.ndim == 2 else np.unique(classes)
+
+
+def having(classes: np.ndarray, label: int) -> np.ndarray:
+    """Which rows have a class or label, bool [n]."""
+    return np.asarray(classes[:, label] > 0 if classes.ndim == 2 else classes == label)
 
 
 def digest(parts: dict[str, np.ndarray]) -> str:

@@ -44,6 +44,7 @@ class Source:
     field: str  # spec.data.train or spec.data.validation, for messages
     columns: tuple[str, ...]  # in the file, its partition apart
     start: Start | None = None  # of a csv file
+    empty: str | None = None  # a column whose empty cells are not missing: of several labels a row has none there
     pictures: tuple[File, ...] = ()  # of a folder of pictures: those that are read together; `file` is the first
 
     @property
@@ -77,7 +78,9 @@ def batches(source: Source, missing: tuple[str, ...]) -> Iterator[Batch]:
                 continue
             columns = {name: cells.column(i) for i, name in enumerate(cells.schema.names)}
             if not source.pictures:  # the name of a folder is a label whatever it is
-                columns = {name: _plain(column, missing) for name, column in columns.items()}
+                columns = {
+                    name: _plain(column, missing, empty=name != source.empty) for name, column in columns.items()
+                }
             for name, value in source.file.partition:
                 columns[name] = without_missing(pa.array([value] * cells.num_rows, pa.string()), missing)
             folder = Path(source.file.path).parent
@@ -98,10 +101,10 @@ def batches(source: Source, missing: tuple[str, ...]) -> Iterator[Batch]:
         ) from None
 
 
-def _plain(column: pa.Array, missing: tuple[str, ...]) -> pa.Array:
+def _plain(column: pa.Array, missing: tuple[str, ...], *, empty: bool) -> pa.Array:
     """Dictionaries and bytes as texts (some programs write texts so), and missing texts as null.
 
-    Bytes that are no text, as those of pictures, stay what they are.
+    Bytes that are no text, as those of pictures, stay what they are. `empty` says whether an empty text is missing.
     """
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
@@ -110,7 +113,7 @@ def _plain(column: pa.Array, missing: tuple[str, ...]) -> pa.Array:
             column = column.cast(pa.string())
         except pa.ArrowInvalid:
             return column
-    return without_missing(column, missing) if is_text(column.type) else column
+    return without_missing(column, missing, empty=empty) if is_text(column.type) else column
 
 
 class _Passing(io.RawIOBase):

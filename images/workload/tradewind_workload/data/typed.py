@@ -32,11 +32,11 @@ TYPES: dict[Kind, pa.DataType] = {
 
 
 def typed(batch: Batch, schema: Schema) -> pa.RecordBatch:
-    """The inputs and the label, in the schema's order and types; missing values are null, infinite numbers stay.
+    """The inputs and the labels, in the schema's order and types; missing values are null, infinite numbers stay.
 
     Raises Fault(InvalidData) for a value that is not of its column's kind.
     """
-    columns = (*schema.inputs, schema.label)
+    columns = (*schema.inputs, *schema.labels)
     return pa.RecordBatch.from_arrays(
         [typed_column(batch, column) for column in columns],
         schema=pa.schema([(column.name, TYPES[column.kind]) for column in columns]),

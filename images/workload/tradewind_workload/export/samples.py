@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tradewind.api.artefact import Samples
+from tradewind_workload.data.splits import having, occurring
 from tradewind_workload.export.inference import ask
-from tradewind_workload.heads.answer import PROBABILITIES
+from tradewind_workload.heads.answer import LABELS, PROBABILITIES, THRESHOLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -54,7 +55,8 @@ def golden_of(
 ) -> bytes | None:
     """The content of samples.json; None where no row is fit for it.
 
-    `targets` are the rows' classes, int64 [n], each of which is to be there, or their values, float64 [n].
+    `targets` are the rows' classes, int64 [n], or labels, int8 [n, labels], each of which is to be there, or their
+    values, float64 [n].
     """
     values = sum(int(np.prod(array.shape[1:])) for array in asked.feeds.values())
     room = max(1, min(ROWS, MOST_VALUES // max(1, values)))
@@ -96,19 +98,27 @@ def _sure(
 
 
 def _margin(answers: Mapping[str, np.ndarray]) -> np.ndarray:
-    """How far the best class of each row is before the second one; a finite number is never a close call."""
+    """How far the best class of each row is before the second one, or the labels' probabilities from the threshold.
+
+    A finite number is never a close call.
+    """
     if PROBABILITIES not in answers:
         return np.where(np.isfinite(next(iter(answers.values()))), 1.0, 0.0)
+    if LABELS in answers:
+        return np.asarray(np.abs(answers[PROBABILITIES] - THRESHOLD).min(1))
     best = np.sort(answers[PROBABILITIES], axis=1)
     return np.asarray(best[:, -1] - best[:, -2])
 
 
 def _by_turns(classes: np.ndarray) -> np.ndarray:
-    """Numbers of the rows: the first of each class, then the second of each, and so on."""
-    turns = np.zeros(len(classes), np.int64)
-    for label in np.unique(classes):
-        mine = classes == label
-        turns[mine] = np.arange(int(mine.sum()))
+    """Numbers of the rows: the first of each class or label, then the second of each, and so on."""
+    turns = np.full(len(classes), len(classes), np.int64)
+    if classes.ndim == 2:  # rows without a label are a kind of their own
+        none = ~classes.any(1)
+        turns[none] = np.arange(int(none.sum()))
+    for label in occurring(classes):
+        mine = having(classes, label)
+        turns[mine] = np.minimum(turns[mine], np.arange(int(mine.sum())))
     return np.argsort(turns, kind="stable")
 
 

@@ -11,7 +11,7 @@ import onnx
 import torch
 from torch import nn
 
-from tradewind_workload.heads.answer import Classes
+from tradewind_workload.heads.answer import THRESHOLD, Classes, Labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,6 +32,9 @@ class _Answers(nn.Module):
         if isinstance(self.answer, Classes):
             probabilities = outputs.softmax(1)
             return probabilities.argmax(1), probabilities
+        if isinstance(self.answer, Labels):
+            probabilities = outputs.sigmoid()
+            return probabilities >= THRESHOLD, probabilities
         return ((outputs.squeeze(1).double() * self.answer.deviation + self.answer.mean).float(),)
 
 

@@ -1,4 +1,4 @@
-"""What a finished model gives: one of some labels with the probability of each, or a number."""
+"""What a finished model gives: one of some classes with the probability of each, any number of labels, or a number."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from tradewind.api.artefact import Tensor
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LABEL, PROBABILITIES, PREDICTION = "label", "probabilities", "prediction"  # outputs of the graph
+# Outputs of the graph.
+LABEL, LABELS, PROBABILITIES, PREDICTION = "label", "labels", "probabilities", "prediction"
+THRESHOLD = 0.5  # a label is answered where its probability is at least that
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,35 @@ class Classes:
         return (
             Tensor(name=LABEL, datatype="INT64", shape=(-1,)),
             Tensor(name=PROBABILITIES, datatype="FP32", shape=(-1, len(self.labels))),
+        )
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The answer is any number of these labels: `labels`, whether it is so of each, and `probabilities`."""
+
+    labels: tuple[str, ...]
+
+    @property
+    def width(self) -> int:
+        """Numbers that a network gives for a row: a logit for each label."""
+        return len(self.labels)
+
+    def decoded(self, outputs: np.ndarray) -> np.ndarray:
+        """Probabilities, float32 [n, labels], of logits, each for itself."""
+        return np.asarray((1 + np.tanh(outputs / 2)) / 2, np.float32)
+
+    def among(self, answers: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The probabilities among the outputs of the graph."""
+        return answers[PROBABILITIES]
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Outputs of the graph."""
+        shape = (-1, len(self.labels))
+        return (
+            Tensor(name=LABELS, datatype="BOOL", shape=shape),
+            Tensor(name=PROBABILITIES, datatype="FP32", shape=shape),
         )
 
 
@@ -84,4 +115,4 @@ class Value:
         return (outputs[:, 0].astype(np.float64) * self.deviation + self.mean).astype(np.float32)
 
 
-Answer = Classes | Value
+Answer = Classes | Labels | Value

@@ -40,24 +40,28 @@ def certainty(
     """Judge answers by a metric, beside guesses that are the same for each row; rows first.
 
     `groups`, int64 [n], are drawn from apart: each class keeps its number of rows in every draw, so no draw is without
-    a rare one, and guessing has the same value in all of them.
+    a rare one, and guessing has the same value in all of them. (Of several labels a row only those with some and those
+    with none are groups.)
     """
     random = np.random.default_rng([seed, 4])
     value, guessing = metric.measure(answers, truths), metric.measure(guesses, truths)
     draws, gains = [], []
-    for drawn in _drawn(len(truths), groups, random):
+    fixed = groups is not None and truths.ndim == 1
+    for drawn in _drawn(truths, groups, random):
         draws.append(metric.measure(answers[drawn], truths[drawn]))
-        against = guessing if groups is not None else metric.measure(guesses[drawn], truths[drawn])
+        against = guessing if fixed else metric.measure(guesses[drawn], truths[drawn])
         gains.append(draws[-1] - against if metric.higher_is_better else against - draws[-1])
     low, high = np.quantile(draws, [TAIL, 1 - TAIL])
     better = np.quantile(gains, TAIL) > 0 and _by_chance(metric, answers, truths, value, random) <= TAIL
     return Certainty(value, min(float(low), value), max(float(high), value), guessing, bool(better))
 
 
-def _drawn(rows: int, groups: np.ndarray | None, random: np.random.Generator) -> Iterator[np.ndarray]:
+def _drawn(truths: np.ndarray, groups: np.ndarray | None, random: np.random.Generator) -> Iterator[np.ndarray]:
     """Numbers of the rows of each draw, with repetition."""
-    apart = [np.arange(rows)] if groups is None else [np.flatnonzero(groups == group) for group in np.unique(groups)]
-    for _ in range(_draws(rows)):
+    apart = (
+        [np.arange(len(truths))] if groups is None else [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    )
+    for _ in range(_draws(truths.size)):
         yield np.concatenate([numbers[random.integers(0, len(numbers), len(numbers))] for numbers in apart])
 
 
@@ -69,5 +73,6 @@ def _by_chance(
     return (1 + sum(not metric.better(value, other) for other in orders)) / (1 + ORDERS)
 
 
-def _draws(rows: int) -> int:
-    return max(ORDERS, min(DRAWS, WORK // rows))
+def _draws(numbers: int) -> int:
+    """Draws of rows with so many truths together."""
+    return max(ORDERS, min(DRAWS, WORK // numbers))

@@ -1,6 +1,7 @@
 """Classification: metrics of probabilities, the one that suits the classes, their weights, and what guessing gives.
 
-The numbers are scikit-learn's. Probabilities are float [n, classes], classes int64 [n].
+The numbers are scikit-learn's, which a test holds them against. Probabilities are float [n, classes], classes int64
+[n].
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tradewind_workload.heads.metric import Metric
+from tradewind_workload.heads.ranking import aurocs, average_precisions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,50 +98,50 @@ def _accuracy(probabilities: np.ndarray, classes: np.ndarray, positive: int | No
 
 def _balanced_accuracy(probabilities: np.ndarray, classes: np.ndarray, positive: int | None) -> float:
     """Mean recall of the classes that the rows have."""
-    from sklearn.metrics import recall_score
-
-    told = probabilities.argmax(1)
-    return float(recall_score(classes, told, labels=np.unique(classes), average="macro", zero_division=0))
+    right = np.bincount(classes[probabilities.argmax(1) == classes], minlength=probabilities.shape[1])
+    rows = np.bincount(classes, minlength=probabilities.shape[1])
+    return float(np.mean(right[rows > 0] / rows[rows > 0]))
 
 
 def _f1(probabilities: np.ndarray, classes: np.ndarray, positive: int | None) -> float:
     """Of the positive class; of more than two, the mean over the classes that the rows have."""
-    from sklearn.metrics import f1_score
-
-    labels = np.unique(classes) if positive is None else [positive]
-    return float(f1_score(classes, probabilities.argmax(1), labels=labels, average="macro", zero_division=0))
+    told, count = probabilities.argmax(1), probabilities.shape[1]
+    about = np.unique(classes) if positive is None else [positive]
+    right = np.bincount(classes[told == classes], minlength=count)[about]
+    either = (np.bincount(classes, minlength=count) + np.bincount(told, minlength=count))[about]
+    return float(np.mean(2 * right / np.maximum(either, 1)))
 
 
 def _auroc(probabilities: np.ndarray, classes: np.ndarray, positive: int | None) -> float:
-    from sklearn.metrics import roc_auc_score
-
-    return _curve(roc_auc_score, probabilities, classes, positive)
+    return _curve(aurocs, probabilities, classes, positive)
 
 
 def _average_precision(probabilities: np.ndarray, classes: np.ndarray, positive: int | None) -> float:
-    from sklearn.metrics import average_precision_score
-
-    return _curve(average_precision_score, probabilities, classes, positive)
+    return _curve(average_precisions, probabilities, classes, positive)
 
 
 def _curve(
-    area: Callable[[np.ndarray, np.ndarray], float],
+    areas: Callable[[np.ndarray, np.ndarray], np.ndarray],
     probabilities: np.ndarray,
     classes: np.ndarray,
     positive: int | None,
 ) -> float:
     """Of the positive class against the other; of more than two, the mean over the classes that the rows have."""
-    about = np.unique(classes) if positive is None else [positive]
-    return float(np.mean([area(classes == label, probabilities[:, label]) for label in about]))
+    about = np.unique(classes) if positive is None else np.array([positive])
+    return float(np.mean(areas(probabilities[:, about], classes[:, np.newaxis] == about)))
+
+
+def losses(probabilities: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """-log of the probability of the true class, float64 [n]; of 0, as scikit-learn has it, -log of the least float."""
+    exact = probabilities.astype(np.float64)
+    exact /= exact.sum(1, keepdims=True)
+    least = np.finfo(np.float64).eps
+    return np.asarray(-np.log(np.clip(exact[np.arange(len(classes)), classes], least, 1)))
 
 
 def log_loss(probabilities: np.ndarray, classes: np.ndarray, positive: int | None = None) -> float:
     """Mean of -log of the probability of the true class; the same for every positive class."""
-    from sklearn import metrics
-
-    exact = probabilities.astype(np.float64)
-    exact /= exact.sum(1, keepdims=True)
-    return float(metrics.log_loss(classes, exact, labels=np.arange(probabilities.shape[1])))
+    return float(np.mean(losses(probabilities, classes)))
 
 
 # By name, in the order that they are told in.

@@ -10,13 +10,15 @@ from tradewind_workload.report.record import Picture
 from tradewind_workload.report.style import figure, number, table
 
 if TYPE_CHECKING:
-    from tradewind_workload.report.record import Classes, Mistake, OfClass, Record, Values
+    from tradewind_workload.report.record import Classes, Mistake, OfClass, Record, Sets, Values
 
 SHADE = 70  # per cent of the colour in the fullest cell
 
 
 def answers(record: Record) -> str:
-    """Of classes or of values."""
+    """Of classes, of labels or of values."""
+    if record.sets is not None:
+        return _sets(record, record.sets)
     if record.classes is not None:
         return _confusion(record, record.classes) + _certainty(record, record.classes)
     return _values(record.values) if record.values is not None else ""
@@ -31,7 +33,7 @@ def _confusion(record: Record, found: Classes) -> str:
         if len(found.classes) < found.classes_in_all
         else ""
     )
-    never = words.never(found, weighed=_weighed(record))
+    never = words.never(found.classes, weighed=_weighed(record))
     warning = f'<p class="warning">{escape(never)}</p>' if never else ""
     head = ["class", "rows", "found (recall)", "right of those called so (precision)"]
     return f"""<h2>What is taken for what</h2>
@@ -45,6 +47,22 @@ def _of_class(found: OfClass) -> list[str]:
     recall = f"{found.right / found.rows:.3f}" if found.rows else "-"
     precision = f"{found.right / found.answered:.3f}" if found.answered else "-"
     return [escape(found.label), f"{found.rows:,}", recall, precision]
+
+
+def _sets(record: Record, found: Sets) -> str:
+    never = words.never(found.labels, weighed=_weighed(record))
+    warning = f'<p class="warning">{escape(never)}</p>' if never else ""
+    more = (
+        f"<p>Of {found.labels_in_all:,} labels those with the most wrong answers are listed.</p>"
+        if len(found.labels) < found.labels_in_all
+        else ""
+    )
+    rows = [[*_of_class(one), number(one.average_precision)] for one in found.labels]
+    head = ["label", "rows", "found (recall)", "right of those called so (precision)", "average precision"]
+    return f"""<h2>How each label fares</h2>
+<p>{escape(words.sets(found))}</p>
+{table(head, rows)}{more}{warning}
+"""
 
 
 def _matrix(rows: tuple[tuple[int, ...], ...], labels: tuple[str, ...]) -> str:
@@ -112,6 +130,8 @@ def mistakes(record: Record) -> str:
     which = (
         f"Of the {part} rows with a wrong answer, those whose class the model thought least likely."
         if record.classes is not None
+        else f"Of the {part} rows with a label too many or too few, those whose labels the model thought least likely."
+        if record.sets is not None
         else f"The {part} rows whose answers are furthest off."
     )
     few = all(len(found.row) == 1 for found in record.mistakes)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tradewind_workload.heads.ranking import precision_recall, roc
 from tradewind_workload.report.figures import all_rounded, cut, evenly, rounded
 from tradewind_workload.report.record import (
     CLASSES,
@@ -112,12 +113,10 @@ def _curves(
     """Of two classes that the rows have both."""
     if head.positive is None or len(np.unique(truths)) < 2:
         return None, None
-    from sklearn.metrics import precision_recall_curve, roc_curve
-
     is_it, scores = truths == head.positive, probabilities[:, head.positive]
-    alarms, hits, _ = roc_curve(is_it, scores)
-    precision, recall, _ = precision_recall_curve(is_it, scores)
-    return _line(alarms, hits), _line(recall[::-1], precision[::-1])
+    alarms, hits = roc(scores, is_it)
+    precision, recall = precision_recall(scores, is_it)
+    return _line(alarms, hits), _line(recall, precision)
 
 
 def _line(x: np.ndarray, y: np.ndarray) -> Line:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from tradewind_workload.data.schema import ColumnSchema, Schema
 
 
+LABELS = 100  # that are described one by one
+
+
 def described(schema: Schema | None, became: Mapping[str, str]) -> tuple[tuple[Column, ...], int]:
     """The label, what splits the rows, and the inputs, at most COLUMNS together; and how many there are.
 
@@ -21,10 +24,10 @@ def described(schema: Schema | None, became: Mapping[str, str]) -> tuple[tuple[C
     if schema is None:
         return (), 0
     inputs = {column.name for column in schema.inputs}
-    found = [_column(schema.label, "label", None)]
+    found = [_column(label, "label", None) for label in schema.labels[:LABELS]]
     if schema.split is not None and schema.split.name not in inputs:
         found.append(_column(schema.split, "split", None))
-    count = len(found) + len(schema.inputs)
+    count = len(found) + len(schema.inputs) + len(schema.labels[LABELS:])
     shown = schema.inputs[: COLUMNS - len(found)]
     return (*found, *(_column(column, "input", became.get(column.name)) for column in shown)), count
 

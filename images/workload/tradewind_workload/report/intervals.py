@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tradewind_workload.heads import multilabel
+from tradewind_workload.heads.classification import losses
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tradewind_workload.heads.classification import Classification
 
@@ -55,10 +58,28 @@ def of_classes(
         "log_loss": lambda: partial(_mean, values=losses(probabilities, truths)),
         "balanced_accuracy": lambda: partial(_balanced_accuracy, told=told, truths=truths),
         "f1": lambda: partial(_f1, told=told, truths=truths, about=about),
-        "auroc": lambda: _of_ranks(_auroc, probabilities, truths, about),
-        "average_precision": lambda: _of_ranks(_average_precision, probabilities, truths, about),
+        "auroc": lambda: _of_ranks(_auroc, [(probabilities[:, label], truths == label) for label in about]),
+        "average_precision": lambda: _of_ranks(
+            _average_precision, [(probabilities[:, label], truths == label) for label in about]
+        ),
     }
     return _intervals({name: made[name]() for name in names if name in made}, truths, seed)
+
+
+def of_sets(names: tuple[str, ...], probabilities: np.ndarray, truths: np.ndarray, seed: int) -> dict[str, Interval]:
+    """Of these metrics, of probabilities, float [n, labels], and labels, int8 of the same shape."""
+    told, is_it = multilabel.answered(probabilities), truths > 0
+    about = np.flatnonzero(is_it.any(0))
+    made: dict[str, Callable[[], Measure]] = {
+        "average_precision": lambda: _of_ranks(
+            _average_precision, [(probabilities[:, label], is_it[:, label]) for label in about]
+        ),
+        "f1_micro": lambda: partial(_f1_micro, told=told, is_it=is_it),
+        "f1_macro": lambda: partial(_f1_macro, told=told[:, about], is_it=is_it[:, about]),
+        "subset_accuracy": lambda: partial(_mean, values=(told == is_it).all(1)),
+        "log_loss": lambda: partial(_mean, values=multilabel.losses(probabilities, truths)),
+    }
+    return _intervals({name: made[name]() for name in names if name in made}, is_it.any(1).astype(np.int64), seed)
 
 
 def of_values(names: tuple[str, ...], answers: np.ndarray, truths: np.ndarray, seed: int) -> dict[str, Interval]:
@@ -80,14 +101,6 @@ def _intervals(measures: dict[str, Measure], groups: np.ndarray, seed: int) -> d
             found[name].append(measure(weights))
     ends = {name: np.nanquantile(np.concatenate(numbers), [TAIL, 1 - TAIL]) for name, numbers in found.items()}
     return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
-
-
-def losses(probabilities: np.ndarray, truths: np.ndarray) -> np.ndarray:
-    """-log of the probability of the true class, float64 [n]; of 0, as scikit-learn has it, -log of the least float."""
-    exact = probabilities.astype(np.float64)
-    exact /= exact.sum(1, keepdims=True)
-    least = np.finfo(np.float64).eps
-    return np.asarray(-np.log(np.clip(exact[np.arange(len(truths)), truths], least, 1)))
 
 
 def _mean(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -117,6 +130,18 @@ def _f1(weights: np.ndarray, told: np.ndarray, truths: np.ndarray, about: np.nda
     return np.asarray((2 * right / np.where(either > 0, either, 1)).mean(1))
 
 
+def _f1_micro(weights: np.ndarray, told: np.ndarray, is_it: np.ndarray) -> np.ndarray:
+    either = weights @ (told.sum(1) + is_it.sum(1))
+    return np.asarray(2 * (weights @ (told & is_it).sum(1)) / np.where(either > 0, either, 1))
+
+
+def _f1_macro(weights: np.ndarray, told: np.ndarray, is_it: np.ndarray) -> np.ndarray:
+    """Mean over the labels that a draw has."""
+    right, rows = weights @ (told & is_it), weights @ is_it
+    scores = 2 * right / np.where(rows > 0, rows + weights @ told, np.inf)
+    return np.asarray(scores.sum(1) / (rows > 0).sum(1))
+
+
 def _r2(weights: np.ndarray, off: np.ndarray, truths: np.ndarray) -> np.ndarray:
     """Of errors and true numbers, whose mean over all rows is 0."""
     spread = _mean(weights, truths**2) - _mean(weights, truths) ** 2
@@ -124,26 +149,28 @@ def _r2(weights: np.ndarray, off: np.ndarray, truths: np.ndarray) -> np.ndarray:
 
 
 def _of_ranks(
-    area: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    probabilities: np.ndarray,
-    truths: np.ndarray,
-    about: np.ndarray,
+    area: Callable[[np.ndarray, np.ndarray], np.ndarray], columns: Iterable[tuple[np.ndarray, np.ndarray]]
 ) -> Measure:
-    """The mean over the classes that it is about of an area under a curve; rows are sorted here, once."""
+    """The mean over columns of an area under a curve; rows are sorted here, once.
+
+    A column is the rows' scores, float [n], and which are positive, bool [n]. A draw without such a row has none.
+    """
     ranked = []
-    for label in about:
-        order = np.argsort(-probabilities[:, label], kind="stable")
-        scores = probabilities[order, label]
-        ends = np.flatnonzero(np.diff(scores, append=-np.inf) != 0)  # the last row of each run of equal scores
-        ranked.append((order, ends, (truths == label)[order]))
+    for scores, is_it in columns:
+        order = np.argsort(-scores, kind="stable")
+        # The last row of each run of equal scores.
+        ends = np.flatnonzero(np.diff(scores[order], append=-np.inf) != 0)
+        ranked.append((order, ends, is_it[order]))
 
     def measure(weights: np.ndarray) -> np.ndarray:
-        total = np.zeros(len(weights))
+        total, defined = np.zeros(len(weights)), np.zeros(len(weights))
         for order, ends, is_it in ranked:
             ordered = weights[:, order]
             hits, told = np.cumsum(ordered * is_it, 1)[:, ends], np.cumsum(ordered, 1)[:, ends]
-            total += area(hits, told - hits)
-        return total / len(ranked)
+            areas = area(hits, told - hits)
+            total += np.nan_to_num(areas)
+            defined += ~np.isnan(areas)
+        return np.asarray(total / np.where(defined > 0, defined, np.nan))
 
     return measure
 

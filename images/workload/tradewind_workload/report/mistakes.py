@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tradewind_workload.heads import multilabel
+from tradewind_workload.heads.classification import losses
 from tradewind_workload.report.figures import cut, rounded
-from tradewind_workload.report.intervals import losses
 from tradewind_workload.report.pictures import Picture, of_array, of_file
 from tradewind_workload.report.record import CELLS, NAME, TEXT, Mistake
 
@@ -53,6 +54,33 @@ def wrong_classes(
             answer=cut(labels[told[row]], NAME),
             probability=rounded(float(probabilities[row, told[row]])),
             probability_of_truth=rounded(float(probabilities[row, truths[row]])),
+        )
+        for i, row in enumerate(worst)
+    )
+
+
+def wrong_sets(
+    show: Callable[[np.ndarray], Shown],
+    labels: tuple[str, ...],
+    probabilities: np.ndarray,
+    truths: np.ndarray,
+    most: int,
+) -> tuple[Mistake, ...]:
+    """Of the rows with a label too many or too few, those whose labels are least likely by the model."""
+    told, is_it = multilabel.answered(probabilities), truths > 0
+    worst = _worst(np.where((told != is_it).any(1), multilabel.losses(probabilities, truths), 0), most)
+    shown = show(worst)
+
+    def named(of: np.ndarray) -> str:
+        return cut(", ".join(labels[i] for i in np.flatnonzero(of)) or "no label", TEXT)
+
+    return _within_bounds(
+        Mistake(
+            place=shown.places[i],
+            row=shown.rows[i],
+            more_columns=shown.more_columns,
+            truth=named(is_it[row]),
+            answer=named(told[row]),
         )
         for i, row in enumerate(worst)
     )

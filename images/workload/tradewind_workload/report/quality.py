@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from tradewind_workload.heads.classification import Classification
+from tradewind_workload.heads.multilabel import MultiLabel
 from tradewind_workload.report import intervals
 from tradewind_workload.report.figures import rounded
 from tradewind_workload.report.record import Measured, Quality
@@ -12,23 +13,28 @@ from tradewind_workload.report.record import Measured, Quality
 if TYPE_CHECKING:
     import numpy as np
 
-    from tradewind_workload.heads.regression import Regression
+    from tradewind_workload.heads.head import Head
 
 
 def quality_of(
-    head: Classification | Regression,
+    head: Head,
     part: Literal["validation", "test"],
     primary: str,
     answers: np.ndarray,
     truths: np.ndarray,
     seed: int,
 ) -> Quality:
-    """Of probabilities, float [n, classes], and classes, int64 [n]; or of predicted and true numbers, float [n]."""
+    """Of probabilities, float [n, classes], and classes, int64 [n], or labels, int8 of the same shape; or of numbers.
+
+    Predicted and true numbers are float [n].
+    """
     found = head.measured(answers, truths, primary)
     guesses = head.guesses(len(truths))
     names = tuple(found)
     if isinstance(head, Classification):
         ends = intervals.of_classes(head, names, answers, truths, seed)
+    elif isinstance(head, MultiLabel):
+        ends = intervals.of_sets(names, answers, truths, seed)
     else:
         ends = intervals.of_values(names, answers, truths, seed)
     return Quality(

@@ -61,7 +61,7 @@ class Part(Observed):
 
     name: Literal["train", "validation", "test"]
     rows: int
-    classes: tuple[int, ...] = Field(default=(), description="Rows of each class, in the order of `labels`.")
+    classes: tuple[int, ...] = Field(default=(), description="Rows of each class or label, in the order of `labels`.")
 
 
 class Split(Observed):
@@ -169,6 +169,22 @@ class Classes(Observed):
     precision_recall: Line | None = Field(default=None, description="Precision over recall.")
 
 
+class OfLabel(OfClass):
+    """How one of a row's labels fares."""
+
+    average_precision: float | None = Field(default=None, description="None where no row has the label.")
+
+
+class Sets(Observed):
+    """Answers of a multi-label classification on the part that judges it."""
+
+    labels: tuple[OfLabel, ...] = Field(default=(), description="Of many labels those with the most wrong answers.")
+    labels_in_all: int
+    rows: int
+    all_right: int = Field(description="Rows all of whose labels were told, and no others.")
+    one_wrong: int = Field(description="Rows with one label too many or too few.")
+
+
 class Values(Observed):
     """Answers of a regression on the part that judges it."""
 
@@ -223,7 +239,9 @@ class Record(Observed):
     object: Made
     written_at: str
     task: str
-    labels: tuple[str, ...] = Field(default=(), description="Names of the classes; the first ones, where many.")
+    labels: tuple[str, ...] = Field(
+        default=(), description="Names of the classes or labels; the first ones, where many."
+    )
     columns: tuple[Column, ...] = ()
     columns_in_all: int = 0
     shape: tuple[int, ...] | None = Field(default=None, description="Of a row, where it is an array.")
@@ -236,6 +254,7 @@ class Record(Observed):
     quality: tuple[Quality, ...] = Field(description="The part that judges the model first.")
     commonest: str | None = Field(default=None, description="What guessing always answers.")
     classes: Classes | None = None
+    sets: Sets | None = None
     values: Values | None = None
     mistakes: tuple[Mistake, ...] = ()
     mistakes_asked: int = Field(description="How many spec.report.mistakes asks for.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-_ALWAYS = ("ray", "numpy", "pyarrow", "scikit-learn", "onnx", "onnxruntime")
+_ALWAYS = ("ray", "numpy", "pyarrow", "onnx", "onnxruntime")
 _TREES = ("xgboost-cpu",)
 _NETWORKS = ("torch", "torchvision", "tokenizers", "transformers")
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from tradewind_workload.report.style import number
 
 if TYPE_CHECKING:
-    from tradewind_workload.report.record import Calibration, Classes, Curve, Measured, Record
+    from collections.abc import Sequence
+
+    from tradewind_workload.report.record import Calibration, Curve, Measured, OfClass, Record, Sets
 
 
 def count(rows: int, noun: str) -> str:
@@ -21,6 +23,8 @@ def headline(record: Record) -> str:
     primary = _primary(record)
     interval = "" if primary.low is None else f" (95 % interval {number(primary.low)} to {number(primary.high)})"
     always = "the mean of the training rows" if record.commonest is None else f"{record.commonest!r}"
+    if record.sets is not None:
+        always = "how often each label occurs"
     rows = count(judged.rows, f"{judged.part} row")
     return (
         f"On {rows} the model has {primary.name} {number(primary.value)}{interval}; "
@@ -50,6 +54,8 @@ def how_measured(record: Record) -> str:
         "spec.data.testFraction or spec.data.test gives rows that nothing is chosen by."
     )
     apart = ", in which each class keeps its number of rows" if record.classes else ""
+    if record.sets:
+        apart = ", in which as many rows have a label"
     return (
         f"Measured with the stored file, as it is served. Intervals are of 95 %, by a bootstrap over the rows{apart}. "
         f"Guessing gives every row the same answer. {other}"
@@ -67,14 +73,24 @@ def learnt(curve: Curve) -> str:
     return f"{kept}{by[curve.unit] if kept else ''}{shown}".strip() or f"{count(curve.done, curve.unit)} were done."
 
 
-def never(found: Classes, *, weighed: bool) -> str:
-    """Which classes have rows, none of which was answered so; empty where there is no such class."""
-    names = [repr(one.label) for one in found.classes if one.rows and not one.right]
+def never(found: Sequence[OfClass], *, weighed: bool) -> str:
+    """Which classes or labels have rows, none of which was answered so; empty where there is no such class."""
+    names = [repr(one.label) for one in found if one.rows and not one.right]
     if not names:
         return ""
     shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
     advice = "" if weighed else ", or let all classes weigh alike in the loss (spec.recipe.classWeights: Balanced)"
     return f"No row of {shown} was answered so. To find some, set a limit of your own for the probability{advice}."
+
+
+def sets(found: Sets) -> str:
+    """How often all labels of a row are right."""
+    return (
+        f"Of {count(found.rows, 'row')} {found.all_right:,} ({found.all_right / found.rows:.1%}) were given exactly "
+        f"their labels, {found.one_wrong:,} ({found.one_wrong / found.rows:.1%}) one too many or too few. A label is "
+        "answered where its probability is 0.5 or more; answers have the probabilities of all labels, so a limit of "
+        "your own can be set for each."
+    )
 
 
 def calibrated(found: Calibration, *, weighed: bool) -> str:

@@ -24,7 +24,7 @@ class Model(Protocol):
 
     @property
     def onnx(self) -> bytes:
-        """The graph, with the outputs `label` and `probabilities`, or `prediction`."""
+        """The graph, with the outputs `label` or `labels` and `probabilities`, or `prediction`."""
         ...
 
     @property

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tradewind.api.evaluation import MISSED, Evaluation
-from tradewind_workload.heads.answer import Answer, Classes, Value
+from tradewind_workload.data.splits import occurring
+from tradewind_workload.heads.answer import Answer, Classes, Labels, Value
 from tradewind_workload.heads.certainty import certainty
 from tradewind_workload.heads.classification import Classification
+from tradewind_workload.heads.multilabel import MultiLabel, answered
 from tradewind_workload.heads.regression import Regression
 from tradewind_workload.io.fault import Fault
 
@@ -18,12 +20,15 @@ if TYPE_CHECKING:
     from tradewind.api.trainingjob import Recipe
     from tradewind_workload.data.preparation import Prepared
     from tradewind_workload.data.rows import Rows
+    from tradewind_workload.heads.head import Head
 
 SMALL, BEYOND = 1e-3, 1e50  # of metrics
 
 
-def head_of(prepared: Prepared) -> Classification | Regression:
-    """What the answers are measured by: classes where the labels have names, else numbers."""
+def head_of(prepared: Prepared) -> Head:
+    """What the answers are measured by: labels or classes where the labels have names, else numbers."""
+    if prepared.several:
+        return MultiLabel.of(prepared.train.targets)
     if prepared.labels:
         return Classification.of(prepared.train.targets, len(prepared.labels))
     return Regression.of(prepared.train.targets)
@@ -31,6 +36,8 @@ def head_of(prepared: Prepared) -> Classification | Regression:
 
 def answer_of(prepared: Prepared) -> Answer:
     """What the model gives."""
+    if prepared.several:
+        return Labels(prepared.labels)
     return Classes(prepared.labels) if prepared.labels else Value.of(prepared.train.targets)
 
 
@@ -40,13 +47,14 @@ def judging_part(prepared: Prepared) -> tuple[str, Rows]:
 
 
 def require_measurable(prepared: Prepared, recipe: Recipe) -> tuple[str, ...]:
-    """Sentences about classes that a part has no row of, for the log.
+    """Sentences about classes or labels that a part has no row of, for the log.
 
     Raises Fault(InvalidData) where the primary metric can't be measured for that reason.
     """
     head = head_of(prepared)
     metric = head.primary(recipe.primary_metric).name
-    notes = []
+    notes = _always(head, prepared)
+    of = "has the label" if prepared.several else "is of class"
     for name, rows in (("validation", prepared.validation), ("test", prepared.test)):
         if rows is None:
             continue
@@ -59,30 +67,41 @@ def require_measurable(prepared: Prepared, recipe: Recipe) -> tuple[str, ...]:
                     f"rows, a larger spec.data.{name}Fraction, or choose rmse as spec.recipe.primaryMetric.",
                 )
             continue
-        absent = np.setdiff1d(np.arange(len(prepared.labels)), rows.targets)
+        absent = np.setdiff1d(np.arange(len(prepared.labels)), occurring(rows.targets))
         shown = ", ".join(repr(prepared.labels[label]) for label in absent[:5])
         if undefined:
             raise Fault(
                 "InvalidData",
-                f"none of the {len(rows)} {name} rows is of class {shown}: {metric} can't be measured on them. Give "
+                f"none of the {len(rows)} {name} rows {of} {shown}: {metric} can't be measured on them. Give "
                 f"more rows of it, a larger spec.data.{name}Fraction, or {name} data of its own (spec.data.{name}).",
             )
         if len(absent):
             notes.append(
-                f"none of the {len(rows)} {name} rows is of class {shown}"
+                f"none of the {len(rows)} {name} rows {of} {shown}"
                 f"{f' and {len(absent) - 5} more' if len(absent) > 5 else ''}: nothing is measured of that"
             )
     return tuple(notes)
 
 
+def _always(head: Head, prepared: Prepared) -> list[str]:
+    """A sentence on labels that all training rows have."""
+    if not isinstance(head, MultiLabel) or not (always := np.flatnonzero(head.counts == head.rows)).size:
+        return []
+    shown = ", ".join(repr(prepared.labels[label]) for label in always[:5])
+    more = f" and {len(always) - 5} more" if len(always) > 5 else ""
+    return [f"all training rows have the label {shown}{more}: nothing but that can be learnt of it"]
+
+
 def evaluate(prepared: Prepared, recipe: Recipe, answers: np.ndarray) -> tuple[dict[str, float], Evaluation]:
     """All metrics of the finished model on the part that judges it, and what the primary one is worth.
 
-    `answers` are probabilities, float32 [n, classes], or values, float32 [n], for the rows of that part.
+    `answers` are probabilities, float32 [n, classes or labels], or values, float32 [n], for the rows of that part.
     """
     head, (part, rows) = head_of(prepared), judging_part(prepared)
     metric = head.primary(recipe.primary_metric)
     groups = rows.targets if prepared.labels else None
+    if prepared.several:
+        groups = rows.targets.any(1).astype(np.int64)
     found = certainty(metric, answers, head.guesses(len(rows)), rows.targets, groups, recipe.seed)
     return head.measured(answers, rows.targets, metric.name), Evaluation(
         metric=metric.name,
@@ -93,22 +112,29 @@ def evaluate(prepared: Prepared, recipe: Recipe, answers: np.ndarray) -> tuple[d
         rows=len(rows),
         guessing=metric_of(found.guessing),
         better_than_guessing=found.better_than_guessing,
-        missed=None if isinstance(head, Regression) else _missed(answers, rows.targets, prepared.labels),
+        missed=_missed(head, answers, rows.targets, prepared.labels),
         **_classes(head, prepared.labels),
     )
 
 
-def _missed(answers: np.ndarray, truths: np.ndarray, labels: tuple[str, ...]) -> tuple[str, ...] | None:
-    """The first classes that have rows, of which none was found; None where there is no such class."""
-    told = answers.argmax(1)
-    missed = np.setdiff1d(truths, truths[told == truths])
+def _missed(head: Head, answers: np.ndarray, truths: np.ndarray, labels: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The first classes or labels that have rows, of which none was found; None where there is no such one."""
+    if isinstance(head, Regression):
+        return None
+    if isinstance(head, MultiLabel):
+        found = (answered(answers) & (truths > 0)).any(0)
+        missed = np.flatnonzero((truths > 0).any(0) & ~found)
+    else:
+        missed = np.setdiff1d(truths, truths[answers.argmax(1) == truths])
     return tuple(labels[index][:256] for index in missed[:MISSED]) or None
 
 
-def _classes(head: Classification | Regression, labels: tuple[str, ...]) -> dict[str, str]:
-    """The classes that sentences name."""
+def _classes(head: Head, labels: tuple[str, ...]) -> dict[str, Any]:
+    """The classes that sentences name, or how many labels there are."""
     if isinstance(head, Regression):
         return {}
+    if isinstance(head, MultiLabel):
+        return {"labels": len(labels)}
     named = {"commonest": head.commonest, "rarest": head.rarest, "positive": head.positive}
     return {name: labels[index][:256] for name, index in named.items() if index is not None}
 

@@ -18,7 +18,8 @@ from tradewind.api.report import JobDocument, Report
 from tradewind.api.trainingjob import ModelResult, Recipe, TrainingJobSpec
 from tradewind_workload.data.headers import read_headers
 from tradewind_workload.data.preparation import prepare
-from tradewind_workload.heads.answer import Value
+from tradewind_workload.heads.answer import Labels, Value
+from tradewind_workload.heads.multilabel import MultiLabel
 from tradewind_workload.heads.regression import Regression
 from tradewind_workload.io.artefacts import Stored, address, point
 from tradewind_workload.io.document import training_spec
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from tradewind.api.data import Data
     from tradewind_workload.data.preparation import Prepared
     from tradewind_workload.heads.answer import Answer
-    from tradewind_workload.heads.classification import Classification
+    from tradewind_workload.heads.head import Head
     from tradewind_workload.tasks.family import Fitted
     from tradewind_workload.train.place import Place, Told
     from tradewind_workload.train.training import Loss
@@ -64,10 +65,11 @@ def run(job: JobDocument, reporter: Told, place: Place) -> None:
         for note in fitted.notes:
             print(note, flush=True)
         prepared = families.encoded(prepared, fitted)
+        named = "labels" if prepared.several else "classes"
         test = f"{len(prepared.test)} test rows, " if prepared.test is not None else ""
         print(
             f"{len(prepared.train)} training rows, {len(prepared.validation)} validation rows, {test}"
-            f"{f'{len(prepared.labels)} classes, ' if prepared.labels else ''}"
+            f"{f'{len(prepared.labels)} {named}, ' if prepared.labels else ''}"
             f"shape {list(prepared.row_shape)}",
             flush=True,
         )
@@ -289,24 +291,29 @@ def work(config: dict[str, Any]) -> None:
 
 
 def _learnt(answer: Answer, targets: np.ndarray) -> np.ndarray:
-    """What the loss compares the outputs with: indices of classes, or values on one scale."""
+    """What the loss compares the outputs with: indices of classes, 0 and 1 of labels, or values on one scale."""
+    if isinstance(answer, Labels):
+        return targets.astype(np.float32)
     return answer.standardised(targets) if isinstance(answer, Value) else targets
 
 
-def _loss_named(head: Classification | Regression, recipe: Recipe) -> str:
+def _loss_named(head: Head, recipe: Recipe) -> str:
     if isinstance(head, Regression):
         return "squared error of the standardised values"
+    if isinstance(head, MultiLabel) and recipe.class_weights == "Balanced":
+        return "log_loss, rows with each label and without it weighed alike"
     return "log_loss, all classes weighed alike" if recipe.class_weights == "Balanced" else "log_loss"
 
 
-def loss_of(head: Classification | Regression, recipe: Recipe, device: str) -> Loss:
+def loss_of(head: Head, recipe: Recipe, device: str) -> Loss:
     """The loss that a head trains by."""
     import torch
 
-    from tradewind_workload.train.training import summed_cross_entropy, summed_squares
+    from tradewind_workload.train.training import summed_binary_cross_entropy, summed_cross_entropy, summed_squares
 
     if isinstance(head, Regression):
         return summed_squares
+    loss: Any = summed_binary_cross_entropy if isinstance(head, MultiLabel) else summed_cross_entropy
     if recipe.class_weights != "Balanced":
-        return summed_cross_entropy
-    return partial(summed_cross_entropy, weights=torch.from_numpy(head.balanced_weights()).to(device))
+        return loss  # type: ignore[no-any-return]
+    return partial(loss, weights=torch.from_numpy(head.balanced_weights()).to(device))

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Literal
 from tradewind.api.trainingjob import Showing
 from tradewind_workload.data.rows import block_inputs
 from tradewind_workload.heads.classification import Classification
+from tradewind_workload.heads.regression import Regression
 from tradewind_workload.io.files import REPORT, REPORT_PAGE
 from tradewind_workload.io.reporter import rfc3339
 from tradewind_workload.report.classes import classes_of
 from tradewind_workload.report.columns import described
 from tradewind_workload.report.figures import cut, rounded
-from tradewind_workload.report.mistakes import Shown, of_arrays, of_table, wrong_classes, wrong_values
+from tradewind_workload.report.mistakes import Shown, of_arrays, of_table, wrong_classes, wrong_sets, wrong_values
 from tradewind_workload.report.page import page
 from tradewind_workload.report.quality import quality_of
 from tradewind_workload.report.record import CLASSES, NAME, NOTES, Curve, Made, Part, Phase, Record, Spent, Split, Step
+from tradewind_workload.report.sets import sets_of
 from tradewind_workload.report.software import versions
 from tradewind_workload.report.values import values_of
 from tradewind_workload.tasks.family import Telling
@@ -109,7 +111,8 @@ def record_of(
         quality=_quality(prepared, evaluation, answers, recipe.seed),
         commonest=evaluation.commonest,
         classes=classes_of(head, prepared.labels, told, judging.targets) if isinstance(head, Classification) else None,
-        values=None if isinstance(head, Classification) else values_of(told, judging.targets, recipe.seed),
+        sets=sets_of(prepared.labels, told, judging.targets) if prepared.several else None,
+        values=values_of(told, judging.targets, recipe.seed) if isinstance(head, Regression) else None,
         mistakes=_mistakes(prepared, told, most),
         mistakes_asked=most,
         spent=_spent(spec, course),
@@ -161,6 +164,8 @@ def _mistakes(prepared: Prepared, told: np.ndarray, most: int) -> tuple[Mistake,
             return of_table(table, rows.places())
         return of_arrays(block_inputs(table), rows.places(), prepared.columns, prepared.image)
 
+    if prepared.several:
+        return wrong_sets(show, prepared.labels, told, judging.targets, most)
     if prepared.labels:
         return wrong_classes(show, prepared.labels, told, judging.targets, most)
     return wrong_values(show, told, judging.targets, most)
@@ -175,7 +180,11 @@ def _split(spec: TrainingJobSpec, prepared: Prepared) -> Split:
     parts = []
     for name, rows in (("train", prepared.train), ("validation", prepared.validation), ("test", prepared.test)):
         if rows is not None:
-            counts = np.bincount(rows.targets, minlength=len(prepared.labels)) if prepared.labels else np.zeros(0)
+            counts = np.zeros(0)
+            if prepared.several:
+                counts = rows.targets.sum(0, dtype=np.int64)
+            elif prepared.labels:
+                counts = np.bincount(rows.targets, minlength=len(prepared.labels))
             parts.append(Part(name=name, rows=len(rows), classes=tuple(int(count) for count in counts[:CLASSES])))
     by = (data.split.by if data.split is not None else "Row") if divides else None
     return Split(

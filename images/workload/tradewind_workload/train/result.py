@@ -9,7 +9,8 @@ import numpy as np
 
 from tradewind.api.artefact import Lineage, Manifest, SplitRecord
 from tradewind.api.base import KeyValue
-from tradewind_workload.heads.answer import LABEL, Answer, Classes
+from tradewind_workload.heads.answer import LABEL, LABELS, Answer, Value
+from tradewind_workload.heads.multilabel import answered
 from tradewind_workload.io.artefacts import Draft
 from tradewind_workload.io.files import ONNX, SAMPLES
 from tradewind_workload.io.store import files_of, finish
@@ -34,8 +35,8 @@ class Trained:
     """A model that is to be stored."""
 
     model: Model
-    # Probabilities, float32 [n, classes], or values, float32 [n], that the library which trained it gives for the rows
-    # that judge it.
+    # Probabilities, float32 [n, classes or labels], or values, float32 [n], that the library which trained it gives for
+    # the rows that judge it.
     expected: np.ndarray
     course: Course
 
@@ -61,6 +62,8 @@ def store(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, trained: 
             raise RuntimeError(
                 f"{draft.folder / ONNX} names a class that is not its most probable one: the export is wrong"
             )
+        if LABELS in served and not np.array_equal(served[LABELS], answered(answers)):
+            raise RuntimeError(f"{draft.folder / ONNX} names other labels than the probable ones: the export is wrong")
         metrics, evaluation = evaluate(prepared, spec.recipe, answers)
         print(
             f"{evaluation.part.lower()}: {evaluation.metric} {evaluation.value} (95 % interval {evaluation.low} to "
@@ -98,7 +101,7 @@ def store(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, trained: 
 
 def require_same(answer: Answer, expected: np.ndarray, served: np.ndarray, where: str) -> None:
     """Raises RuntimeError where the exported model's answers differ from those of what was trained."""
-    if isinstance(answer, Classes):
+    if not isinstance(answer, Value):
         off, what = np.abs(expected - served).max(), "in a probability"
     else:  # a value as a part of itself, or of the spread of the labels where that is more
         off, what = (np.abs(expected - served) / (np.abs(expected) + answer.deviation)).max(), "of a value"

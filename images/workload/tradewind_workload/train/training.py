@@ -53,6 +53,17 @@ def summed_cross_entropy(
     return nn.functional.cross_entropy(logits, classes, weight=weights, reduction="sum")
 
 
+def summed_binary_cross_entropy(
+    logits: torch.Tensor, sets: torch.Tensor, weights: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Loss of all rows together, of logits and 0 and 1 [n, labels], the mean over the labels.
+
+    The weights [2, labels] are of rows without each label, and of those with it.
+    """
+    of = None if weights is None else torch.where(sets > 0, weights[1], weights[0])
+    return nn.functional.binary_cross_entropy_with_logits(logits, sets, weight=of, reduction="sum") / sets.shape[1]
+
+
 def summed_squares(values: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Squared error of all rows together, of values [n, 1] and standardised labels [n]."""
     return nn.functional.mse_loss(values.squeeze(1), targets, reduction="sum")

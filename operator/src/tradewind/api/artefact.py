@@ -121,7 +121,9 @@ class Manifest(Observed):
     task: str = Field(description="What the model does; custom for a program of the user's own.")
     inputs: tuple[Tensor, ...] = Field(description="What the model takes: raw features, the preparation is inside.")
     outputs: tuple[Tensor, ...] = Field(description="What it gives.")
-    labels: tuple[str, ...] = Field(default=(), description="Names of the classes, by index.")
+    labels: tuple[str, ...] = Field(
+        default=(), description="Names of the classes, or of the labels that a row has any number of, by index."
+    )
     metrics: tuple[KeyValue, ...] = Field(
         default=(), description="Measured on the whole test data, or validation data where there is none."
     )

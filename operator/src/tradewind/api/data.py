@@ -315,6 +315,15 @@ class Data(Model):
             "validationFraction and testFraction together must be below 1: the rest is what the model learns from",
         ),
         Rule(
+            "!has(self.labelSeparator) || !has(self.labelColumns)",
+            "give labelSeparator (all labels of a row stand in the column label) or labelColumns (a column of 0 and 1 "
+            "for each), and not both",
+        ),
+        Rule(
+            "!has(self.labelColumns) || self.label == 'label'",
+            "labelColumns have the labels: remove label",
+        ),
+        Rule(
             "!has(self.split) || has(self.validationFraction) || has(self.testFraction)",
             "split says how the training data is divided: set validationFraction or testFraction, or remove it",
         ),
@@ -336,6 +345,23 @@ class Data(Model):
     split: Split | None = Field(default=None, description="Which rows are held back; by Row when left out.")
     label: Column = Field(
         default="label", description="Column, or array of an npz file, with the class of each row, or its number."
+    )
+    label_separator: (
+        Annotated[
+            str,
+            StringConstraints(pattern=r"^[^A-Za-z0-9]+$", max_length=4),
+            Says("write what stands between two labels, without letters and digits, for example ';'"),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="Multi-label tasks: what stands between the labels of a row in the column label, for example `;` "
+        "of `red;large`. An empty cell has no label.",
+    )
+    label_columns: Annotated[tuple[Column, ...], Field(min_length=2, max_length=1000)] | None = Field(
+        default=None,
+        description="Multi-label tasks: a column for each label, whose name is the label's, with 1 (true, yes) where a "
+        "row has it and 0 (false, no) where not; in place of label.",
     )
     inputs: Annotated[tuple[Column, ...], Field(max_length=1024)] = Field(
         default=(),
@@ -366,6 +392,10 @@ class Data(Model):
         "and cuts off what is too much on both sides.",
     )
     prepare: Annotated[tuple[Step, ...], Field(max_length=32)] = Field(default=(), description="Steps, in order.")
+
+    def labels(self) -> tuple[str, ...]:
+        """The columns that the label, or the labels of a row, stand in."""
+        return self.label_columns or (self.label,)
 
     def sets(self) -> tuple[Dataset, ...]:
         """The data sets that are given: training, validation, test."""

@@ -8,11 +8,24 @@ from pydantic import Field, StringConstraints
 
 from tradewind.api.base import Count, Observed
 
-# As the field writes them. Of log_loss, rmse and mae less is better, of the others more.
+# As the field writes them, those of several labels a row as scikit-learn does. Of log_loss, rmse and mae less is
+# better, of the others more.
 CLASSIFICATION = ("accuracy", "balanced_accuracy", "f1", "auroc", "average_precision", "log_loss")
+MULTILABEL = ("average_precision", "f1_micro", "f1_macro", "subset_accuracy", "log_loss")
 REGRESSION = ("rmse", "mae", "r2")
 PrimaryMetric = Literal[
-    "accuracy", "balanced_accuracy", "f1", "auroc", "average_precision", "log_loss", "rmse", "mae", "r2"
+    "accuracy",
+    "balanced_accuracy",
+    "f1",
+    "auroc",
+    "average_precision",
+    "log_loss",
+    "f1_micro",
+    "f1_macro",
+    "subset_accuracy",
+    "rmse",
+    "mae",
+    "r2",
 ]
 
 MISSED = 10  # classes that a status names
@@ -33,8 +46,8 @@ class Evaluation(Observed):
     )
     rows: Count = Field(description="Rows of that part.")
     guessing: _Number = Field(
-        description="Value of the metric for always answering the commonest class of the training rows, or the mean of "
-        "their labels."
+        description="Value of the metric for always answering the commonest class of the training rows, the mean of "
+        "their labels, or the share of them that has each label."
     )
     better_than_guessing: bool = Field(description="Whether the model is better than that beyond chance.")
     commonest: _Label | None = Field(default=None, description="The class with the most training rows.")
@@ -44,14 +57,20 @@ class Evaluation(Observed):
     )
     missed: Annotated[tuple[_Label, ...], Field(max_length=MISSED)] | None = Field(
         default=None,
-        description="Classes with rows in that part of which the model found none, the first ten; left out where "
-        "there is no such class.",
+        description="Classes or labels with rows in that part of which the model found none, the first ten; left "
+        "out where there is no such class.",
+    )
+
+    labels: Count | None = Field(
+        default=None, description="Where a row has any number of labels, how many there are to tell."
     )
 
     def guess(self) -> str:
         """What guessing is, in words."""
         if self.metric in REGRESSION:
             return "always answering the mean of the training rows"
+        if self.labels is not None:
+            return "always answering how often each label occurs"
         if self.commonest is None:
             return "always answering the commonest class"
         return f"always answering {short(self.commonest)}"

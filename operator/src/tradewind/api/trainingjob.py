@@ -26,7 +26,7 @@ from tradewind.api.base import (
     fixed_once_started,
 )
 from tradewind.api.data import Data
-from tradewind.api.evaluation import CLASSIFICATION, REGRESSION, Evaluation, PrimaryMetric, short
+from tradewind.api.evaluation import CLASSIFICATION, MULTILABEL, REGRESSION, Evaluation, PrimaryMetric, short
 from tradewind.api.job import JobStatus, Output, RunPolicy
 from tradewind.api.placement import PodMetadata, Resources
 
@@ -194,6 +194,9 @@ class EarlyStopping(Model):
     )
 
 
+_MULTILABEL = "self.task.endsWith('-multilabel-classification')"
+
+
 class Recipe(Model):
     """Training without code."""
 
@@ -203,7 +206,7 @@ class Recipe(Model):
             "a cnn needs images or texts: choose mlp or linear for a tabular task",
         ),
         Rule(
-            f"self.task == 'image-classification' || !(self.model.architecture in {_listed(TORCHVISION)})",
+            f"self.task.startsWith('image-') || !(self.model.architecture in {_listed(TORCHVISION)})",
             "this network needs images: choose one of linear, mlp and trees for a tabular task, or bag, cnn and "
             "transformer for a text task",
         ),
@@ -229,9 +232,13 @@ class Recipe(Model):
             "models of texts have neither channels nor hiddenUnits: remove them",
         ),
         Rule(
-            "!has(self.primaryMetric) || self.task.endsWith('-regression')"
-            f" || !(self.primaryMetric in {_listed(REGRESSION)})",
+            f"!has(self.primaryMetric) || self.task.endsWith('-regression') || {_MULTILABEL}"
+            f" || self.primaryMetric in {_listed(CLASSIFICATION)}",
             f"a classification is judged by {_either(CLASSIFICATION)}: choose one, or leave primaryMetric out",
+        ),
+        Rule(
+            f"!has(self.primaryMetric) || !{_MULTILABEL} || self.primaryMetric in {_listed(MULTILABEL)}",
+            f"a multi-label classification is judged by {_either(MULTILABEL)}: choose one, or leave primaryMetric out",
         ),
         Rule(
             "!has(self.primaryMetric) || !self.task.endsWith('-regression')"
@@ -242,11 +249,26 @@ class Recipe(Model):
             "!self.task.endsWith('-regression') || self.classWeights == 'None'",
             "a regression has no classes: remove classWeights, or set it to None",
         ),
+        Rule(
+            f"!{_MULTILABEL} || self.model.architecture != 'trees' || self.classWeights == 'None'",
+            "trees weigh whole rows, and not their single labels: remove classWeights, or choose mlp",
+        ),
     )
 
     task: Literal[
-        "image-classification", "tabular-classification", "tabular-regression", "text-classification", "text-regression"
-    ] = Field(description="What the model is to do: tell classes apart, or predict a number.")
+        "image-classification",
+        "image-multilabel-classification",
+        "image-regression",
+        "tabular-classification",
+        "tabular-multilabel-classification",
+        "tabular-regression",
+        "text-classification",
+        "text-multilabel-classification",
+        "text-regression",
+    ] = Field(
+        description="What the model is to do: tell classes apart, give a row any number of labels (multilabel), or "
+        "predict a number."
+    )
     model: Architecture = Field(description="What is trained.")
     optimizer: Optimizer = Field(default_factory=Optimizer, description="How the weights are adjusted.")
     epochs: Annotated[int, Field(ge=1, le=10000)] = Field(
@@ -263,13 +285,14 @@ class Recipe(Model):
         description="The metric that counts: it chooses the epoch and is compared with guessing (the round of trees is "
         "chosen by the loss). When left out, "
         "accuracy; where the rarest class has less than a quarter of the training rows of the commonest, "
-        "average_precision (two classes) or balanced_accuracy (more); rmse for a regression. Of two classes, f1, auroc "
+        "average_precision (two classes) or balanced_accuracy (more); average_precision, the mean over the labels, for "
+        "rows with several; rmse for a regression. Of two classes, f1, auroc "
         "and average_precision are about the rarer one.",
     )
     class_weights: Literal["None", "Balanced"] = Field(
         default="None",
-        description="Balanced: in the loss all classes weigh alike, however few rows one has; the probabilities are "
-        "then those of balanced classes.",
+        description="Balanced: in the loss all classes weigh alike, however few rows one has, and of several labels a "
+        "row the rows with each as much as those without it; the probabilities are then those of balanced classes.",
     )
     precision: Literal["fp32", "bf16"] = Field(
         default="fp32",
@@ -279,6 +302,17 @@ class Recipe(Model):
     )
     early_stopping: EarlyStopping | None = Field(default=None, description="When it ends before the last epoch.")
     seed: Annotated[int, Field(ge=0, le=2147483647)] = Field(default=0, description="Start of every random choice.")
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether a row may have any number of labels."""
+        return self.task.endswith("-multilabel-classification")
+
+    @property
+    def weighs_classes(self) -> bool:
+        """Whether classWeights may be Balanced: there are classes, and trees weigh no single labels."""
+        trees_of_labels = self.multilabel and self.model.architecture == "trees"
+        return self.task.endswith("-classification") and not trees_of_labels
 
     @property
     def learning_rate(self) -> Decimal:
@@ -389,9 +423,9 @@ class TrainingJobSpec(Model):
             "!has(self.recipe) || has(self.data)", "a recipe needs data: set spec.data.train and spec.data.validation"
         ),
         Rule(
-            "!has(self.recipe) || self.recipe.task == 'image-classification' || !has(self.data)"
+            "!has(self.recipe) || self.recipe.task.startsWith('image-') || !has(self.data)"
             " || !has(self.data.prepare) || !self.data.prepare.exists(s, has(s.augment))",
-            "augment shifts and rotates images: remove it from spec.data.prepare, or set task to image-classification",
+            "augment shifts and rotates images: remove it from spec.data.prepare, or choose an image task",
         ),
         Rule(
             "!has(self.recipe) || self.recipe.task.startsWith('tabular-') || !has(self.data)"
@@ -404,6 +438,18 @@ class TrainingJobSpec(Model):
             "!has(self.recipe) || !self.recipe.task.startsWith('text-') || !has(self.data)"
             " || !has(self.data.prepare) || !self.data.prepare.exists(s, has(s.impute) || has(s.standardize))",
             "impute and standardize are about numbers: remove them from spec.data.prepare, or choose a tabular task",
+        ),
+        Rule(
+            "!has(self.recipe) || !self.recipe.task.endsWith('-multilabel-classification') || !has(self.data)"
+            " || has(self.data.labelSeparator) || has(self.data.labelColumns)",
+            "a multi-label task needs to know where a row's labels stand: set spec.data.labelSeparator (in one cell, "
+            "for example red;large) or spec.data.labelColumns (a column of 0 and 1 for each label)",
+        ),
+        Rule(
+            "!has(self.recipe) || self.recipe.task.endsWith('-multilabel-classification') || !has(self.data)"
+            " || !has(self.data.labelSeparator) && !has(self.data.labelColumns)",
+            "labelSeparator and labelColumns are for rows with several labels: remove them, or choose a task that "
+            "ends with -multilabel-classification",
         ),
         Rule(
             "!has(self.recipe) || self.recipe.batchSize >= self.workers",

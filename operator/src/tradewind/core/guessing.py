@@ -23,7 +23,7 @@ def better_than_guessing(evaluation: Evaluation | None, remedy: str) -> tuple[Ve
         words = f"The model is better than guessing: {numbers}."
         if missed := evaluation.misses():
             words += (
-                f" But no row of class {missed} was answered so: its probabilities tell rows apart, its answers don't. "
+                f" But no row that is {missed} was answered so: its probabilities tell rows apart, its answers don't. "
                 f"Compare its probability with a limit of your own, or train again. {remedy}"
             )
         return (Verdict(KIND, "True", Reason.BETTER_THAN_GUESSING, words),)

@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tradewind_workload.data.rows import INPUTS
-from tradewind_workload.heads.answer import LABEL, PREDICTION, PROBABILITIES, Answer, Classes
+from tradewind_workload.heads.answer import LABEL, LABELS, PREDICTION, PROBABILITIES, THRESHOLD, Answer, Classes, Labels
 from tradewind_workload.tasks.matrix.network import Classifier, Impute, Standardize
 
 OPSET, IR_VERSION = 17, 8  # read by every ONNX Runtime of the last years
@@ -70,6 +70,14 @@ def _answer(graph: _Graph, given: str, answer: Answer) -> list[Any]:
         graph.node("ArgMax", [given], LABEL, axis=1, keepdims=0)
         return [
             helper.make_tensor_value_info(LABEL, TensorProto.INT64, ["rows"]),
+            helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, ["rows", len(answer.labels)]),
+        ]
+    if isinstance(answer, Labels):
+        graph.node("Sigmoid", [given], PROBABILITIES)
+        threshold = graph.constant("threshold", np.array(THRESHOLD, np.float32))
+        graph.node("GreaterOrEqual", [PROBABILITIES, threshold], LABELS)
+        return [
+            helper.make_tensor_value_info(LABELS, TensorProto.BOOL, ["rows", len(answer.labels)]),
             helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, ["rows", len(answer.labels)]),
         ]
     value = graph.node("Squeeze", [given, graph.constant("value_axis", np.array([1], np.int64))], "value")

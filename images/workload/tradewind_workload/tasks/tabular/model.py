@@ -11,7 +11,16 @@ import pyarrow as pa
 from onnx import TensorProto
 
 from tradewind.api.artefact import Tensor
-from tradewind_workload.heads.answer import LABEL, PREDICTION, PROBABILITIES, Answer, Classes
+from tradewind_workload.heads.answer import (
+    LABEL,
+    LABELS,
+    PREDICTION,
+    PROBABILITIES,
+    THRESHOLD,
+    Answer,
+    Classes,
+    Labels,
+)
 from tradewind_workload.tasks.tabular.graph import input_types, start
 
 if TYPE_CHECKING:
@@ -106,6 +115,16 @@ def _finished(graph: Graph, outputs: str, head: Answer) -> bytes:
         return graph.model(
             [
                 (LABEL, TensorProto.INT64, ["rows"]),
+                (PROBABILITIES, TensorProto.FLOAT, ["rows", len(head.labels)]),
+            ]
+        )
+    if isinstance(head, Labels):
+        graph.output("Sigmoid", [outputs], PROBABILITIES)
+        threshold = graph.constant("threshold", np.array(THRESHOLD, np.float32))
+        graph.output("GreaterOrEqual", [PROBABILITIES, threshold], LABELS)
+        return graph.model(
+            [
+                (LABELS, TensorProto.BOOL, ["rows", len(head.labels)]),
                 (PROBABILITIES, TensorProto.FLOAT, ["rows", len(head.labels)]),
             ]
         )

@@ -77,7 +77,7 @@ class _Fitting:
     def _combine(self, step: Step, where: str) -> None:
         asked = step.combine
         assert asked is not None
-        if asked.name in self._kinds or asked.name == self._schema.label.name:
+        if asked.name in self._kinds or asked.name in {label.name for label in self._schema.labels}:
             raise Fault(
                 "InvalidData",
                 f"{where}.combine makes the column {asked.name!r}, which there is already: choose another name.",

@@ -40,7 +40,7 @@ class Examples:
     """Rows with what they should give."""
 
     rows: np.ndarray  # float32 [n, columns], of an encoding for trees
-    labels: np.ndarray  # int64 [n], the number of the class; or float32 [n], the value
+    labels: np.ndarray  # int64 [n], the number of the class; int8 [n, labels]; or float32 [n], the value
 
 
 def train(
@@ -54,7 +54,8 @@ def train(
     seed: int = 0,
     on_round: Callable[[int, float, float], None] = lambda _round, _loss, _training: None,
 ) -> xgboost.Booster:
-    """Trees up to the round with the least loss on the validation rows. `classes` is None for values.
+    """Trees up to the round with the least loss on the validation rows. `classes` is None for values, and their
+    number for labels too, which have trees of their own.
 
     `on_round` is told the rounds done and the losses on the validation and the training rows; what it raises ends the
     training.
@@ -72,7 +73,7 @@ def train(
         return xgboost.DMatrix(examples.rows, examples.labels, weight=weights, nthread=threads)
 
     parameters: dict[str, Any] = {
-        **_objective(classes),
+        **_objective(classes, several=training.labels.ndim == 2),
         "tree_method": "hist",
         "learning_rate": settings.learning_rate,
         "max_depth": settings.max_depth,
@@ -96,20 +97,20 @@ def train(
     )
 
 
-def _objective(classes: int | None) -> dict[str, Any]:
+def _objective(classes: int | None, *, several: bool) -> dict[str, Any]:
     if classes is None:
         return {"objective": "reg:squarederror", "eval_metric": "rmse"}
-    if classes == 2:
+    if classes == 2 or several:
         return {"objective": "binary:logistic", "eval_metric": "logloss"}
     return {"objective": "multi:softprob", "num_class": classes, "eval_metric": "mlogloss"}
 
 
 def predict(booster: xgboost.Booster, rows: np.ndarray) -> np.ndarray:
-    """Probabilities, float32 [n, classes], or values, float32 [n], by XGBoost itself."""
+    """Probabilities, float32 [n, classes or labels], or values, float32 [n], by XGBoost itself."""
     import xgboost
 
     answer = booster.predict(xgboost.DMatrix(rows, nthread=1))
-    if _document(booster)["learner"]["objective"]["name"] == "binary:logistic":
+    if _document(booster)["learner"]["objective"]["name"] == "binary:logistic" and answer.ndim == 1:
         return np.stack([1 - answer, answer], 1)
     return np.asarray(answer)
 
@@ -128,10 +129,13 @@ def write_trees(graph: Graph, rows: Rows, booster: xgboost.Booster) -> str:
     objective = learner["objective"]["name"]
     model = learner["gradient_booster"]["model"]
     base = np.array(json.loads(learner["learner_model_param"]["base_score"]), np.float32).reshape(-1)
-    binary = objective == "binary:logistic"
+    targets = int(learner["learner_model_param"]["num_target"])
+    if objective == "binary:logistic":
+        base = -np.log(1 / base - 1)
+    binary = objective == "binary:logistic" and targets == 1
     if binary:  # logits of 0 for the first class, and of the trees' sum for the second
-        base = np.array([0, -np.log(1 / base[0] - 1)], np.float32)
-    outputs = max(len(base), int(learner["learner_model_param"]["num_class"]))
+        base = np.array([0, base[0]], np.float32)
+    outputs = max(len(base), targets, int(learner["learner_model_param"]["num_class"]))
     base = np.broadcast_to(base, (outputs,))
     fields: dict[str, list[Any]] = {name: [] for name in _FIELDS}
     for number, (tree, output) in enumerate(zip(model["trees"], model["tree_info"], strict=True)):
