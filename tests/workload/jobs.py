@@ -96,14 +96,16 @@ class Heard:
 
 
 def alone(document: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:
-    """A TrainingJob in this process, without Ray: its reports, and what it printed."""
+    """A TrainingJob or a CompressionJob in this process, without Ray: its reports, and what it printed."""
     from tradewind.api.report import JobDocument
+    from tradewind_workload.compress import job as compression
     from tradewind_workload.train import recipe
     from tradewind_workload.train.place import Alone
 
     heard, output = Heard(), io.StringIO()
+    run = recipe.run if document["kind"] == "TrainingJob" else compression.run
     with contextlib.redirect_stdout(output):
-        recipe.run(JobDocument.read(document), heard, Alone(heard))
+        run(JobDocument.read(document), heard, Alone(heard))
     return heard.reports, output.getvalue()
 
 

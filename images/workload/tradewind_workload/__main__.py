@@ -11,8 +11,9 @@ import sys
 import traceback
 
 # Before Ray is imported anywhere.
-os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# For programs of the user's own, which inherit them.
+os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
 os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.25")  # a report of a worker waits for it, 2 s by default
 os.environ.setdefault(

@@ -31,7 +31,7 @@ def local_path(storage_uri: str) -> Path:
 
 
 def run_folder(output: Path, uid: str) -> Path:
-    """Where Ray Train and a program keep what a further attempt of the same job goes on from, below its output."""
+    """Where a program keeps what a further attempt of the same job goes on from, below its output."""
     return output / ".train" / "runs" / uid
 
 

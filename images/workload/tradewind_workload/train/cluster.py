@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tradewind_workload.io.document import training_spec
 from tradewind_workload.io.fault import Superseded, causes, fault_in
 from tradewind_workload.io.files import make_folder, storage_fault
-from tradewind_workload.io.places import local_path, run_folder
+from tradewind_workload.io.places import checkpoint_folder, local_path
 from tradewind_workload.io.retries import patiently
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ def connect(workers: int) -> None:
         ray.init(address="auto", **settings)
     else:
         ray.init(num_cpus=max(1, workers), include_dashboard=False, object_store_memory=200 * 1024**2, **settings)
-    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it warns of every moment without a free CPU
-    logging.getLogger("ray.train").setLevel(logging.WARNING)
 
 
 def cpus(quantity: str) -> Decimal:
@@ -61,24 +59,17 @@ def threads(resources: Resources) -> int:
     return max(1, math.floor(cpus(resources.cpu)) // max(1, resources.accelerators))
 
 
-def scaling(workers: int, resources: Resources) -> Any:
-    """Ray Train's ScalingConfig: a process a worker pod, or a process an accelerator."""
-    from ray.train import ScalingConfig
-
-    accelerators = resources.accelerators
-    each = {"CPU": float(threads(resources)) if accelerators <= 1 else 1.0 / accelerators}
-    if accelerators:
-        each["GPU"] = 1.0
-    return ScalingConfig(
-        num_workers=processes(workers, resources),
-        use_gpu=bool(accelerators),
-        resources_per_worker=each,
-        placement_strategy="SPREAD" if not accelerators else "PACK",
-    )
+def share(resources: Resources) -> dict[str, float]:
+    """What a training process takes of Ray's resources."""
+    if not resources.accelerators:
+        return {"CPU": float(threads(resources))}
+    # Processes of one pod share its CPUs.
+    cpus = float(threads(resources)) if resources.accelerators == 1 else 1.0 / resources.accelerators
+    return {"CPU": cpus, "GPU": 1.0}
 
 
 class Cluster:
-    """See train.place.Place: as many workers as the spec says, by Ray Train. Ray is imported when it starts."""
+    """See train.place.Place: as many workers as the spec says. Ray is imported when it starts."""
 
     def start(self, workers: int) -> Work:
         """Join the cluster."""
@@ -89,26 +80,17 @@ class Cluster:
 
     def train(self, worker: Callable[[dict[str, Any]], None], config: dict[str, Any], job: JobDocument) -> None:
         """See Place."""
-        from ray.train import RunConfig
-
-        from tradewind_workload.train.trainer import Trainer
+        from tradewind_workload.train import workers
 
         spec = training_spec(job)
-        runs = run_folder(local_path(spec.output.storage_uri), job.uid)
+        checkpoints = checkpoint_folder(local_path(spec.output.storage_uri), job.uid)
         try:
-            patiently(lambda: make_folder(runs), runs)
+            # A volume that nobody can write to shows now, and not after the first epoch.
+            patiently(lambda: make_folder(checkpoints), checkpoints)
         except OSError as error:
-            raise storage_fault(runs, error) from None
-        trainer = Trainer(
-            worker,
-            train_loop_config=config,
-            scaling_config=scaling(spec.workers, spec.resources),
-            # What a further attempt goes on from is in our own checkpoints (see checkpoint.py); this is Ray Train's own
-            # record.
-            run_config=RunConfig(name="ray", storage_path=str(runs)),
-        )
+            raise storage_fault(checkpoints, error) from None
         try:
-            trainer.fit()
+            workers.train(worker, config, world=processes(spec.workers, spec.resources), each=share(spec.resources))
         except Exception as error:
             if (fault := fault_in(error)) is not None:
                 raise fault from None

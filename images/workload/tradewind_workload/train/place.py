@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tradewind_workload.data.work import Here
@@ -37,7 +38,8 @@ class Place(Protocol):
     def train(self, worker: Callable[[dict[str, Any]], None], config: dict[str, Any], job: JobDocument) -> None:
         """Run the function in each worker, and wait. Raises Fault and Superseded as themselves.
 
-        A worker finds in `config` what was given, and as "alone" the `Solo` of a worker that has no others.
+        A worker finds in `config` what was given, and as "alone" the `Solo` of a worker that has no others, or as
+        "member" the `Member` of one on a cluster.
         """
 
 
@@ -47,6 +49,17 @@ class Solo:
     def __init__(self, told: Told, device: str) -> None:
         self.told = told
         self.device = device  # of torch
+
+
+@dataclass(frozen=True)
+class Member:
+    """A worker on a cluster."""
+
+    rank: int
+    world: int
+    meeting: tuple[str, int] | None = None  # host and port of the first one, where there are several
+    door: int | None = None  # of the first one: the socket that listens there
+    gpu: bool = False  # whether it has one
 
 
 class Alone:

@@ -218,7 +218,11 @@ def work(config: dict[str, Any]) -> None:
     recipe, prepared, fitted = spec.recipe, config["prepared"], config["fitted"]
     assert recipe is not None
     alone = config.get("alone")
-    rank, world, device = (0, 1, alone.device) if alone is not None else process_group.join()
+    if alone is not None:
+        rank, world, device = 0, 1, alone.device
+    else:
+        member = config["member"]
+        rank, world, device = member.rank, member.world, process_group.join(member)
     _require_device(recipe, spec, device)
     dealt = shares(len(prepared.train), world, recipe.seed)
     mine = prepared.train.take(dealt[rank])

@@ -20,6 +20,7 @@ from tradewind_workload.io.fault import Fault
 from tradewind_workload.tasks.augmentation import mixed
 from tradewind_workload.train.checkpoint import State
 from tradewind_workload.train.optimizer import optimizer
+from tradewind_workload.train.reduction import Reduction
 
 if TYPE_CHECKING:
     from tradewind.api.trainingjob import Recipe
@@ -98,8 +99,9 @@ class Training:
         self._mixup = mixup
         self._scaled = scaled
         self._loss = loss
-        self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self._optimizer = optimizer(self._parameters, recipe.optimizer, float(recipe.learning_rate))
+        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self._optimizer = optimizer(parameters, recipe.optimizer, float(recipe.learning_rate))
+        self._reduction = Reduction(parameters) if len(share.sizes) > 1 else None
         smallest = min(share.sizes) // self.steps_per_epoch
         if smallest < 2 and any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
             raise Fault(
@@ -116,7 +118,7 @@ class Training:
         order = np.random.default_rng(seed).permutation(len(self._targets))
         torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
         self.model.train()
-        total = 0.0
+        total = torch.zeros((), dtype=torch.float64, device=self._device)  # nobody waits for a GPU at each step
         for i in range(self.steps_per_epoch):
             mine = _slice(len(order), self.steps_per_epoch, i)
             everyone = sum(
@@ -126,7 +128,7 @@ class Training:
             self.step += 1
             on_step()
         self._average_buffers()
-        loss = self._sum(total) / sum(self._share.sizes)
+        loss = self._sum(float(total)) / sum(self._share.sizes)
         if not math.isfinite(loss):
             raise Fault(
                 "ProgramFailed",
@@ -136,11 +138,14 @@ class Training:
             )
         return loss
 
-    def _step(self, chosen: torch.Tensor, everyone: int) -> float:
-        """One step of the optimiser. Returns the sum of the losses of this process's rows."""
+    def _step(self, chosen: torch.Tensor, everyone: int) -> torch.Tensor:
+        """One step of the optimiser. Returns the sum of the losses of this process's rows, float64, on the device."""
         for group in self._optimizer.param_groups:
             group["lr"] = self._rate()
-        self._optimizer.zero_grad(set_to_none=False)
+        if self._reduction is not None:
+            self._reduction.begin()
+        else:
+            self._optimizer.zero_grad(set_to_none=False)
         loss = torch.zeros((), device=self._device)
         if len(chosen):
             inputs = self._inputs[chosen]
@@ -148,9 +153,10 @@ class Training:
                 inputs = self._augment(inputs)
             loss = self._loss_of(inputs, self._targets[chosen].to(self._device))
             (loss / everyone).backward()
-        self._sum_gradients()
+        if self._reduction is not None:
+            self._reduction.end()
         self._optimizer.step()
-        return float(loss.detach())
+        return loss.detach().double()
 
     def _loss_of(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The loss of these rows together, with mixed precision where the recipe says so."""
@@ -171,17 +177,6 @@ class Training:
         if self._recipe.optimizer.schedule == "constant":
             return start
         return start * 0.5 * (1 + math.cos(math.pi * self.step / self.steps))
-
-    def _sum_gradients(self) -> None:
-        if len(self._share.sizes) == 1:
-            return
-        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self._parameters]
-        # One exchange of one size at every step: the order of the additions, and so the sum, never differs between
-        # runs.
-        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
-        dist.all_reduce(flat)
-        for parameter, part in zip(self._parameters, flat.split([g.numel() for g in gradients]), strict=True):
-            parameter.grad = part.view_as(parameter)
 
     def _average_buffers(self) -> None:
         """Each process has normalised by its own batches: all go on with the mean of what they found."""

@@ -1,0 +1,78 @@
+"""The sum of all processes' gradients, which goes over the network while the rest of them is still computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# As DistributedDataParallel has them: the first one is small, so that the network has something to do early.
+FIRST_BYTES = 1 << 20
+BYTES = 25 << 20
+
+
+@dataclass
+class _Bucket:
+    flat: torch.Tensor  # gradients of some parameters, one after the other
+    parameters: int
+    missing: int = 0  # that backward has not come to in this step
+
+
+class Reduction:
+    """The gradients of some parameters, summed over all processes of the group.
+
+    They lie in buckets, from the last parameter to the first, as backward comes to them, and a bucket that is whole is
+    sent at once. What is in which bucket depends on the parameters alone. DistributedDataParallel divides them anew
+    after its first step, and with three processes or more the order of a sum's additions depends on its place in a
+    bucket: a training that goes on from a checkpoint would then end with other bits than one that was never stopped.
+    """
+
+    def __init__(self, parameters: Sequence[torch.nn.Parameter], first: int = FIRST_BYTES, rest: int = BYTES) -> None:
+        self._buckets: list[_Bucket] = []
+        self._running: list[Any] = []
+        for number, group in enumerate(_groups(parameters, first, rest)):
+            flat = torch.zeros(sum(map(torch.numel, group)), dtype=group[0].dtype, device=group[0].device)
+            for parameter, part in zip(group, flat.split([p.numel() for p in group]), strict=True):
+                parameter.grad = part.view_as(parameter)
+                parameter.register_post_accumulate_grad_hook(lambda _, number=number: self._came(number))
+            self._buckets.append(_Bucket(flat, len(group)))
+
+    def begin(self) -> None:
+        """Before a step's backward: all gradients are zero."""
+        for bucket in self._buckets:
+            bucket.flat.zero_()
+            bucket.missing = bucket.parameters
+
+    def end(self) -> None:
+        """After it, or in place of it where this process has no rows: all gradients are those of all processes."""
+        for bucket in self._buckets[len(self._running) :]:
+            self._running.append(dist.all_reduce(bucket.flat, async_op=True))
+        for work in self._running:
+            work.wait()
+        self._running = []
+
+    def _came(self, number: int) -> None:
+        self._buckets[number].missing -= 1
+        # In one order in all processes, whatever each has first.
+        for bucket in self._buckets[len(self._running) :]:
+            if bucket.missing:
+                return
+            self._running.append(dist.all_reduce(bucket.flat, async_op=True))
+
+
+def _groups(parameters: Sequence[torch.nn.Parameter], first: int, rest: int) -> list[list[torch.nn.Parameter]]:
+    groups: list[list[torch.nn.Parameter]] = []
+    room = 0
+    for parameter in reversed(parameters):
+        size = parameter.numel() * parameter.element_size()
+        if not groups or size > room or parameter.dtype != groups[-1][0].dtype:
+            room = rest if groups else first
+            groups.append([])
+        groups[-1].append(parameter)
+        room -= size
+    return groups
