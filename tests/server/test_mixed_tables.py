@@ -9,6 +9,7 @@ from typing import Any
 import graphs
 import pytest
 from loaded import Loaded
+from processed import strings
 
 from tradewind_server.folder import Unservable
 
@@ -51,6 +52,22 @@ def test_rows_by_name_with_what_is_missing_and_unknown(tmp_path: Path) -> None:
     columns = {name: [row.get(name) for row, _ in ROWS] for name in NOTHING}
     assert mixed.v1(inputs=columns)["predictions"] == mixed.instances(*(row for row, _ in ROWS))
     assert "unknown input 'twon'" in mixed.instances({"twon": "Köln"})
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_tensors_by_name_with_what_is_missing(tmp_path: Path, binary: bool) -> None:
+    """A truth value too; behind the JSON, where texts have no null, an empty one is it."""
+    mixed = stored(tmp_path, [label for _, label in ROWS])
+    truths = [{True: "true", False: "false"}.get(row.get("member")) for row, _ in ROWS]
+    data = strings(*((truth or "").encode() for truth in truths)) if binary else truths
+    inputs = [
+        {"name": name, "datatype": datatype, "shape": [len(ROWS)], "data": [row.get(name) for row, _ in ROWS]}
+        for name, datatype in (("town", "BYTES"), ("income", "FP32"), ("since", "BYTES"))
+    ]
+    member = {"name": "member", "datatype": "BYTES", "shape": [len(ROWS)], "data": data}
+    assert mixed.v2(*inputs, member)["label"] == [label for _, label in ROWS]
+    strange = strings(*[b"yes"] * len(ROWS)) if binary else ["yes"] * len(ROWS)
+    assert "'member' in row 0 is true or false, got 'yes'" in mixed.v2(*inputs, member | {"data": strange})["error"]
 
 
 def test_other_answers_than_its_samples_are_told(tmp_path: Path) -> None:

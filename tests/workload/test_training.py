@@ -18,7 +18,7 @@ from tradewind_workload.io.places import checkpoint_folder
 from tradewind_workload.tasks.augmentation import vary
 from tradewind_workload.tasks.matrix.network import Classifier, build_network, build_preparation
 from tradewind_workload.train import checkpoint
-from tradewind_workload.train.beginning import beginning
+from tradewind_workload.train.beginning import beginning, epochs_of
 from tradewind_workload.train.training import Share, Training, shares
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def training(settings: Recipe, augment: Augment | None = None, *, scaled: bool =
     rows = inputs.reshape(-1, 6, 6) if settings.model.architecture == "cnn" else inputs
     varied = partial(vary, image=(6, 6, 1), augment=augment) if augment is not None else None
     share = Share(rows, classes, (90,))
-    return Training(model, settings, share, epochs=settings.epochs, augment=varied, scaled=scaled)
+    return Training(model, settings, share, epochs=settings.epochs or 4, augment=varied, scaled=scaled)
 
 
 def weights(run: Training) -> dict[str, bytes]:
@@ -60,13 +60,39 @@ def weights(run: Training) -> dict[str, bytes]:
 
 def test_a_training_of_few_steps_is_told_how_many_epochs_it_needs() -> None:
     """Networks with weights from elsewhere need few; what goes on was told before."""
-    said = beginning(recipe(epochs=10), each=7, done=0)
+    rows = 7 * 16  # seven steps an epoch
+    said = beginning(recipe(epochs=10), rows, done=0)
     assert said.startswith("starting; 70 steps in all (7 in each of 10 epochs)")
     assert "set spec.recipe.epochs to 29 or more" in said
-    assert beginning(recipe(epochs=29), each=7, done=0) == "starting"
-    assert beginning(recipe(epochs=10), each=7, done=3) == "continuing after epoch 3"
+    assert beginning(recipe(epochs=29), rows, done=0) == "starting"
+    assert beginning(recipe(epochs=10), rows, done=3) == "continuing after epoch 3"
     brought = {"architecture": "transformer", "storageUri": "pvc://claim/minilm"}
-    assert beginning(recipe(task="text-classification", model=brought), each=7, done=0) == "starting"
+    assert beginning(recipe(task="text-classification", model=brought), rows, done=0) == "starting"
+
+
+@pytest.mark.parametrize(
+    ("model", "rows", "epochs"),
+    [
+        ({"architecture": "mlp"}, 110, 143),  # 7 steps an epoch
+        ({"architecture": "mlp"}, 16 * 100, 10),
+        ({"architecture": "mlp"}, 16 * 99, 11),
+        ({"architecture": "resnet18"}, 110, 10),
+        ({"architecture": "resnet18", "storageUri": "pvc://claim/resnet18"}, 110, 10),
+    ],
+)
+def test_a_network_from_random_weights_trains_the_longer_the_fewer_rows_there_are(
+    model: dict[str, object], rows: int, epochs: int
+) -> None:
+    assert epochs_of(recipe(model=model, epochs=None), rows) == epochs
+    assert epochs_of(recipe(model=model, epochs=3), rows) == 3
+
+
+def test_the_log_says_how_many_epochs_were_chosen() -> None:
+    assert beginning(recipe(epochs=None), rows=110, done=0) == (
+        "starting; 143 epochs of 7 steps, as spec.recipe.epochs names no other number"
+    )
+    random = recipe(model={"architecture": "resnet18"}, epochs=None)
+    assert "70 steps in all (7 in each of 10 epochs) are few" in beginning(random, rows=110, done=0)
 
 
 @pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])

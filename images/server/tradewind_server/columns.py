@@ -223,7 +223,10 @@ def of_tensor(spec: TensorSpec, given: Array, max_rows: int) -> Array:
     if given.dtype == spec.dtype and not (given.dtype.kind == "O" and spec.kind == "boolean"):
         return given.reshape(-1, *spec.shape[1:])
     if given.dtype.kind in "Ob":
-        return of_values(spec, given.ravel().tolist(), max_rows)
+        values = given.ravel().tolist()
+        if spec.kind == "boolean":  # bytes have no null; an empty text is one, as in a category
+            values = [None if value == "" and spec.nullable else value for value in values]
+        return of_values(spec, values, max_rows)
     with np.errstate(over="ignore", invalid="ignore"):
         cast = given.astype(spec.dtype)
     exact = cast.dtype.kind == "f" and np.array_equal(np.isfinite(cast), np.isfinite(given))

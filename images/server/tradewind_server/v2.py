@@ -147,15 +147,17 @@ def _tensor(spec: TensorSpec, tensor: dict[str, Any], binary: memoryview, max_ro
     parameters = checked(tensor, INPUT, where, *([(BASE64,)] if spec.is_picture else []))
     size = parameters.get("binary_data_size")
     if size is None:
-        size, array = 0, _from_json(sent, tensor, shape, max_rows)
-    elif type(size) is not int or size < 0 or size > len(binary):
+        array = _from_json(sent, tensor, shape, max_rows)
+        # Of the input's own type already: a null in it is no longer told from a text.
+        return (array.reshape(-1, *spec.shape[1:]) if spec.is_column else array), 0
+    if type(size) is not int or size < 0 or size > len(binary):
         raise BadRequest(
             f"{where}: binary_data_size is {shown(size)}, but {len(binary)} bytes are left behind"
             " the JSON (is Inference-Header-Content-Length set?)"
         )
-    elif "data" in tensor:
+    if "data" in tensor:
         raise BadRequest(f"{where}: give data or binary_data_size, not both")
-    elif spec.is_picture and parameters.get("content_type") == BASE64:
+    if spec.is_picture and parameters.get("content_type") == BASE64:
         array = from_bytes(replace(sent, processed=False), binary[:size], shape)
     elif datatype == spec.datatype:
         array = from_bytes(sent, binary[:size], shape)

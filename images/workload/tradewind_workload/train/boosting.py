@@ -6,7 +6,7 @@ There are no checkpoints: an attempt that was interrupted starts over, and comes
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from tradewind_workload.heads.answer import Answer, Value
 from tradewind_workload.heads.classification import Classification
 from tradewind_workload.io.document import training_spec
 from tradewind_workload.io.places import local_path
-from tradewind_workload.tasks.tabular import trees
+from tradewind_workload.tasks.tabular import linear, trees
 from tradewind_workload.train.history import History, curve
 from tradewind_workload.train.judging import answer_of, head_of, judging_part, metric_of
 from tradewind_workload.train.voice import Voice
@@ -25,6 +25,8 @@ from tradewind_workload.train.voice import Voice
 if TYPE_CHECKING:
     from tradewind.api.trainingjob import Recipe
     from tradewind_workload.data.rows import Rows
+    from tradewind_workload.tasks.tabular.encoding import Encoding
+    from tradewind_workload.tasks.tabular.linear import Linear
 
 
 @dataclass
@@ -68,12 +70,22 @@ def grow(config: dict[str, Any]) -> None:
     print("starting", flush=True)
     head = head_of(prepared)
     balanced = recipe.class_weights == "Balanced" and isinstance(head, Classification)
+    classes, weights = len(prepared.labels) or None, tuple(head.balanced_weights().tolist()) if balanced else ()
+    encoding = config["fitted"].encoding
+    training, validation = _examples(prepared.train, answer), _examples(prepared.validation, answer)
+    start = None
+    if not prepared.several:  # a linear model of each label would be one more each
+        start = linear.fit(encoding, training, validation, classes=classes, class_weights=weights, seed=recipe.seed)
+    said = "the trees start from a linear model of the columns, and learn what it leaves"
+    if start is not None:
+        print(said, flush=True)
+        training, validation = (_started(start, encoding, examples) for examples in (training, validation))
     booster = trees.train(
-        _examples(prepared.train, answer),
-        _examples(prepared.validation, answer),
-        classes=len(prepared.labels) or None,
+        training,
+        validation,
+        classes=classes,
         settings=settings,
-        class_weights=tuple(head.balanced_weights().tolist()) if balanced else (),
+        class_weights=weights,
         threads=config["threads"],
         seed=recipe.seed,
         on_round=told,
@@ -82,7 +94,8 @@ def grow(config: dict[str, Any]) -> None:
     _, judging = judging_part(prepared)
     if isinstance(answer, Value):  # for whoever reads the trees' own file
         booster.set_attr(label_mean=repr(answer.mean), label_deviation=repr(answer.deviation))
-    model = from_trees(config["fitted"].encoding, booster, answer)
+    model = from_trees(encoding, booster, answer, start)
+    became, notes = told_of(config["fitted"], prepared)
     course = Course(
         curve(
             history.laps,
@@ -90,10 +103,12 @@ def grow(config: dict[str, Any]) -> None:
             loss="log_loss" if prepared.labels else "rmse",
             best=booster.num_boosted_rounds(),
         ),
-        *told_of(config["fitted"], prepared),
+        became,
+        notes if start is None else (*notes, said),
         seconds=config["seconds"] | {"start the worker": started, "train": history.seconds},
     )
-    expected = trees.predict(booster, judging.load())
+    asked = judging.load()
+    expected = trees.predict(booster, asked, None if start is None else start(encoding, asked))
     if isinstance(answer, Value):
         expected = answer.decoded(expected[:, np.newaxis])
     store(job, spec, prepared, Trained(model, expected, course), local_path(spec.output.storage_uri))
@@ -107,6 +122,10 @@ def settings_of(recipe: Recipe) -> trees.Settings:
     return trees.Settings(
         rounds=asked.rounds, patience=patience, learning_rate=float(asked.learning_rate), max_depth=asked.max_depth
     )
+
+
+def _started(start: Linear, encoding: Encoding, examples: trees.Examples) -> trees.Examples:
+    return replace(examples, start=start(encoding, examples.rows))
 
 
 def _examples(rows: Rows, answer: Answer) -> trees.Examples:

@@ -203,7 +203,7 @@ def work(config: dict[str, Any]) -> None:
     import torch
 
     from tradewind_workload.train import checkpoint, process_group
-    from tradewind_workload.train.beginning import beginning
+    from tradewind_workload.train.beginning import beginning, epochs_of, length
     from tradewind_workload.train.best import Choice
     from tradewind_workload.train.reporting import Course, told_of
     from tradewind_workload.train.result import Trained, store
@@ -231,11 +231,12 @@ def work(config: dict[str, Any]) -> None:
     head, answer = head_of(prepared), answer_of(prepared)
     targets = _learnt(answer, prepared.validation.targets)
     metric = head.primary(recipe.primary_metric)
+    epochs = epochs_of(recipe, len(prepared.train))
     training = Training(
         fitted.network(recipe.model, answer.width, recipe.seed),
         recipe,
         Share(mine.load(), _learnt(answer, mine.targets), tuple(len(numbers) for numbers in dealt), rank),
-        epochs=recipe.epochs,
+        epochs=epochs,
         loss=loss_of(head, recipe, device),
         augment=fitted.augment(),
         mixup=float(prepared.augment.mixup) if prepared.augment is not None else 0.0,
@@ -253,8 +254,8 @@ def work(config: dict[str, Any]) -> None:
     told = alone.told if alone is not None else None
     voice = Voice(job, training, first_step=training.step, told=told) if rank == 0 else None
     if voice is not None:
-        print(beginning(recipe, training.steps_per_epoch, first), flush=True)
-    for epoch in range(first, recipe.epochs):
+        print(beginning(recipe, len(prepared.train), first), flush=True)
+    for epoch in range(first, epochs):
         if recipe.early_stopping is not None and training.agree(over=choice.over(epoch)):
             break
         loss = training.epoch(epoch, voice.speak if voice is not None else lambda: None)
@@ -265,12 +266,12 @@ def work(config: dict[str, Any]) -> None:
             choice.judge(done, value, training.model)
             voice.measured(done, loss, metric.name, value)
             history.ended(done, loss, validation_loss=training.mean_loss(outputs, targets), value=value)
-            if done % spec.checkpoint.every_epochs == 0 or done == recipe.epochs or choice.over(done):
+            if done % spec.checkpoint.every_epochs == 0 or done == epochs or choice.over(done):
                 checkpoint.write(
                     checkpoints, training.state(done, choice.best, history.laps), mark, spec.checkpoint.keep
                 )
                 voice.kept(training.step)
-            print(f"epoch {done}/{recipe.epochs}: loss {loss:.4f}, {metric.name} {value:.4f}", flush=True)
+            print(f"epoch {done}/{epochs}: loss {loss:.4f}, {metric.name} {value:.4f}", flush=True)
             voice.speak()
     if voice is not None:
         if choice.best is not None:
@@ -279,6 +280,7 @@ def work(config: dict[str, Any]) -> None:
         network = training.model.cpu()
         _, judging = judging_part(prepared)
         expected = answer.decoded(outputs_of(network, judging.load()))
+        became, notes = told_of(fitted, prepared)
         course = Course(
             curve(
                 history.laps,
@@ -287,7 +289,8 @@ def work(config: dict[str, Any]) -> None:
                 metric=metric.name,
                 best=choice.best.epoch if choice.best is not None else None,
             ),
-            *told_of(fitted, prepared),
+            became,
+            (*notes, said) if (said := length(recipe, len(prepared.train))) else notes,
             seconds=config["seconds"] | {"start the workers": started, "train": history.seconds},
         )
         store(job, spec, prepared, Trained(fitted.model(network, answer), expected, course), folder)

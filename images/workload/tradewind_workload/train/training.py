@@ -18,6 +18,7 @@ from torch import nn
 
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.tasks.augmentation import mixed
+from tradewind_workload.train.beginning import steps_of
 from tradewind_workload.train.checkpoint import State
 from tradewind_workload.train.optimizer import optimizer
 from tradewind_workload.train.reduction import Reduction
@@ -92,7 +93,7 @@ class Training:
         self._device = device
         self._targets = torch.from_numpy(share.targets)
         self._inputs = torch.from_numpy(share.inputs)
-        self.steps_per_epoch = max(1, math.ceil(sum(share.sizes) / recipe.batch_size))
+        self.steps_per_epoch = steps_of(sum(share.sizes), recipe.batch_size)
         self.steps = epochs * self.steps_per_epoch
         self.step = 0
         self._augment = augment

@@ -271,11 +271,12 @@ class Recipe(Model):
     )
     model: Architecture = Field(description="What is trained.")
     optimizer: Optimizer = Field(default_factory=Optimizer, description="How the weights are adjusted.")
-    epochs: Annotated[int, Field(ge=1, le=10000)] = Field(
-        default=10,
-        description="Passes over the training data. The model is that of the best one by the primary metric on the "
-        "validation data; of equals, the first. Trees have recipe.model.trees.rounds instead, and no use for "
-        "optimizer, epochs and batchSize.",
+    epochs: Annotated[int, Field(ge=1, le=10000)] | None = Field(
+        default=None,
+        description="Passes over the training data. When left out 10, and for a network that starts from random "
+        "weights (torchvision's apart) so many more that it takes at least 1000 steps; the log says how many. The "
+        "model is that of the best one by the primary metric on the validation data; of equals, the first. Trees have "
+        "recipe.model.trees.rounds instead, and no use for optimizer, epochs and batchSize.",
     )
     batch_size: Annotated[int, Field(ge=1, le=65536)] = Field(
         default=64, description="Rows in one step, over all workers together."

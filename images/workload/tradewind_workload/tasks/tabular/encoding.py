@@ -168,6 +168,11 @@ class Encoding:
             missing = ~np.isfinite(values.astype(np.float32))
         if self.scale == "raw":
             return np.where(missing, np.nan, values).astype(np.float32)
+        return self.standardised(values, missing)
+
+    def standardised(self, values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+        """Numbers as a network gets them, float32 [n, width], of values less their origin, float64 [n, numbers]."""
+        vectors = self.vectors()
         values = np.where(missing, vectors["fill"], values)
         spread = (values - vectors["centre"]) / vectors["scale"]
         values = np.where(vectors["tailed"], np.sign(spread) * np.log(np.abs(spread) + 1), values)

@@ -161,10 +161,11 @@ def _numbers(graph: Graph, encoding: Encoding, columns: dict[str, str]) -> str:
     if encoding.scale == "raw":
         nan = graph.constant("nothing", np.array(np.nan, np.float32))
         return graph.node("Where", [missing, nan, single], "numbers")
-    return _standard(graph, encoding, values, missing)
+    return write_standard(graph, encoding, values, missing)
 
 
-def _standard(graph: Graph, encoding: Encoding, values: str, missing: str) -> str:
+def write_standard(graph: Graph, encoding: Encoding, values: str, missing: str, name: str = "numbers") -> str:
+    """Numbers as a network gets them, float32 [n, width], of doubles less their origin and where they are missing."""
     vectors = encoding.vectors()
 
     def vector(name: str) -> str:
@@ -186,7 +187,7 @@ def _standard(graph: Graph, encoding: Encoding, values: str, missing: str) -> st
         return standard
     where = graph.node("Cast", [missing], "missing_all", to=TensorProto.FLOAT)
     some = graph.constant("indicators", np.array(encoding.indicators, np.int64))
-    return graph.joined([standard, graph.node("Gather", [where, some], "missing_some", axis=1)], "numbers")
+    return graph.joined([standard, graph.node("Gather", [where, some], "missing_some", axis=1)], name)
 
 
 def _codes(graph: Graph, column: Codes, of: str, i: int) -> str:

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 
     from tradewind_workload.tasks.tabular.encoding import Encoding
     from tradewind_workload.tasks.tabular.graph import Graph
+    from tradewind_workload.tasks.tabular.linear import Linear
     from tradewind_workload.tasks.tabular.network import TabularNetwork
 
-ENCODING, NETWORK, TREES = "encoding.json", "model.safetensors", "model.ubj"
+ENCODING, NETWORK, TREES, START = "encoding.json", "model.safetensors", "model.ubj", "start.json"
 _DATATYPES: dict[int, Datatype] = {TensorProto.FLOAT: "FP32", TensorProto.DOUBLE: "FP64", TensorProto.STRING: "BYTES"}
 # Of the years 1 to 9999, which ISO 8601 has.
 _FIRST_SECOND, _LAST_SECOND = -62135596800, 253402300800
@@ -97,14 +98,19 @@ def from_network(encoding: Encoding, network: TabularNetwork, head: Answer) -> T
     return TabularModel(content, encoding, head, {NETWORK: weights, ENCODING: encoding.written().encode()})
 
 
-def from_trees(encoding: Encoding, booster: xgboost.Booster, head: Answer) -> TabularModel:
-    """The model of boosted trees. Raises Fault(InvalidData) where a column can't be an input."""
+def from_trees(
+    encoding: Encoding, booster: xgboost.Booster, head: Answer, linear: Linear | None = None
+) -> TabularModel:
+    """The model of boosted trees, and of what they started from. Raises Fault(InvalidData) where a column can't be an
+    input."""
+    from tradewind_workload.tasks.tabular.linear import write_linear
     from tradewind_workload.tasks.tabular.trees import write_trees
 
     graph, rows = start(encoding, [tensor.name for tensor in head.tensors])
-    content = _finished(graph, write_trees(graph, rows, booster), head)
-    weights = bytes(booster.save_raw("ubj"))
-    return TabularModel(content, encoding, head, {TREES: weights, ENCODING: encoding.written().encode()})
+    begun = None if linear is None else write_linear(graph, rows, encoding, linear)
+    content = _finished(graph, write_trees(graph, rows, booster, begun), head)
+    weights = {TREES: bytes(booster.save_raw("ubj")), ENCODING: encoding.written().encode()}
+    return TabularModel(content, encoding, head, weights | ({} if linear is None else {START: linear.written()}))
 
 
 def _finished(graph: Graph, outputs: str, head: Answer) -> bytes:

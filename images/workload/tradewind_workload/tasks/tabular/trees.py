@@ -41,6 +41,7 @@ class Examples:
 
     rows: np.ndarray  # float32 [n, columns], of an encoding for trees
     labels: np.ndarray  # int64 [n], the number of the class; int8 [n, labels]; or float32 [n], the value
+    start: np.ndarray | None = None  # float32 [n, outputs], what trees go on from; None: one constant
 
 
 def train(
@@ -70,7 +71,10 @@ def train(
 
     def matrix(examples: Examples) -> xgboost.DMatrix:
         weights = np.array(class_weights, np.float32)[examples.labels] if class_weights else None
-        return xgboost.DMatrix(examples.rows, examples.labels, weight=weights, nthread=threads)
+        made = xgboost.DMatrix(examples.rows, examples.labels, weight=weights, nthread=threads)
+        if examples.start is not None:
+            made.set_base_margin(_margin(examples.start, classes))
+        return made
 
     parameters: dict[str, Any] = {
         **_objective(classes, several=training.labels.ndim == 2),
@@ -105,12 +109,22 @@ def _objective(classes: int | None, *, several: bool) -> dict[str, Any]:
     return {"objective": "multi:softprob", "num_class": classes, "eval_metric": "mlogloss"}
 
 
-def predict(booster: xgboost.Booster, rows: np.ndarray) -> np.ndarray:
-    """Probabilities, float32 [n, classes or labels], or values, float32 [n], by XGBoost itself."""
+def _margin(start: np.ndarray, classes: int | None) -> np.ndarray:
+    """As XGBoost takes it: of two classes the second one's logit, where the first one's is 0."""
+    return start[:, -1] if classes in (None, 2) else start
+
+
+def predict(booster: xgboost.Booster, rows: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
+    """By XGBoost itself, of what it started from: probabilities, float32 [n, classes or labels], or values, [n]."""
     import xgboost
 
-    answer = booster.predict(xgboost.DMatrix(rows, nthread=1))
-    if _document(booster)["learner"]["objective"]["name"] == "binary:logistic" and answer.ndim == 1:
+    asked = xgboost.DMatrix(rows, nthread=1)
+    learner = _document(booster)["learner"]
+    binary = learner["objective"]["name"] == "binary:logistic" and _targets(learner) == 1
+    if start is not None:
+        asked.set_base_margin(_margin(start, 2 if binary else start.shape[1] if start.shape[1] > 1 else None))
+    answer = booster.predict(asked)
+    if binary:
         return np.stack([1 - answer, answer], 1)
     return np.asarray(answer)
 
@@ -119,8 +133,13 @@ def _document(booster: xgboost.Booster) -> Any:
     return json.loads(bytes(booster.save_raw("json")))
 
 
-def write_trees(graph: Graph, rows: Rows, booster: xgboost.Booster) -> str:
-    """The trees as nodes of a graph; logits, or values, float32 [n, outputs].
+def _targets(learner: dict[str, Any]) -> int:
+    """How many answers a row has that do not exclude one another: the labels of a multi-label model, else 1."""
+    return int(learner["learner_model_param"]["num_target"])
+
+
+def write_trees(graph: Graph, rows: Rows, booster: xgboost.Booster, start: str | None = None) -> str:
+    """The trees as nodes of a graph; logits, or values, float32 [n, outputs], with what they started from.
 
     From XGBoost's own document, node by node: onnxmltools 1.16 is off by 0.4 in a probability where the first tree of a
     binary model is a single leaf, as it is where nothing can be learned.
@@ -129,21 +148,21 @@ def write_trees(graph: Graph, rows: Rows, booster: xgboost.Booster) -> str:
     objective = learner["objective"]["name"]
     model = learner["gradient_booster"]["model"]
     base = np.array(json.loads(learner["learner_model_param"]["base_score"]), np.float32).reshape(-1)
-    targets = int(learner["learner_model_param"]["num_target"])
+    targets = _targets(learner)
     if objective == "binary:logistic":
         base = -np.log(1 / base - 1)
     binary = objective == "binary:logistic" and targets == 1
     if binary:  # logits of 0 for the first class, and of the trees' sum for the second
         base = np.array([0, base[0]], np.float32)
     outputs = max(len(base), targets, int(learner["learner_model_param"]["num_class"]))
-    base = np.broadcast_to(base, (outputs,))
+    base = np.broadcast_to(base if start is None else np.zeros(1, np.float32), (outputs,))
     fields: dict[str, list[Any]] = {name: [] for name in _FIELDS}
     for number, (tree, output) in enumerate(zip(model["trees"], model["tree_info"], strict=True)):
         _write_tree(fields, tree, number, 1 if binary else output)
     parts = [rows.numbers] if rows.numbers else []
     if rows.codes:
         parts.append(graph.node("Cast", [rows.codes], "codes_as_numbers", to=1))
-    return graph.node(
+    grown = graph.node(
         "TreeEnsembleRegressor",
         [graph.joined(parts, "features")],
         "trees",
@@ -154,6 +173,7 @@ def write_trees(graph: Graph, rows: Rows, booster: xgboost.Booster) -> str:
         post_transform="NONE",
         **fields,
     )
+    return grown if start is None else graph.node("Add", [grown, start], "trees_and_start")
 
 
 _FIELDS = (

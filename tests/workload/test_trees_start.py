@@ -1,0 +1,130 @@
+"""What boosted trees start from: a linear model, in the graph as in training, that helps and never runs away."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from tables import mixed, schema_of, table_of
+from test_tabular_models import SCHEMA, SMALL, asked, labels_of, strange
+
+from tradewind_workload.heads.answer import Classes, Value
+from tradewind_workload.tasks.tabular import linear, trees
+from tradewind_workload.tasks.tabular.encoding import Encoding, finish
+from tradewind_workload.tasks.tabular.model import from_trees
+from tradewind_workload.tasks.tabular.statistics import fit
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tradewind_workload.tasks.tabular.linear import Linear
+
+NUMBERS = schema_of({"x": "number", "y": "number"}, "number")
+
+
+def started(start: Linear | None, encoding: Encoding, examples: trees.Examples) -> trees.Examples:
+    assert start is not None
+    return replace(examples, start=start(encoding, examples.rows))
+
+
+@pytest.mark.parametrize("classes", [2, 4, None])
+def test_trees_that_start_from_a_linear_model_answer_as_they_were_trained(classes: int | None) -> None:
+    """Also for towns that it did not know, and for columns without any value."""
+    tables = [mixed(600, 1), mixed(200, 2)]
+    encoding = finish(fit(tables[0], SCHEMA), SCHEMA).raw()
+    labels = [labels_of(table, classes) for table in tables]
+    mean, deviation = (labels[0].mean(), labels[0].std()) if classes is None else (0, 1)
+    train, validation = (
+        trees.Examples(encoding.rows(table), (of - mean) / deviation if classes is None else of)
+        for table, of in zip(tables, labels, strict=True)
+    )
+    start = linear.fit(encoding, train, validation, classes=classes)
+    assert start is not None
+    train, validation = (started(start, encoding, examples) for examples in (train, validation))
+    booster = trees.train(train, validation, classes=classes, settings=SMALL, seed=5)
+    head = Value() if classes is None else Classes(tuple("abcd"[:classes]))
+    model = from_trees(encoding, booster, head, start)
+    table = strange(900)
+    rows = encoding.rows(table)
+    expected = trees.predict(booster, rows, start(encoding, rows))
+    answers = asked(model, table)
+    if classes is None:
+        np.testing.assert_allclose(answers["prediction"], expected, rtol=1e-4, atol=1e-4)
+    else:
+        np.testing.assert_allclose(answers["probabilities"], expected, atol=1e-5)
+        np.testing.assert_array_equal(answers["label"], expected.argmax(1))
+    assert set(model.weights) == {"model.ubj", "encoding.json", "start.json"}
+    assert np.abs(expected - trees.predict(booster, rows, 0 * start(encoding, rows))).max() > 0.1
+
+
+def line(rows: int, seed: int, *, far: float = 0.0) -> tuple[pa.Table, np.ndarray]:
+    """Two numbers, and a value that is a line of them."""
+    random = np.random.default_rng(seed)
+    x, y = random.normal(size=(2, rows))
+    table = table_of({"x": "number", "y": "number"}, {"x": (x + far).tolist(), "y": y.tolist()})
+    return table, (2 * x - y + random.normal(0, 0.3, rows)).astype(np.float32)
+
+
+def test_a_line_is_learnt_of_few_rows() -> None:
+    (table, values), (held, held_values), (asked_of, truths) = line(120, 1), line(60, 2), line(500, 3)
+    encoding = finish(fit(table, NUMBERS), NUMBERS).raw()
+    train, validation = (trees.Examples(encoding.rows(rows), of) for rows, of in ((table, values), (held, held_values)))
+    start = linear.fit(encoding, train, validation, classes=None)
+    assert start is not None
+    rows = encoding.rows(asked_of)
+    plain = trees.predict(trees.train(train, validation, classes=None, settings=SMALL), rows)
+    booster = trees.train(
+        started(start, encoding, train), started(start, encoding, validation), classes=None, settings=SMALL
+    )
+    better = trees.predict(booster, rows, start(encoding, rows))
+    assert np.std(better - truths) < 0.7 * np.std(plain - truths)
+
+
+def test_a_number_beyond_the_training_rows_counts_as_the_nearest() -> None:
+    table, values = line(200, 1)
+    encoding = finish(fit(table, NUMBERS), NUMBERS).raw()
+    train = trees.Examples(encoding.rows(table), values)
+    start = linear.fit(encoding, train, train, classes=None)
+    assert start is not None
+    most = float(np.max(table["x"].to_numpy()))
+    rows = np.array([[most, 0], [1e6, 0], [np.nan, 0]], np.float32)
+    at_most, beyond, missing = start(encoding, rows)[:, 0]
+    assert beyond == at_most > missing
+
+
+def test_where_it_helps_nothing_there_is_none() -> None:
+    """Chance, and a class that no training row has."""
+    table, _ = line(200, 1)
+    encoding = finish(fit(table, NUMBERS), NUMBERS).raw()
+    rows = encoding.rows(table)
+    sign = (rows[:, 0] > 0).astype(np.int64)
+    against = linear.fit(encoding, trees.Examples(rows, sign), trees.Examples(rows, 1 - sign), classes=2)
+    assert against is None
+    examples = trees.Examples(rows, sign)
+    assert linear.fit(encoding, examples, examples, classes=3) is None
+    assert linear.fit(encoding, examples, examples, classes=2) is not None
+
+
+def test_all_classes_weigh_alike_where_that_is_asked_for() -> None:
+    table, _ = line(400, 1)
+    encoding = finish(fit(table, NUMBERS), NUMBERS).raw()
+    rows = encoding.rows(table)
+    noise = np.random.default_rng(5).normal(0, 1, len(rows))
+    rare = trees.Examples(rows, (rows[:, 0] + noise > 2).astype(np.int64))
+    plain, balanced = (
+        linear.fit(encoding, rare, rare, classes=2, class_weights=weights) for weights in ((), (0.5, 8.0))
+    )
+    assert plain is not None and balanced is not None
+    assert (balanced(encoding, rows)[:, 1] > 0).mean() > (plain(encoding, rows)[:, 1] > 0).mean()
+
+
+def test_it_is_written_as_what_it_computes_with() -> None:
+    table = mixed(300, 1)
+    encoding = finish(fit(table, SCHEMA), SCHEMA).raw()
+    train = trees.Examples(encoding.rows(table), labels_of(table, 2))
+    start = linear.fit(encoding, train, train, classes=2)
+    assert start is not None
+    assert b'"bias": [0.0, ' in start.written(), "of two classes the first one's logit is 0"
+    assert len(start.codes) == len(encoding.codes)
