@@ -223,12 +223,12 @@ def work(config: dict[str, Any]) -> None:
     judged = prepared.validation.take(np.arange(rank, len(prepared.validation), world))
     held = judged.load()
     head, answer = head_of(prepared), answer_of(prepared)
-    targets = _learnt(answer, prepared.validation.targets)
+    targets = learnt(answer, prepared.validation.targets)
     metric = head.primary(recipe.primary_metric)
     training = Training(
         fitted.network(recipe.model, answer.width, recipe.seed),
         recipe,
-        Share(mine.load(), _learnt(answer, mine.targets), tuple(len(numbers) for numbers in dealt), rank),
+        Share(mine.load(), learnt(answer, mine.targets), tuple(len(numbers) for numbers in dealt), rank),
         epochs=recipe.epochs,
         loss=loss_of(head, recipe, device),
         augment=fitted.augment(),
@@ -288,7 +288,7 @@ def work(config: dict[str, Any]) -> None:
         voice.close()
 
 
-def _learnt(answer: Answer, targets: np.ndarray) -> np.ndarray:
+def learnt(answer: Answer, targets: np.ndarray) -> np.ndarray:
     """What the loss compares the outputs with: indices of classes, or values on one scale."""
     return answer.standardised(targets) if isinstance(answer, Value) else targets
 
