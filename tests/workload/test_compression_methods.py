@@ -12,22 +12,21 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from tradewind.api.artefact import Manifest, Tensor
-from tradewind.api.compressionjob import CompressionJobSpec
+from tradewind.api.artefact import Manifest
 from tradewind.api.trainingjob import Architecture, Recipe
-from tradewind_workload.compress import job
-from tradewind_workload.compress.methods.pruning import load, prune
+from tradewind_workload.compress.methods.channels import without_channels
 from tradewind_workload.compress.methods.quantisation import dynamic_int8, static_int8
+from tradewind_workload.compress.source import Source
 from tradewind_workload.data.fitting import Stage
-from tradewind_workload.export.inference import open_session, predict
+from tradewind_workload.export.inference import ask, open_session
 from tradewind_workload.heads.answer import Classes
-from tradewind_workload.io.artefacts import Stored
 from tradewind_workload.io.fault import Fault
-from tradewind_workload.io.files import ONNX
+from tradewind_workload.io.files import ONNX, WEIGHTS
 from tradewind_workload.measure.processor import processor
+from tradewind_workload.tasks.matrix.family import Matrix
 from tradewind_workload.tasks.matrix.graph import to_onnx
 from tradewind_workload.tasks.matrix.network import Classifier, build_network, build_preparation
-from tradewind_workload.train.training import outputs_of
+from tradewind_workload.train.training import outputs_of, summed_cross_entropy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,9 +56,7 @@ def rows(count: int, *shape: int) -> tuple[np.ndarray, np.ndarray]:
 def test_pruned_units_are_gone() -> None:
     model = classifier(CNN, 64, (8, 8, 1))
     inputs, classes = rows(64, 8, 8)
-    smaller, architecture = prune(model, CNN, 64, inputs, classes, 0.5)
-    assert architecture.channels == (4, 8)
-    assert architecture.hidden_units == (16, 6)
+    smaller: Any = without_channels(model, inputs, classes, summed_cross_entropy, 0.5)
     shapes = {
         name: tuple(tensor.shape) for name, tensor in smaller.network.state_dict().items() if name.endswith("weight")
     }
@@ -87,25 +84,33 @@ def test_units_that_do_nothing_go_first_and_nothing_changes() -> None:
                 module.weight[dead] = 0
                 module.bias[dead] = 0
     inputs, classes = rows(256, 8, 8)
-    smaller, _ = prune(model, CNN, 64, inputs, classes, 0.5)
+    smaller = without_channels(model, inputs, classes, summed_cross_entropy, 0.5)
     np.testing.assert_allclose(outputs_of(smaller, inputs), outputs_of(model, inputs), atol=1e-5)
 
 
-def test_network_is_rebuilt_from_safetensors_alone(tmp_path: object) -> None:
-    path = tmp_path / "model.safetensors"  # type: ignore[operator]
+def source(folder: Path, network: dict[str, torch.Tensor] | None = None) -> Source:
+    if network is not None:
+        save_file(network, folder / WEIGHTS)
+    fitted = Matrix((8, 8), (), (8, 8, 1), (), None)
+    manifest = Manifest(task="image-classification", inputs=(fitted.taken,), outputs=(), files={})
+    prepared: Any = SimpleNamespace(labels=tuple("abcde"), train=[])
+    return Source(folder, "pvc://claim/model", manifest, "sha256:0", prepared, fitted)
+
+
+def test_network_is_rebuilt_from_safetensors_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Source, "require_same", lambda *_: None)
+    (tmp_path / ONNX).touch()
     model = classifier(CNN, 64, (8, 8, 1))
-    save_file(model.state_dict(), path)
     recipe = Recipe(task="image-classification", model=CNN)
-    tensor = Tensor(name="inputs", datatype="FP32", shape=(-1, 8, 8))
-    manifest = Manifest(task=recipe.task, inputs=(tensor,), outputs=(), labels=tuple("abcde"), files={})
-    inputs, _ = rows(10, 8, 8)
-    np.testing.assert_array_equal(
-        outputs_of(load(path, manifest, recipe, (8, 8, 1)), inputs), outputs_of(model, inputs)
-    )
+    inputs, classes = rows(64, 8, 8)
+    smaller = without_channels(model, inputs, classes, summed_cross_entropy, 0.5)
+    for one in (model, smaller):
+        again = source(tmp_path, one.state_dict()).network(recipe)
+        np.testing.assert_array_equal(outputs_of(again, inputs), outputs_of(one, inputs))
 
     other = Recipe(task="image-classification", model=MLP)
     with pytest.raises(Fault, match=r"does not fit the recipe in model.json"):
-        load(path, manifest, other, (8, 8, 1))
+        source(tmp_path, model.state_dict()).network(other)
 
 
 class Bomb:
@@ -118,16 +123,13 @@ class Bomb:
         return open, (self.target, "w")
 
 
-def test_pickled_weights_are_refused(tmp_path: object) -> None:
+def test_pickled_weights_are_refused(tmp_path: Path) -> None:
     import pickle
 
-    path, target = tmp_path / "model.safetensors", tmp_path / "pwned"  # type: ignore[operator]
-    path.write_bytes(pickle.dumps(Bomb(str(target))))
-    recipe = Recipe(task="image-classification", model=CNN)
-    tensor = Tensor(name="inputs", datatype="FP32", shape=(-1, 8, 8))
-    manifest = Manifest(task=recipe.task, inputs=(tensor,), outputs=(), labels=tuple("abcde"), files={})
+    target = tmp_path / "pwned"
+    (tmp_path / WEIGHTS).write_bytes(pickle.dumps(Bomb(str(target))))
     with pytest.raises(Fault, match="can't be read as safetensors"):
-        load(path, manifest, recipe, (8, 8, 1))
+        source(tmp_path).network(Recipe(task="image-classification", model=CNN))
     assert not target.exists()
 
 
@@ -139,15 +141,15 @@ def test_int8_is_a_quarter_of_the_size_and_says_nearly_the_same(scheme: str) -> 
     quantised = (
         dynamic_int8(content, reduce_range=False)
         if scheme == "dynamic"
-        else static_int8(content, inputs[:200], reduce_range=False)
+        else static_int8(content, {"inputs": inputs[:200]}, reduce_range=False)
     )
     assert len(quantised) <= 0.27 * len(content)
-    exact, near = predict(open_session(content), inputs), predict(open_session(quantised), inputs)
-    assert (exact.label == near.label).mean() > 0.95
+    exact, near = (ask(open_session(one), {"inputs": inputs})["label"] for one in (content, quantised))
+    assert (exact == near).mean() > 0.95
     again = (
         dynamic_int8(content, reduce_range=False)
         if scheme == "dynamic"
-        else static_int8(content, inputs[:200], reduce_range=False)
+        else static_int8(content, {"inputs": inputs[:200]}, reduce_range=False)
     )
     assert again == quantised
 
@@ -155,7 +157,7 @@ def test_int8_is_a_quarter_of_the_size_and_says_nearly_the_same(scheme: str) -> 
 def test_preparation_and_outputs_stay_in_floats() -> None:
     content = to_onnx(classifier(CNN, 64, (8, 8, 1)), (8, 8), Classes(tuple("abcde")))
     inputs, _ = rows(100, 8, 8)
-    graph = onnx.load_from_string(static_int8(content, inputs, reduce_range=False)).graph
+    graph = onnx.load_from_string(static_int8(content, {"inputs": inputs}, reduce_range=False)).graph
     made_by = {output: node for node in graph.node for output in node.output}
     order = [node.op_type for node in graph.node if node.op_type != "DequantizeLinear"]
     assert order[:4] == ["Reshape", "Sub", "Div", "QuantizeLinear"]
@@ -181,7 +183,7 @@ def test_range_is_reduced_where_products_would_overflow() -> None:
     assert not processor("CPU part\t: 0xd0c\nFeatures\t: fp asimd asimddp\n").reduce_range
     content = to_onnx(classifier(MLP, 20, None), (20,), Classes(tuple("abcde")))
     inputs, _ = rows(50, 20)
-    graph = onnx.load_from_string(static_int8(content, inputs, reduce_range=True)).graph
+    graph = onnx.load_from_string(static_int8(content, {"inputs": inputs}, reduce_range=True)).graph
     largest = [
         np.abs(onnx.numpy_helper.to_array(constant).astype(int)).max()
         for constant in graph.initializer
@@ -189,26 +191,3 @@ def test_range_is_reduced_where_products_would_overflow() -> None:
     ]
     assert largest
     assert max(largest) <= 64
-
-
-def test_a_finished_variant_that_can_not_be_asked_is_a_row_and_not_the_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TRADEWIND_PVC_ROOT", str(tmp_path))
-    (tmp_path / ONNX).write_bytes(b"no graph")
-    model = Manifest(task="custom", inputs=(), outputs=(), files={})
-    monkeypatch.setattr(job, "find", lambda output, wanted: (Stored(tmp_path, "sha256:0"), model))
-    spec = CompressionJobSpec.read(
-        {
-            "model": {"storageUri": "pvc://claim/model"},
-            "candidates": [{"name": "small", "methods": [{"quantize": {"scheme": "dynamic-int8"}}]}],
-            "output": {"storageUri": "pvc://claim/out"},
-        }
-    )
-    workshop: Any = SimpleNamespace(processor=processor())
-    document: Any = SimpleNamespace(uid="u")
-    rows, classes = np.zeros((1, 1), np.float32), np.zeros(1, np.int64)
-    stored = job._store(document, spec, spec.candidates[0], workshop, model, "sha256:1", rows, classes)
-    assert stored.folder is None
-    assert stored.failure is not None
-    assert "can't be loaded by ONNX Runtime" in stored.failure

@@ -10,11 +10,13 @@ import torch
 
 from tradewind.api.compressionjob import Goals, Measure
 from tradewind.api.trainingjob import Architecture
-from tradewind_workload.compress.job import cost_per_million
+from tradewind_workload.compress.rows import cost_per_million
 from tradewind_workload.heads.answer import Classes
+from tradewind_workload.heads.classification import Classification
+from tradewind_workload.heads.regression import Regression
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.measure.measurement import Figures, measure, speedup
-from tradewind_workload.measure.verdict import Measured, frontier, judge, judge_baseline, measured_metric
+from tradewind_workload.measure.verdict import Measured, frontier, judge, judge_baseline, lost, measured_metric
 from tradewind_workload.tasks.matrix.graph import to_onnx
 from tradewind_workload.tasks.matrix.network import Classifier, build_network
 
@@ -43,6 +45,8 @@ def measured(accuracy: float = 0.9, size: int = 1000, found: Figures | None = No
 
 
 BASELINE = measured()
+ACCURACY = Classification.of(np.array([0, 1]), 2).metric("accuracy")
+RMSE = Regression(0.0).metric("rmse")
 
 
 @pytest.mark.parametrize(
@@ -60,18 +64,18 @@ BASELINE = measured()
     ],
 )
 def test_verdicts(variant: Measured, verdict: str) -> None:
-    found, reason = judge(variant, BASELINE, Goals())
+    found, reason = judge(variant, BASELINE, Goals(), ACCURACY)
     assert found == verdict, reason
 
 
 def test_goals_of_latency_and_size() -> None:
     goals = Goals.read({"maxLatency": {"milliseconds": "1.5"}, "maxSizeBytes": 900})
-    assert judge(measured(size=500, found=figures(2.0)), BASELINE, goals) == (
+    assert judge(measured(size=500, found=figures(2.0)), BASELINE, goals, ACCURACY) == (
         "Infeasible",
         "p95 latency is 2.000 ms; goals.maxLatency is 1.5 ms",
     )
-    assert judge(measured(size=950, found=figures(2.0, p95=1.0)), BASELINE, goals)[0] == "Infeasible"
-    assert judge(measured(size=500, found=figures(2.0, p95=1.0)), BASELINE, goals)[0] == "Accepted"
+    assert judge(measured(size=950, found=figures(2.0, p95=1.0)), BASELINE, goals, ACCURACY)[0] == "Infeasible"
+    assert judge(measured(size=500, found=figures(2.0, p95=1.0)), BASELINE, goals, ACCURACY)[0] == "Accepted"
     assert judge_baseline(BASELINE, goals)[0] == "Infeasible"
     assert judge_baseline(BASELINE, Goals())[0] == "Accepted"
     goals = Goals.read({"maxLatency": {"percentile": 99, "milliseconds": "2.5"}})
@@ -79,21 +83,40 @@ def test_goals_of_latency_and_size() -> None:
 
 
 def test_sentences_speak_in_the_scale_of_the_metric() -> None:
-    assert judge(measured(0.8875, 500, figures(2.0)), BASELINE, Goals()) == (
+    assert judge(measured(0.8875, 500, figures(2.0)), BASELINE, Goals(), ACCURACY) == (
         "Regression",
         "loses 0.0125 of accuracy (0.8875 after 0.9000); goals.maxQualityLoss is 0.01",
     )
-    assert judge(measured(0.8899, 500, figures(2.0)), BASELINE, Goals.read({"maxQualityLoss": {"value": "0.02"}})) == (
+    assert judge(
+        measured(0.8899, 500, figures(2.0)), BASELINE, Goals.read({"maxQualityLoss": {"value": "0.02"}}), ACCURACY
+    ) == (
         "Accepted",
         "2.00x the baseline's speed (1.96 to 2.04), 0.50x its size, accuracy 0.8899 after 0.9000",
     )
 
 
+def test_less_may_be_better_and_a_loss_has_the_unit_of_the_label() -> None:
+    baseline = measured(200.0)
+    worse, better = measured(203.0, 500, figures(2.0)), measured(190.0, 500, figures(2.0))
+    assert judge(worse, baseline, Goals(), RMSE) == (
+        "Regression",
+        "is worse in rmse by 3 (203 after 200); goals.maxQualityLoss is 1 % of the baseline's, 2, where none is given",
+    )
+    assert judge(better, baseline, Goals(), RMSE)[0] == "Accepted"
+    assert judge(worse, baseline, Goals.read({"maxQualityLoss": {"value": "3"}}), RMSE) == (
+        "Accepted",
+        "2.00x the baseline's speed (1.96 to 2.04), 0.50x its size, rmse 203 after 200",
+    )
+    assert lost(better, baseline, RMSE) == -10
+    assert frontier([baseline, worse, better], RMSE) == [False, False, True]
+
+
 def test_goal_on_a_metric_that_is_not_measured_is_refused() -> None:
-    assert measured_metric(Goals()) == "accuracy"
-    assert measured_metric(Goals.read({"maxQualityLoss": {"metric": "accuracy", "value": "0.1"}})) == "accuracy"
-    with pytest.raises(Fault, match=r"goals.maxQualityLoss.metric is 'f1', .* choose one of accuracy, or") as caught:
-        measured_metric(Goals.read({"maxQualityLoss": {"metric": "f1"}}))
+    known = ("accuracy", "f1")
+    assert measured_metric(Goals(), known) == "accuracy"
+    assert measured_metric(Goals.read({"maxQualityLoss": {"metric": "f1", "value": "0.1"}}), known) == "f1"
+    with pytest.raises(Fault, match=r"maxQualityLoss.metric is 'rmse', .* choose one of accuracy, f1, or") as caught:
+        measured_metric(Goals.read({"maxQualityLoss": {"metric": "rmse"}}), known)
     assert caught.value.reason == "NotSupported"
 
 
@@ -101,8 +124,8 @@ def test_frontier() -> None:
     best = measured(0.9, 1000, figures(p50=1))
     small = measured(0.8, 100, figures(p50=2))
     beaten = measured(0.79, 100, figures(p50=2))
-    assert frontier([best, small, beaten]) == [True, True, False]
-    assert frontier([best, best]) == [True, True]
+    assert frontier([best, small, beaten], ACCURACY) == [True, True, False]
+    assert frontier([best, best], ACCURACY) == [True, True]
 
 
 def test_cost_is_the_price_of_the_time_or_unknown() -> None:
@@ -141,7 +164,8 @@ def test_measured_beside_the_baseline(tmp_path: Path) -> None:
     rows = np.random.default_rng(0).normal(size=(50, 64)).astype(np.float32)
     large, small = model(tmp_path / "large.onnx", 1500), model(tmp_path / "small.onnx", 150)
     steps: list[int] = []
-    found = measure([large, small, large], rows, Measure(repeats=60, batch_sizes=(1, 8)), lambda: steps.append(1))
+    settings = Measure(repeats=60, batch_sizes=(1, 8))
+    found = measure([large, small, large], {"inputs": rows}, settings, lambda: steps.append(1))
     assert len(found) == len(steps) == 3
     baseline, faster, same = found
     assert baseline.speedup == baseline.low == baseline.high == 1

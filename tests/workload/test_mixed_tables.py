@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 import pytest
-from jobs import Heard, alone, blobs, finish, small_compression, start, training_job, write_csv
+from jobs import alone, blobs, finish, start, training_job, write_csv
 
 from tradewind.api.data import Data
-from tradewind.api.report import JobDocument, Report
+from tradewind.api.report import Report
 from tradewind.api.trainingjob import Recipe
-from tradewind_workload.compress import job as compression_job
 from tradewind_workload.data.headers import read_headers
 from tradewind_workload.data.preparation import prepare
 from tradewind_workload.io.fault import Fault
@@ -23,7 +22,6 @@ from tradewind_workload.report.record import Record
 from tradewind_workload.tasks.tabular import family
 from tradewind_workload.train.boosting import settings_of
 from tradewind_workload.train.families import encoded
-from tradewind_workload.train.place import Alone
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -225,10 +223,6 @@ def test_numbers_that_lack_values_need_no_step(operator: Endpoint, volumes: Path
     assert [(tensor.name, tensor.kind, tensor.nullable) for tensor in manifest.inputs] == [
         (f"f{i}", "number", True) for i in range(4)
     ]
-    job = JobDocument.model_validate(small_compression(open_model(volumes / "claim/model")[1]))
-    with pytest.raises(Fault, match=r"takes its columns one by one \(f0, f1, f2, f3\).*Deploy it as it is") as caught:
-        compression_job.run(job, Heard(), Alone(Heard()))
-    assert caught.value.reason == "NotSupported"
 
 
 def prepared(takes: Takes = "either", **fields: Any) -> Any:

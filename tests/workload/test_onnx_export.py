@@ -10,7 +10,7 @@ from torch import nn
 
 from tradewind.api.trainingjob import Architecture
 from tradewind_workload.data.fitting import Stage
-from tradewind_workload.export.inference import open_session, predict
+from tradewind_workload.export.inference import ask, open_session
 from tradewind_workload.export.signature import signature
 from tradewind_workload.heads.answer import Classes
 from tradewind_workload.tasks.matrix.graph import to_onnx
@@ -65,11 +65,11 @@ def test_equals_torch(case: str) -> None:
     flat = rows.reshape(300, -1)
     flat[3, 1], flat[5, 0], flat[9, 2] = np.nan, np.inf, -np.inf
     content = to_onnx(made, shape, Classes(tuple("abcd")))
-    served = predict(open_session(content), rows)
+    served = ask(open_session(content), {"inputs": rows})
     expected = torch.softmax(torch.from_numpy(outputs_of(made, rows)), 1).numpy()
-    np.testing.assert_allclose(served.probabilities, expected, atol=1e-5)
-    np.testing.assert_array_equal(served.label, expected.argmax(1))
-    assert served.label.dtype == np.int64
+    np.testing.assert_allclose(served["probabilities"], expected, atol=1e-5)
+    np.testing.assert_array_equal(served["label"], expected.argmax(1))
+    assert served["label"].dtype == np.int64
 
     inputs, outputs = signature(onnx.load_from_string(content))
     assert [(tensor["name"], tensor["datatype"], tuple(tensor["shape"])) for tensor in (*inputs, *outputs)] == [

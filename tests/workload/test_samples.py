@@ -75,8 +75,13 @@ class Held:
         return pa.table({"inputs": pa.FixedSizeListArray.from_arrays(flat, self.rows[0].size)})
 
 
+def written(session: Any, rows: np.ndarray, classes: np.ndarray, taken: Tensor = NAMED, **rest: Any) -> bytes | None:
+    asked = samples.Asked({taken.name: rows}, lambda chosen: [samples.instance(row, taken) for row in rows[chosen]])
+    return samples.golden_of(session, asked, classes, **rest)
+
+
 def golden(session: Any, rows: np.ndarray, classes: np.ndarray, taken: Tensor = NAMED, **rest: Any) -> dict[str, Any]:
-    content = samples.golden(session, rows, classes, taken, **rest)
+    content = written(session, rows, classes, taken, **rest)
     assert content is not None
     document: dict[str, Any] = json.loads(content)
     return document
@@ -94,7 +99,7 @@ def test_every_class_is_there_though_one_is_rare(session: Any) -> None:
 def test_a_close_call_is_no_sample(session: Any) -> None:
     rows = np.array([[1, 1, 0], [2, 1, 0]], np.float32)
     assert golden(session, rows, np.array([0, 0]))["instances"] == [{"a": 2.0, "b": 1.0, "c": 0.0}]
-    assert samples.golden(session, rows[:1], np.array([0]), NAMED) is None
+    assert written(session, rows[:1], np.array([0])) is None
 
 
 def test_what_is_missing_is_null_where_the_model_takes_it(session: Any) -> None:

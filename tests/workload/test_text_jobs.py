@@ -9,19 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 import pytest
-from jobs import Heard, alone, small_compression, training_job
+from jobs import alone, training_job
 from test_text import reviews
 
 from tradewind.api.data import Data
-from tradewind.api.report import JobDocument, Report
+from tradewind.api.report import Report
 from tradewind_processors import Tokenizing
-from tradewind_workload.compress import job as compression_job
 from tradewind_workload.data.dataset import infer
 from tradewind_workload.data.headers import read_headers
 from tradewind_workload.data.texts import only_texts
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.store import locate, open_model
-from tradewind_workload.train.place import Alone
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,7 +119,7 @@ def test_a_job_from_the_file_to_the_answer(volumes: Path) -> None:
     assert "Skipping constant folding" not in output and "unused nodes" not in output, "the exporter keeps quiet"
 
     # By model.json alone, as the server goes by it: what users send to what was stored.
-    manifest, digest = open_model(volumes / "claim/model")
+    manifest, _ = open_model(volumes / "claim/model")
     folder, _ = locate(volumes / "claim/model")
     assert [(tensor.name, tensor.datatype, tensor.kind) for tensor in manifest.inputs] == [
         ("title", "BYTES", "text"),
@@ -138,11 +136,3 @@ def test_a_job_from_the_file_to_the_answer(volumes: Path) -> None:
     label, probabilities = session.run(["label", "probabilities"], made)
     assert label.tolist() == samples["outputs"]["label"]
     np.testing.assert_allclose(probabilities, samples["outputs"]["probabilities"], atol=1e-5)
-    _not_compressed(volumes, digest)
-
-
-def _not_compressed(volumes: Path, digest: str) -> None:
-    job = JobDocument.model_validate(small_compression(digest))
-    with pytest.raises(Fault, match=r"takes texts or pictures as users send them.*Deploy it as it is") as caught:
-        compression_job.run(job, Heard(), Alone(Heard()))
-    assert caught.value.reason == "NotSupported"

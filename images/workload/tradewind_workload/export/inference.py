@@ -1,15 +1,13 @@
-"""ONNX Runtime as the server uses it: sessions, predictions, accuracy."""
+"""ONNX Runtime as the server uses it: sessions, and what they answer."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime
 
-from tradewind_workload.heads.answer import LABEL, PROBABILITIES
 from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:
@@ -38,24 +36,6 @@ def open_session(model: Path | bytes, threads: int = 1) -> onnxruntime.Inference
             "InvalidModel",
             f"{model if isinstance(model, Path) else 'the model'} can't be loaded by ONNX Runtime: {said}",
         ) from None
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What a classifier says of rows."""
-
-    label: np.ndarray  # int64 [n]
-    probabilities: np.ndarray  # float32 [n, classes]
-
-    def accuracy(self, classes: np.ndarray) -> float:
-        """Share of the rows, from 0 to 1, whose label is right."""
-        return int((self.label == classes).sum()) / len(classes)
-
-
-def predict(session: onnxruntime.InferenceSession, rows: np.ndarray) -> Predictions:
-    """Predictions for raw rows, float32 [n, *row shape], of a model with one input."""
-    answers = ask(session, {session.get_inputs()[0].name: rows})
-    return Predictions(answers[LABEL], answers[PROBABILITIES])
 
 
 def ask(session: onnxruntime.InferenceSession, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

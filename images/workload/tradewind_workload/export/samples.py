@@ -27,21 +27,6 @@ TOLERANCE_8_BITS = 1e-2
 TRIED = 64  # times the room: so many rows are looked at before there are no samples
 
 
-def golden(
-    session: onnxruntime.InferenceSession,
-    rows: np.ndarray,
-    classes: np.ndarray,
-    taken: Tensor,
-    tolerance: float = TOLERANCE,
-) -> bytes | None:
-    """The content of samples.json of a classifier with one input; None where no row is fit for it.
-
-    `rows` are raw, float32 [n, *row shape], as the input `taken` has them, and `classes` int64 [n] are their labels.
-    """
-    asked = Asked({taken.name: rows}, lambda chosen: [instance(row, taken) for row in rows[chosen]])
-    return golden_of(session, asked, classes, tolerance)
-
-
 @dataclass(frozen=True)
 class Asked:
     """Rows as the graph takes them, and as a user sends them."""

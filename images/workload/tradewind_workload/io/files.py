@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MANIFEST = "model.json"  # as api.artefact has it
 ONNX = "model.onnx"
 WEIGHTS = "model.safetensors"
+TREES = "model.ubj"  # what XGBoost reads
+ENCODING = "encoding.json"  # how a table's columns become what a network or trees take
 SAMPLES = "samples.json"  # as api.artefact has it
 REPORT, REPORT_PAGE = "report.json", "report.html"  # for programs, and for people
 STALE = 86400.0  # seconds; whoever wrote no byte for a day does not write any more

@@ -19,21 +19,14 @@ BLOCK = 5  # requests to one model in a row: the first finds cold caches, the me
 
 
 def interleaved(
-    models: list[str], rows: np.ndarray, threads: int, batch: int, warmup: int, repeats: int
+    models: list[str], rows: dict[str, np.ndarray], threads: int, batch: int, warmup: int, repeats: int
 ) -> list[list[list[int]]]:
     """Times, [models][rounds][requests]: the models in their order, then in reverse (A B B A), again and again.
 
     What the machine does besides, and the drift of its clock, meet all models alike.
     """
     sessions = [open_session(Path(model), threads) for model in models]
-    feeds = [
-        {
-            sessions[0].get_inputs()[0].name: np.ascontiguousarray(
-                np.take(rows, range(start, start + batch), axis=0, mode="wrap")
-            )
-        }
-        for start in range(0, 8 * batch, batch)
-    ]
+    feeds = [_feed(rows, start, batch) for start in range(0, 8 * batch, batch)]
     for session in sessions:
         for i in range(warmup):
             session.run(None, feeds[i % len(feeds)])
@@ -54,10 +47,24 @@ def interleaved(
     return times
 
 
-def peak_memory(model: str, rows: np.ndarray, threads: int, batch: int) -> int:
+def _feed(rows: dict[str, np.ndarray], start: int, batch: int) -> dict[str, np.ndarray]:
+    """So many rows by the names of the inputs; after the last row comes the first."""
+    numbers = range(start, start + batch)
+    return {name: np.ascontiguousarray(np.take(values, numbers, axis=0, mode="wrap")) for name, values in rows.items()}
+
+
+def _read(path: str) -> dict[str, np.ndarray]:
+    """Rows by the names of the inputs; strings as ONNX Runtime takes them."""
+    with np.load(path, allow_pickle=False) as found:
+        names = json.loads(str(found["names"]))
+        arrays = {name: found[f"input{i}"] for i, name in enumerate(names)}
+    return {name: array.astype(object) if array.dtype.kind == "U" else array for name, array in arrays.items()}
+
+
+def peak_memory(model: str, rows: dict[str, np.ndarray], threads: int, batch: int) -> int:
     """Peak resident bytes of this process after it served the model; ru_maxrss would count the parent's memory too."""
     session = open_session(Path(model), threads)
-    feed = {session.get_inputs()[0].name: np.ascontiguousarray(np.take(rows, range(batch), axis=0, mode="wrap"))}
+    feed = _feed(rows, 0, batch)
     for _ in range(20):
         session.run(None, feed)
     for line in Path("/proc/self/status").read_text().splitlines():
@@ -69,7 +76,7 @@ def peak_memory(model: str, rows: np.ndarray, threads: int, batch: int) -> int:
 def main() -> None:
     """Do what stdin says."""
     task: dict[str, Any] = json.load(sys.stdin)
-    rows = np.load(task["rows"], allow_pickle=False)
+    rows = _read(task["rows"])
     if "model" in task:
         result: Any = peak_memory(task["model"], rows, task["threads"], task["batch"])
     else:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tradewind.api.compressionjob import Measure
 
 RESAMPLES = 2000
+ROWS, BYTES = 1024, 1 << 26  # that models are asked by turns
 GROUP_BYTES = 256 * 1024**2  # models that are loaded at the same time
 
 
@@ -42,12 +43,16 @@ class Figures:
 
 
 def measure(
-    models: Sequence[Path], rows: np.ndarray, settings: Measure, on_step: Callable[[], None] = lambda: None
+    models: Sequence[Path],
+    rows: Mapping[str, np.ndarray],
+    settings: Measure,
+    on_step: Callable[[], None] = lambda: None,
 ) -> list[Figures]:
-    """Figures of the models, the baseline first, on raw rows, float32 [n, *row shape]; `on_step` is called for each."""
+    """Figures of the models, the baseline first, on rows as their graphs take them, by name; `on_step` for each."""
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "rows.npy")
-        np.save(file, rows[:1024])
+        file, few = Path(folder, "rows.npz"), Path(folder, "few.npz")
+        _save(file, rows, ROWS)
+        _save(few, rows, settings.batch_sizes[0])  # the memory of more rows would count as the model's
         found: list[Figures] = []
         for group in _groups(models):
             times = {
@@ -67,7 +72,7 @@ def measure(
                     _bench(
                         {
                             "model": str(model),
-                            "rows": str(file),
+                            "rows": str(few),
                             "threads": settings.threads,
                             "batch": settings.batch_sizes[0],
                         }
@@ -76,6 +81,15 @@ def measure(
                 found.append(_figures(times, number, peak, settings.batch_sizes[0]))
                 on_step()
         return found
+
+
+def _save(file: Path, rows: Mapping[str, np.ndarray], most: int) -> None:
+    """At most so many of the rows, and no more than BYTES of them, as the measuring process reads them."""
+    row = sum(values[:1].nbytes for values in rows.values())
+    count = max(1, min(most, BYTES // max(1, row)))
+    some = [values[:count] for values in rows.values()]
+    arrays = {f"input{i}": values.astype(str) if values.dtype == object else values for i, values in enumerate(some)}
+    np.savez(file, names=np.array(json.dumps(list(rows))), **arrays)
 
 
 def _groups(models: Sequence[Path]) -> list[list[Path]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tradewind_workload.io.files import write_atomically
@@ -21,14 +22,24 @@ COLOURS = {
     "Regression": "#b4232a",
     "NotFaster": "#8a6d00",
     "Infeasible": "#7a4bb5",
+    "NotApplicable": "#666666",
     "Failed": "#666666",
 }
 
 
+@dataclass(frozen=True)
+class Part:
+    """What the variants were judged on."""
+
+    name: str  # test or validation
+    rows: int
+    more_is_better: bool  # of the metric
+
+
 def write_report(
-    folder: Path, job: JobDocument, spec: CompressionJobSpec, result: CompressionResult, source_digest: str, rows: int
+    folder: Path, job: JobDocument, spec: CompressionJobSpec, result: CompressionResult, source_digest: str, part: Part
 ) -> None:
-    """Write both files into the output folder; `rows` is the size of the validation set."""
+    """Write both files into the output folder."""
     content = {
         "object": {
             "kind": job.kind,
@@ -39,7 +50,7 @@ def write_report(
             "run": job.run,
         },
         "source": {"storageUri": job.source.storage_uri if job.source else None, "digest": source_digest},
-        "validationRows": rows,
+        "judged": {"part": part.name, "rows": part.rows},
         "goals": spec.goals.dump(),
         "measure": spec.measure.dump(),
         "pricePerHour": job.price_per_hour or "Unknown",
@@ -47,10 +58,10 @@ def write_report(
         **result.written(),
     }
     write_atomically(folder / "report.json", json.dumps(content, indent=1).encode())
-    write_atomically(folder / "report.html", page(job, spec, result, rows).encode())
+    write_atomically(folder / "report.html", page(job, spec, result, part).encode())
 
 
-def page(job: JobDocument, spec: CompressionJobSpec, result: CompressionResult, rows: int) -> str:
+def page(job: JobDocument, spec: CompressionJobSpec, result: CompressionResult, part: Part) -> str:
     """The page, with the plot inside: it needs no other file and no network."""
     accepted = [variant for variant in result.variants if variant.verdict == "Accepted" and variant.name != "baseline"]
     fastest = max(accepted, key=lambda variant: float(variant.speedup.value) if variant.speedup else 0, default=None)
@@ -66,6 +77,11 @@ def page(job: JobDocument, spec: CompressionJobSpec, result: CompressionResult, 
     )
     measure = spec.measure
     batches = ", ".join(map(str, measure.batch_sizes))
+    baseline = result.variants[0].quality
+    metric = html.escape(baseline.metric if baseline is not None else "quality")
+    lost = spec.goals.max_quality_loss.value
+    most = "what goals.maxQualityLoss allows" if lost is None else f"{lost:f}"
+    better = "" if part.more_is_better else ", for less of it is better"
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{html.escape(f"{job.namespace}/{job.name}")}: compression</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -84,25 +100,25 @@ b.verdict {{ font-weight: 600; }}
 {_count(measure.threads, "thread")}</p>
 <p>{lead}</p>
 <h2>The frontier</h2>
-{plot(result.variants)}
-<p>Up and to the left is better; a larger dot is a larger file. The line is the best accuracy that can be had for a
-latency. ★ in the table: no other variant is at least as good in accuracy, latency and size.</p>
+{plot(result.variants, more_is_better=part.more_is_better)}
+<p>Up and to the left is better; a larger dot is a larger file. The line is the best {metric} that can be had for a
+latency. ★ in the table: no other variant is at least as good in {metric}, latency and size.</p>
 <h2>All variants</h2>
 <div class="wide"><table>
-<tr><th>variant</th><th>verdict</th><th>accuracy</th><th>loss</th><th>p50 ms</th><th>p95 ms</th><th>p99 ms</th>
+<tr><th>variant</th><th>verdict</th><th>{metric}</th><th>loss</th><th>p50 ms</th><th>p95 ms</th><th>p99 ms</th>
 <th>speed</th><th>rows/s</th>
 <th>size kB</th><th>memory MB</th><th>per million</th><th>methods and reason</th></tr>
 {"".join(_row(variant) for variant in result.variants)}
 </table></div>
 <h2>How it was measured</h2>
-<p>Accuracy is the share of right labels on all {rows} validation rows, through ONNX Runtime, which serves the model
-too; the loss is what a variant has less of it than the baseline. Latency is of one request with
+<p>The {metric} is that of all {part.rows} {part.name} rows, through ONNX Runtime, which serves the model too; the loss
+is what a variant is worse by than the baseline{better}. Latency is of one request with
 {_count(measure.batch_sizes[0], "row")}. All variants were measured in the same minutes, in turns, forwards and
 backwards, {measure.repeats} requests each after {measure.warmup} to warm up; speed is the baseline's median divided by
 the variant's, with its 95 % bootstrap interval.
 Rows per second are at the best of the batch sizes {batches}. Memory is the peak of a process that serves nothing else.
-An accepted variant lost at most {spec.goals.max_quality_loss.value:f} of accuracy, is not slower than the baseline,
-misses no goal, and its file gave the same outputs after it was loaded back from the store.</p>
+An accepted variant lost at most {most} of {metric}, is not slower than the baseline, misses no goal, and its file gave
+the same outputs after it was loaded back from the store.</p>
 </body></html>
 """
 
@@ -139,12 +155,12 @@ def _row(variant: Variant) -> str:
 
 
 def _point(variant: Variant) -> tuple[float, float]:
-    """Median latency in milliseconds, and accuracy from 0 to 1."""
+    """Median latency in milliseconds, and quality."""
     return float(_latency(variant) or 0), float(variant.quality.value) if variant.quality else 0.0
 
 
-def plot(variants: tuple[Variant, ...]) -> str:
-    """Accuracy over latency as inline SVG; the area of a point is the size of the model."""
+def plot(variants: tuple[Variant, ...], *, more_is_better: bool) -> str:
+    """Quality over latency as inline SVG, the better the higher; the area of a point is the size of the model."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -155,12 +171,13 @@ def plot(variants: tuple[Variant, ...]) -> str:
     shown = [variant for variant in variants if _latency(variant) and variant.quality and variant.size_bytes]
     figure, axes = pyplot.subplots(figsize=(9, 4.6))
     largest = max((variant.size_bytes or 1 for variant in shown), default=1)
-    best = 0.0
+    sign = 1 if more_is_better else -1
+    best = -sign * float("inf")
     edge: list[tuple[float, float]] = []  # what can be had for a latency: the upper left edge of the points
-    for latency, accuracy in sorted(map(_point, shown)):
-        if accuracy > best:
-            best = accuracy
-            edge.append((latency, accuracy))
+    for latency, quality in sorted(map(_point, shown), key=lambda point: (point[0], -sign * point[1])):
+        if sign * quality > sign * best:
+            best = quality
+            edge.append((latency, quality))
     if edge:
         last = max(latency for latency, _ in map(_point, shown))
         axes.step(
@@ -196,7 +213,9 @@ def plot(variants: tuple[Variant, ...]) -> str:
         axes.scatter([], [], color=COLOURS[verdict], label=verdict, s=50)
     axes.margins(0.14, 0.35)
     axes.set_xlabel("median latency of a request, ms")
-    axes.set_ylabel("accuracy")
+    axes.set_ylabel(next((variant.quality.metric for variant in shown if variant.quality), "quality"))
+    if not more_is_better:
+        axes.invert_yaxis()
     axes.grid(color="#eceff2")
     axes.set_axisbelow(True)
     for side in ("top", "right"):

@@ -12,54 +12,77 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tradewind.api.compressionjob import Goals
+    from tradewind_workload.heads.metric import Metric
     from tradewind_workload.measure.measurement import Figures
 
-Verdict = Literal["Accepted", "Regression", "NotFaster", "Infeasible", "Failed"]
-METRICS = ("accuracy",)  # that are measured of a variant, the primary one first
+Verdict = Literal["Accepted", "Regression", "NotFaster", "Infeasible", "NotApplicable", "Failed"]
 NOISE = 0.95  # a median below that share of the baseline's speed is slower, whatever the interval says
+IN_UNITS_OF_THE_LABEL = ("rmse", "mae")
+LOSS, LOSS_PART = Decimal("0.01"), Decimal("0.01")  # where the goal says none: as it is, or of the baseline's value
 
 
 @dataclass(frozen=True)
 class Measured:
     """A variant with all its numbers."""
 
-    accuracy: float
+    quality: float  # by the metric that is bounded
     size: int
     figures: Figures
 
 
-def measured_metric(goals: Goals) -> str:
-    """The metric that goals.maxQualityLoss bounds. Raises Fault(NotSupported) where it is not measured."""
-    metric = goals.max_quality_loss.metric or METRICS[0]
-    if metric not in METRICS:
+def measured_metric(goals: Goals, known: tuple[str, ...]) -> str:
+    """The metric that goals.maxQualityLoss bounds: of those that are measured, the primary one first.
+
+    Raises Fault(NotSupported) where it is not measured.
+    """
+    metric = goals.max_quality_loss.metric or known[0]
+    if metric not in known:
         raise Fault(
             "NotSupported",
             f"goals.maxQualityLoss.metric is {metric!r}, which is not measured for this model; choose one of "
-            f"{', '.join(METRICS)}, or leave it out.",
+            f"{', '.join(known)}, or leave it out.",
         )
     return metric
 
 
-def lost(variant: Measured, baseline: Measured) -> Decimal:
-    """What the variant loses of the accuracy, in its own scale, 0 to 1; below 0 where it is better."""
-    return Decimal(repr(round(baseline.accuracy - variant.accuracy, 9)))
+def lost(variant: Measured, baseline: Measured, metric: Metric) -> Decimal:
+    """What the variant is worse by, in the metric's own scale; below 0 where it is better."""
+    worse = baseline.quality - variant.quality if metric.higher_is_better else variant.quality - baseline.quality
+    return Decimal(f"{worse:.9g}")  # as exact as two floats can differ
 
 
-def judge(variant: Measured, baseline: Measured, goals: Goals) -> tuple[Verdict, str]:
+def most_lost(goals: Goals, baseline: Measured, metric: Metric) -> tuple[Decimal, str]:
+    """The largest loss that is accepted, and how it is said.
+
+    Where the goal says none it is 0.01; what has the unit of the labels has no such number, there it is a hundredth
+    of the baseline's value.
+    """
+    asked = goals.max_quality_loss.value
+    if asked is not None:
+        return asked, f"goals.maxQualityLoss is {asked:f}"
+    if metric.name not in IN_UNITS_OF_THE_LABEL:
+        return LOSS, f"goals.maxQualityLoss is {LOSS:f}"
+    most = LOSS_PART * Decimal(f"{abs(baseline.quality):.9g}")
+    said = f"goals.maxQualityLoss is 1 % of the baseline's, {_shown(float(most), metric)}, where none is given"
+    return most, said
+
+
+def judge(variant: Measured, baseline: Measured, goals: Goals, metric: Metric) -> tuple[Verdict, str]:
     """The verdict and its sentence. Accepted is never slower than the baseline, and misses no goal."""
     figures = variant.figures
-    loss, most = lost(variant, baseline), goals.max_quality_loss.value
+    loss = lost(variant, baseline, metric)
+    most, bound = most_lost(goals, baseline, metric)
+    after = f"{_shown(variant.quality, metric)} after {_shown(baseline.quality, metric)}"
     if loss > most:
-        return "Regression", (
-            f"loses {loss:.4f} of {METRICS[0]} ({variant.accuracy:.4f} after {baseline.accuracy:.4f}); "
-            f"goals.maxQualityLoss is {most:f}"
-        )
+        worse = f"loses {_shown(float(loss), metric)} of" if metric.higher_is_better else "is worse in"
+        by = "" if metric.higher_is_better else f" by {_shown(float(loss), metric)}"
+        return "Regression", f"{worse} {metric.name}{by} ({after}); {bound}"
     if (missed := _infeasible(variant, goals)) is not None:
         return "Infeasible", missed
     share = variant.size / baseline.size
     speed = f"{figures.speedup:.2f}x the baseline's speed ({figures.low:.2f} to {figures.high:.2f})"
     size = f"{share:.2f}x its size"
-    quality = f"{METRICS[0]} {variant.accuracy:.4f} after {baseline.accuracy:.4f}"
+    quality = f"{metric.name} {after}"
     if figures.high < 1 or figures.speedup < NOISE:
         return "NotFaster", f"slower: {speed}, {size}"
     if figures.low <= 1 and variant.size >= baseline.size:
@@ -67,6 +90,10 @@ def judge(variant: Measured, baseline: Measured, goals: Goals) -> tuple[Verdict,
     if figures.low <= 1:
         return "Accepted", f"smaller, as fast within what can be measured: {speed}, {size}, {quality}"
     return "Accepted", f"{speed}, {size}, {quality}"
+
+
+def _shown(value: float, metric: Metric) -> str:
+    return f"{value:.6g}" if metric.name in IN_UNITS_OF_THE_LABEL else f"{value:.4f}"
 
 
 def judge_baseline(baseline: Measured, goals: Goals) -> tuple[Verdict, str]:
@@ -86,15 +113,12 @@ def _infeasible(variant: Measured, goals: Goals) -> str | None:
     return None
 
 
-def frontier(variants: Sequence[Measured]) -> list[bool]:
-    """By variant: whether no other is at least as good in accuracy, median latency and size, and better in one."""
+def frontier(variants: Sequence[Measured], metric: Metric) -> list[bool]:
+    """By variant: whether no other is at least as good in quality, median latency and size, and better in one."""
 
     def beats(other: Measured, one: Measured) -> bool:
-        at_least = (
-            other.accuracy >= one.accuracy and other.figures.p50_ms <= one.figures.p50_ms and other.size <= one.size
-        )
-        return at_least and (
-            other.accuracy > one.accuracy or other.figures.p50_ms < one.figures.p50_ms or other.size < one.size
-        )
+        mine, its = (found.figures.p50_ms for found in (one, other))
+        at_least = not metric.better(one.quality, other.quality) and its <= mine and other.size <= one.size
+        return at_least and (metric.better(other.quality, one.quality) or its < mine or other.size < one.size)
 
     return [not any(beats(other, one) for other in variants) for one in variants]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     import pyarrow as pa
@@ -77,10 +77,25 @@ class Fitted(Protocol):
         """Rows of the data as the network takes them, float32, int32 or uint8 [n, *shape]."""
         ...
 
+    def feeds(self, table: pa.Table) -> dict[str, np.ndarray]:
+        """Rows of the data as the inputs of the graph."""
+        ...
+
+    def instances(self, table: pa.Table) -> list[Any]:
+        """The same as a user sends them in protocol v1; None for a row that JSON can't say."""
+        ...
+
     def network(self, architecture: Architecture, outputs: int, seed: int) -> torch.nn.Module:
         """An untrained network: rows to logits or standardised values, float32 [n, outputs]. A seed, the same weights.
 
         Raises Fault where the rows do not suit the architecture.
+        """
+        ...
+
+    def stored(self, architecture: Architecture, outputs: int, tensors: Mapping[str, torch.Tensor]) -> torch.nn.Module:
+        """The network of a finished model, from its tensors; layers are as wide as these are.
+
+        Raises ValueError where they are of another network.
         """
         ...
 

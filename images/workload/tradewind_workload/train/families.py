@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING
 from tradewind.api.trainingjob import TORCHVISION
 from tradewind_workload.data.dataset import has_pictures
 from tradewind_workload.io.fault import Fault
+from tradewind_workload.io.files import ENCODING
+from tradewind_workload.io.retries import read_whole
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tradewind.api.artefact import Manifest
     from tradewind.api.data import Data
     from tradewind.api.trainingjob import Recipe
     from tradewind_workload.data.dataset import Takes
@@ -72,3 +77,38 @@ def encoded(prepared: Prepared, fitted: Fitted) -> Prepared:
     train, validation = (rows.encoded(fitted.rows, fitted.shape) for rows in (prepared.train, prepared.validation))
     test = prepared.test.encoded(fitted.rows, fitted.shape) if prepared.test is not None else None
     return replace(prepared, train=train, validation=validation, test=test, row_shape=fitted.shape)
+
+
+def read_by(manifest: Manifest) -> Takes:
+    """What a finished model takes, as its inputs say."""
+    kinds = {tensor.kind for tensor in manifest.inputs}
+    if any(tensor.processor is not None and tensor.processor.tokenizer is not None for tensor in manifest.inputs):
+        return "texts"
+    return "matrix" if kinds <= {None, "image"} else "columns"
+
+
+def read(manifest: Manifest, folder: Path, prepared: Prepared) -> Fitted:
+    """What a family fitted when the model in the folder was trained, for other rows of its kind.
+
+    Raises Fault(InvalidModel) where the folder lacks what it needs, StorageUnavailable.
+    """
+    takes, first = read_by(manifest), manifest.inputs[0]
+    try:
+        if takes == "texts":
+            from tradewind_workload.tasks.text import family as text
+
+            return text.read(manifest.inputs, folder)
+        if takes == "columns":
+            from tradewind_workload.tasks.tabular import family as tabular
+
+            return tabular.read(read_whole(folder / ENCODING))
+        if first.processor is not None:
+            from tradewind_workload.tasks.image import family as image
+
+            return image.read(first, prepared)
+    except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise Fault("InvalidModel", f"{folder} does not say how its model reads its inputs: {said}.") from None
+    from tradewind_workload.tasks.matrix import family as matrix
+
+    return matrix.read(first, prepared)

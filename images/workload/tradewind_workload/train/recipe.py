@@ -229,13 +229,13 @@ def work(config: dict[str, Any]) -> None:
     judged = prepared.validation.take(np.arange(rank, len(prepared.validation), world))
     held = judged.load()
     head, answer = head_of(prepared), answer_of(prepared)
-    targets = _learnt(answer, prepared.validation.targets)
+    targets = learnt(answer, prepared.validation.targets)
     metric = head.primary(recipe.primary_metric)
     epochs = epochs_of(recipe, len(prepared.train))
     training = Training(
         fitted.network(recipe.model, answer.width, recipe.seed),
         recipe,
-        Share(mine.load(), _learnt(answer, mine.targets), tuple(len(numbers) for numbers in dealt), rank),
+        Share(mine.load(), learnt(answer, mine.targets), tuple(len(numbers) for numbers in dealt), rank),
         epochs=epochs,
         loss=loss_of(head, recipe, device),
         augment=fitted.augment(),
@@ -297,7 +297,7 @@ def work(config: dict[str, Any]) -> None:
         voice.close()
 
 
-def _learnt(answer: Answer, targets: np.ndarray) -> np.ndarray:
+def learnt(answer: Answer, targets: np.ndarray) -> np.ndarray:
     """What the loss compares the outputs with: indices of classes, 0 and 1 of labels, or values on one scale."""
     if isinstance(answer, Labels):
         return targets.astype(np.float32)

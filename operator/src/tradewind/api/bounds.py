@@ -23,10 +23,10 @@ class QualityLoss(Model):
     """A bound on what may be lost of a metric, in the metric's own scale."""
 
     metric: MetricName | None = Field(default=None, description="A metric of the model; its primary one when left out.")
-    value: DecimalString = Field(
-        default="0.01",
-        validate_default=True,
-        description="Largest loss: '0.01' of an accuracy is one percentage point.",
+    value: DecimalString | None = Field(
+        default=None,
+        description="Largest loss: '0.01' of an accuracy is one percentage point, and 5 of an rmse is 5 of the label's "
+        "units. When left out it is 0.01, and of rmse and mae 1 % of the baseline's value.",
     )
 
 
@@ -51,7 +51,11 @@ class MeasuredQuality(Observed):
     """A metric of a variant beside the baseline's, in the metric's own scale."""
 
     metric: MetricName = Field(description="Name of the metric.")
-    value: Annotated[str, StringConstraints(max_length=26)] = Field(description="On the whole validation set.")
-    loss: Annotated[str, StringConstraints(max_length=26)] | None = Field(
-        default=None, description="What is lost against the baseline; below 0 where the variant is better."
+    value: Annotated[str, StringConstraints(max_length=63)] = Field(
+        description="On the part of the data that the model was judged on: the test data, else the validation data."
+    )
+    loss: Annotated[str, StringConstraints(max_length=63)] | None = Field(
+        default=None,
+        description="What it is worse by than the baseline, also where less of the metric is better; below 0 where the "
+        "variant is better.",
     )

@@ -181,7 +181,8 @@ class Variant(Observed):
     # Not an enumeration: a newer workload may know a verdict more, and a row that is not Accepted is not served.
     verdict: Annotated[str, StringConstraints(pattern="^[A-Z][A-Za-z]{1,62}$")] = Field(
         description="Accepted; Regression: too much quality lost; NotFaster: slower than the baseline, or "
-        "neither faster nor smaller; Infeasible: misses a goal of latency or size; Failed: could not be made."
+        "neither faster nor smaller; Infeasible: misses a goal of latency or size; NotApplicable: a method has nothing "
+        "to work on in the model; Failed: could not be made."
     )
     reason: Annotated[str, StringConstraints(max_length=1024)] = Field(
         description="The verdict in a sentence with its numbers."
@@ -204,7 +205,7 @@ class Variant(Observed):
     )
     speedup: SpeedUp | None = Field(default=None, description="Against the baseline.")
     pareto: bool | None = Field(
-        default=None, description="No other variant is at least as good in accuracy, latency and size."
+        default=None, description="No other variant is at least as good in quality, latency and size."
     )
     storage_uri: StoredUri | None = Field(default=None, description="Folder with its files, which never changes.")
     digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")] | None = Field(
@@ -269,7 +270,7 @@ class CompressionJobStatus(JobStatus):
 
 
 class CompressionJob(Kind):
-    """Makes variants of a model and measures their accuracy, latency, size and price."""
+    """Makes variants of a model and measures their quality, latency, size and price."""
 
     rules = (
         NAME_RULE,

@@ -1,134 +1,95 @@
-"""Structured pruning: whole channels and hidden units are taken out, a smaller dense network is built of the rest."""
+"""prune: whole channels and hidden units are taken out of the network, and the rest is trained a little more."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import nn
-
-from tradewind.api.trainingjob import Architecture
+from tradewind_workload.compress.model import Model
 from tradewind_workload.io.fault import Fault
-from tradewind_workload.tasks.matrix.network import Classifier, Impute, Standardize, build_network, widths
+from tradewind_workload.io.files import WEIGHTS
+from tradewind_workload.train.judging import head_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import numpy as np
 
-    from tradewind.api.artefact import Manifest
     from tradewind.api.trainingjob import Recipe
-
-CHUNK = 256
-
-
-def load(weights: Path, manifest: Manifest, recipe: Recipe, image: tuple[int, int, int] | None) -> Classifier:
-    """The network of a model's folder, from its safetensors. Raises Fault(InvalidModel) where they don't fit."""
-    try:
-        tensors = load_file(weights)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise Fault("InvalidModel", f"{weights} can't be read as safetensors: {error}.") from None
-    stages: list[nn.Module] = []
-    while any(name.startswith(f"preparation.{len(stages)}.") for name in tensors):
-        mark = f"preparation.{len(stages)}."
-        if f"{mark}mean" in tensors and f"{mark}deviation" in tensors:
-            stages.append(Standardize(tensors[f"{mark}mean"], tensors[f"{mark}deviation"]))
-        elif f"{mark}values" in tensors:
-            stages.append(Impute(tensors[f"{mark}values"]))
-        else:
-            raise Fault("InvalidModel", f"{weights} has no known preparation at {mark!r}.")
-    features = int(np.prod(manifest.inputs[0].shape[1:]))
-    network = build_network(recipe.model, features, image, len(manifest.labels))
-    model = Classifier(nn.Sequential(*stages), network, image)
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        said = " ".join(str(error).split())[:300]
-        raise Fault("InvalidModel", f"{weights} does not fit the recipe in model.json: {said}") from None
-    return model
+    from tradewind_workload.compress.model import Context
+    from tradewind_workload.train.training import Loss
 
 
-def prune(
-    model: Classifier,
-    architecture: Architecture,
-    features: int,
-    inputs: np.ndarray,
-    classes: np.ndarray,
-    sparsity: float,
-) -> tuple[Classifier, Architecture]:
-    """A classifier with that share of the channels and hidden units of each layer less, and its architecture.
+@dataclass(frozen=True)
+class Pruning:
+    """Takes that share of the channels of each layer, the least important ones."""
 
-    The least important go: those whose removal changes the loss on the training rows least, to first order (Molchanov
-    et al., 2019). `inputs` is float32 [n, *row shape], `classes` int64 [n].
-    """
-    channels, hidden = widths(architecture)
-    scores = _importance(model, inputs, classes)
-    kept = {name: _best(score, sparsity) for name, score in scores.items()}
-    smaller = Architecture(
-        architecture=architecture.architecture,
-        channels=tuple(len(kept[f"conv{i}"]) for i in range(len(channels))),
-        hidden_units=tuple(len(kept[f"hidden{i}"]) for i in range(len(hidden))),
-        dropout=architecture.dropout,
-    )
-    classes_out = model.network.get_submodule("classes").out_features
-    network = build_network(smaller, features, model.image, int(classes_out))
-    _copy(model.network, network, kept)
-    return Classifier(model.preparation, network, model.image), smaller
+    sparsity: float
+    epochs: int
 
+    def told(self, context: Context) -> str:
+        """See Method."""
+        return f"prune {self.sparsity} of the channels, fine-tune {self.epochs} epochs"
 
-def _importance(model: Classifier, inputs: np.ndarray, classes: np.ndarray) -> dict[str, torch.Tensor]:
-    """By layer: the squared first-order change of the loss when a unit is set to zero, summed over batches."""
-    model.eval()
-    scores: dict[str, torch.Tensor] = {}
-    for start in range(0, len(inputs), CHUNK):
-        model.zero_grad()
-        logits = model(torch.from_numpy(inputs[start : start + CHUNK]))
-        nn.functional.cross_entropy(logits, torch.from_numpy(classes[start : start + CHUNK])).backward()
-        for name, module in model.network.named_children():
-            # A convolution's channel is switched by what follows it: scale and shift of its batch normalisation.
-            layer = name.replace("norm", "conv")
-            if not isinstance(module, nn.BatchNorm2d) and not name.startswith("hidden"):
-                continue
-            change = torch.zeros(())
-            for parameter in module.parameters():
-                assert parameter.grad is not None
-                change = change + (parameter.detach() * parameter.grad).reshape(len(parameter), -1).sum(1)
-            scores[layer] = scores.get(layer, torch.zeros(())) + change**2
-    model.zero_grad()
-    return scores
+    def refuses(self, model: Model) -> str | None:
+        """See Method."""
+        try:
+            recipe = model.source.recipe()
+        except Fault as fault:
+            return fault.message
+        if recipe is None:
+            return (
+                "prune takes units out of the network of a recipe, and this model was made by a program: use quantize."
+            )
+        if recipe.model.architecture == "trees":
+            return (
+                "boosted trees have no channels to prune: deploy the model as it is, or train one with a smaller "
+                "spec.recipe.model.trees (rounds, maxDepth)."
+            )
+        if recipe.model.architecture == "linear":
+            return "a linear model has no hidden units to prune: use quantize."
+        if model.network is None and WEIGHTS not in model.files:
+            return (
+                "the model has been quantised, and 8-bit weights can't be trained: prune the model that it was made of."
+            )
+        return None
 
+    def apply(self, model: Model, context: Context) -> Model:
+        """See Method."""
+        import torch
 
-def _best(scores: torch.Tensor, sparsity: float) -> torch.Tensor:
-    """Numbers of the most important units, ascending; at least one stays."""
-    count = max(1, round(len(scores) * (1 - sparsity)))
-    return torch.sort(torch.argsort(scores, descending=True, stable=True)[:count]).values
+        from tradewind_workload.compress.methods.channels import without_channels
+        from tradewind_workload.train.recipe import learnt, loss_of
 
+        torch.use_deterministic_algorithms(True)
+        torch.set_num_threads(context.threads)
+        source = model.source
+        recipe = source.recipe()
+        assert recipe is not None
+        recipe = recipe.model_copy(update={"precision": "fp32"})  # it runs on CPUs
+        network = model.network if model.network is not None else source.network(recipe)
+        targets = learnt(source.answer, source.prepared.train.targets)
+        loss = loss_of(head_of(source.prepared), recipe, "cpu")
+        smaller = without_channels(network, context.rows, targets, loss, self.sparsity)
+        if self.epochs:
+            self._tune(smaller, recipe, targets, loss, context)
+        smaller.eval()
+        made = source.fitted.model(smaller, source.answer)
+        source.require_same(smaller, made.onnx, "the pruned model")
+        return Model(source, made.onnx, {**model.files, **made.weights}, smaller)
 
-def _copy(old: nn.Sequential, new: nn.Sequential, kept: dict[str, torch.Tensor]) -> None:
-    """Copy what stays; `before` are the kept units of the layer in front."""
-    before: torch.Tensor | None = None
-    channels = 0  # of the last convolution, before pruning
-    with torch.no_grad():
-        for name, source in old.named_children():
-            target = new.get_submodule(name)
-            if isinstance(source, nn.Conv2d) and isinstance(target, nn.Conv2d):
-                mine = kept[name]
-                weight = source.weight[mine]
-                target.weight.copy_(weight if before is None else weight[:, before])
-                before, channels = mine, source.out_channels
-            elif isinstance(source, nn.BatchNorm2d) and isinstance(target, nn.BatchNorm2d):
-                assert before is not None
-                for field in ("weight", "bias", "running_mean", "running_var"):
-                    getattr(target, field).copy_(getattr(source, field)[before])
-            elif isinstance(source, nn.Linear) and isinstance(target, nn.Linear):
-                mine = kept.get(name, torch.arange(source.out_features))
-                weight = source.weight[mine]
-                if channels:  # behind the convolutions: each channel is a run of pixels
-                    pixels = source.in_features // channels
-                    assert before is not None
-                    before = (before[:, None] * pixels + torch.arange(pixels)).reshape(-1)
-                    channels = 0
-                target.weight.copy_(weight if before is None else weight[:, before])
-                target.bias.copy_(source.bias[mine])
-                before = mine
+    def _tune(self, network: Any, recipe: Recipe, targets: np.ndarray, loss: Loss, context: Context) -> None:
+        """Train as the recipe did, on the training rows alone."""
+        from tradewind_workload.train.training import Share, Training
+
+        fitted, rows = context.source.fitted, context.rows
+        training = Training(
+            network,
+            recipe,
+            Share(rows, targets, (len(rows),)),
+            epochs=self.epochs,
+            loss=loss,
+            augment=fitted.augment(),
+            scaled=fitted.scaled,
+        )
+        for epoch in range(self.epochs):
+            found = training.epoch(epoch)
+            print(f"  fine-tuning epoch {epoch + 1}/{self.epochs}: loss {found:.4f}", flush=True)

@@ -19,7 +19,7 @@ from tradewind_workload.io.places import local_path
 from tradewind_workload.tasks.image import looking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Literal
 
     import pyarrow as pa
@@ -87,6 +87,19 @@ class Pictures:
         """Pixels, uint8 [n, height, width, channels]."""
         return self.picturing(table[self.column].to_pylist())
 
+    def feeds(self, table: pa.Table) -> dict[str, np.ndarray]:
+        """Pixels by the name of their column, uint8 [n, height, width, channels]."""
+        return {self.column: self.rows(table)}
+
+    def instances(self, table: pa.Table) -> list[Any]:
+        """Files in base64; none of large ones, since samples are read whenever a replica starts."""
+        return [self._instance(content) for content in table[self.column].to_pylist()]
+
+    def _instance(self, content: bytes | None) -> Any:
+        if content is None or len(content) > MOST_BYTES:
+            return None
+        return {self.column: {"b64": b64encode(content).decode()}}
+
     def network(self, architecture: Architecture, outputs: int, seed: int) -> PictureNetwork:
         """An untrained network, or one with the weights that it is to start from; a seed, the same weights.
 
@@ -106,6 +119,13 @@ class Pictures:
 
             start_from(body, architecture.architecture, local_path(uri), uri)
         return networks.PictureNetwork(body, (self.mean, self.deviation))
+
+    def stored(self, architecture: Architecture, outputs: int, tensors: Mapping[str, torch.Tensor]) -> torch.nn.Module:
+        """See Fitted."""
+        from tradewind_workload.tasks.stored import filled
+
+        made = architecture.model_copy(update={"storage_uri": None})  # what it started from is in the tensors
+        return filled(self.network(made, outputs, 0), tensors)
 
     def augment(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
         """A batch, uint8 [n, *shape], varied at random, as float32; in training only."""
@@ -149,17 +169,22 @@ class PictureModel:
         return self.answer.tensors
 
     def feeds(self, table: pa.Table) -> dict[str, np.ndarray]:
-        """Pixels by the name of their column, uint8 [n, height, width, channels]."""
-        return {self.fitted.column: self.fitted.rows(table)}
+        """See Pictures."""
+        return self.fitted.feeds(table)
 
     def instances(self, table: pa.Table) -> list[Any]:
-        """Files in base64; none of large ones, since samples are read whenever a replica starts."""
-        return [self._instance(content) for content in table[self.fitted.column].to_pylist()]
+        """See Pictures."""
+        return self.fitted.instances(table)
 
-    def _instance(self, content: bytes | None) -> Any:
-        if content is None or len(content) > MOST_BYTES:
-            return None
-        return {self.fitted.column: {"b64": b64encode(content).decode()}}
+
+def read(taken: Tensor, prepared: Prepared) -> Pictures:
+    """Of a finished model with that input; how its network scales pixels stands in its weights. Raises ValueError."""
+    picture = taken.processor.picture if taken.processor is not None else None
+    if picture is None or picture.resize not in ("Stretch", "Crop"):
+        raise ValueError(f"{taken.name} is no input of pictures that this version knows")
+    shape = (picture.height, picture.width, picture.channels)
+    nothing, one = (0.0,) * picture.channels, (1.0,) * picture.channels
+    return Pictures(taken.name, shape, picture.resize, nothing, one, prepared.augment, ())
 
 
 def fit(prepared: Prepared, recipe: Recipe, data: Data) -> Pictures:

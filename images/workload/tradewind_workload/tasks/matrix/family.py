@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from tradewind_workload.export.samples import instance
 from tradewind_workload.io.files import WEIGHTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import pyarrow as pa
     import torch
@@ -36,6 +36,7 @@ class Matrix:
     stages: tuple[Stage, ...]
     variation: Augment | None
     notes: tuple[str, ...] = ()
+    said: Tensor | None = None  # the input, where a finished model says what it is
 
     @property
     def scaled(self) -> bool:
@@ -65,11 +66,37 @@ class Matrix:
         """The matrix, float32 [n, *shape]."""
         return block_inputs(table).reshape(-1, *self.shape)
 
+    @property
+    def taken(self) -> Tensor:
+        """The one input."""
+        return self.said or Tensor(
+            name=INPUTS,
+            datatype="FP32",
+            shape=(-1, *self.shape),
+            columns=self.columns,
+            nullable=any(stage.kind == "impute" for stage in self.stages),
+        )
+
+    def feeds(self, table: pa.Table) -> dict[str, np.ndarray]:
+        """The matrix by its name."""
+        return {self.taken.name: self.rows(table)}
+
+    def instances(self, table: pa.Table) -> list[Any]:
+        """Lists of numbers, or objects by the columns' names."""
+        return [instance(row, self.taken) for row in self.rows(table)]
+
     def network(self, architecture: Architecture, outputs: int, seed: int) -> torch.nn.Module:
         """Raw rows in."""
         from tradewind_workload.tasks.matrix.network import build
 
         return build(architecture, self, outputs, seed)
+
+    def stored(self, architecture: Architecture, outputs: int, tensors: Mapping[str, torch.Tensor]) -> torch.nn.Module:
+        """With the stages of the preparation that the tensors have. Raises ValueError."""
+        from tradewind_workload.tasks.matrix.network import stages_of
+        from tradewind_workload.tasks.stored import filled
+
+        return filled(replace(self, stages=stages_of(tensors)).network(architecture, outputs, 0), tensors)
 
     def augment(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
         """Turns and shifts images."""
@@ -86,15 +113,8 @@ class Matrix:
         from tradewind_workload.tasks.matrix.graph import to_onnx
 
         network.eval()
-        taken = Tensor(
-            name=INPUTS,
-            datatype="FP32",
-            shape=(-1, *self.shape),
-            columns=self.columns,
-            nullable=any(stage.kind == "impute" for stage in self.stages),
-        )
         weights = save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
-        return MatrixModel(to_onnx(network, self.shape, answer), {WEIGHTS: weights}, taken, answer)
+        return MatrixModel(to_onnx(network, self.shape, answer), {WEIGHTS: weights}, self, answer)
 
 
 @dataclass(frozen=True)
@@ -103,13 +123,13 @@ class MatrixModel:
 
     onnx: bytes
     weights: dict[str, bytes]
-    taken: Tensor
+    fitted: Matrix
     answer: Answer
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
         """The matrix."""
-        return (self.taken,)
+        return (self.fitted.taken,)
 
     @property
     def outputs(self) -> tuple[Tensor, ...]:
@@ -118,13 +138,18 @@ class MatrixModel:
 
     def feeds(self, table: pa.Table) -> dict[str, np.ndarray]:
         """The matrix by its name."""
-        return {self.taken.name: block_inputs(table).reshape(-1, *self.taken.shape[1:])}
+        return self.fitted.feeds(table)
 
     def instances(self, table: pa.Table) -> list[Any]:
         """Lists of numbers, or objects by the columns' names."""
-        return [instance(row, self.taken) for row in self.feeds(table)[self.taken.name]]
+        return self.fitted.instances(table)
 
 
 def fit(prepared: Prepared) -> Matrix:
     """What the preparation fitted already."""
     return Matrix(prepared.row_shape, prepared.columns, prepared.image, prepared.stages, prepared.augment)
+
+
+def read(taken: Tensor, prepared: Prepared) -> Matrix:
+    """Of a finished model with that input."""
+    return Matrix(prepared.row_shape, prepared.columns, prepared.image, prepared.stages, prepared.augment, said=taken)

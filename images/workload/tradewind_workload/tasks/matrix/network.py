@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from tradewind_workload.data.fitting import Stage
 from tradewind_workload.tasks.layers import add_convolutions, add_perceptron
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tradewind.api.trainingjob import Architecture
-    from tradewind_workload.data.fitting import Stage
     from tradewind_workload.tasks.matrix.family import Matrix
 
 DEFAULT_CHANNELS = (32, 64)
@@ -109,3 +109,18 @@ def build(architecture: Architecture, fitted: Matrix, outputs: int, seed: int) -
     torch.manual_seed(seed)
     network = build_network(architecture, int(np.prod(fitted.shape)), fitted.image, outputs)
     return Classifier(build_preparation(fitted.stages), network, fitted.image)
+
+
+def stages_of(tensors: Mapping[str, torch.Tensor]) -> tuple[Stage, ...]:
+    """The stages of the preparation that a network's tensors have. Raises ValueError where they are of another kind."""
+    stages: list[Stage] = []
+    while any(name.startswith(f"preparation.{len(stages)}.") for name in tensors):
+        mark = f"preparation.{len(stages)}."
+        if f"{mark}mean" in tensors and f"{mark}deviation" in tensors:
+            scale = tensors[f"{mark}deviation"].numpy()
+            stages.append(Stage("standardize", tensors[f"{mark}mean"].numpy(), scale))
+        elif f"{mark}values" in tensors:
+            stages.append(Stage("impute", tensors[f"{mark}values"].numpy()))
+        else:
+            raise ValueError(f"there is no known preparation at {mark!r}")
+    return tuple(stages)

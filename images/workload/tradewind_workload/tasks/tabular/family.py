@@ -13,7 +13,7 @@ from tradewind_workload.tasks.tabular.encoding import Encoding
 from tradewind_workload.tasks.tabular.telling import told
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
     import torch
@@ -63,6 +63,16 @@ class Tabular:
         """Numbers, then codes, float32 [n, width + columns of codes]."""
         return self.encoding.rows(table)
 
+    def feeds(self, table: pa.Table) -> dict[str, np.ndarray]:
+        """Each column by its name."""
+        return self.encoding.feeds(table)
+
+    def instances(self, table: pa.Table) -> list[Any]:
+        """Objects by the columns' names."""
+        from tradewind_workload.tasks.tabular.model import instances
+
+        return instances(self.encoding, table)
+
     def network(self, architecture: Architecture, outputs: int, seed: int) -> torch.nn.Module:
         """Linear, or a perceptron that learns a vector for each category."""
         from tradewind_workload.tasks.tabular import network
@@ -73,6 +83,12 @@ class Tabular:
             layers = network.Layers(architecture.hidden_units or network.DEFAULT_HIDDEN, dropout)
         return network.build(self.encoding, outputs, layers, seed)
 
+    def stored(self, architecture: Architecture, outputs: int, tensors: Mapping[str, torch.Tensor]) -> torch.nn.Module:
+        """See Fitted."""
+        from tradewind_workload.tasks.stored import filled
+
+        return filled(self.network(architecture, outputs, 0), tensors)
+
     def augment(self) -> None:
         """A table's rows stay as they are."""
 
@@ -81,6 +97,11 @@ class Tabular:
         from tradewind_workload.tasks.tabular.model import from_network
 
         return from_network(self.encoding, network, answer)
+
+
+def read(encoding: bytes) -> Tabular:
+    """Of a finished model, from what its folder has as ENCODING. Raises ValueError, KeyError, TypeError."""
+    return Tabular(Encoding.read(encoding.decode()))
 
 
 def _statistics(block: pa.Table, offsets: np.ndarray, encoding: Encoding, schema: Schema) -> Statistics:

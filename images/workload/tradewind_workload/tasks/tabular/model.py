@@ -21,6 +21,7 @@ from tradewind_workload.heads.answer import (
     Classes,
     Labels,
 )
+from tradewind_workload.io.files import ENCODING, TREES, WEIGHTS
 from tradewind_workload.tasks.tabular.graph import input_types, start
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from tradewind_workload.tasks.tabular.linear import Linear
     from tradewind_workload.tasks.tabular.network import TabularNetwork
 
-ENCODING, NETWORK, TREES, START = "encoding.json", "model.safetensors", "model.ubj", "start.json"
+START = "start.json"
 _DATATYPES: dict[int, Datatype] = {TensorProto.FLOAT: "FP32", TensorProto.DOUBLE: "FP64", TensorProto.STRING: "BYTES"}
 # Of the years 1 to 9999, which ISO 8601 has.
 _FIRST_SECOND, _LAST_SECOND = -62135596800, 253402300800
@@ -68,17 +69,22 @@ class TabularModel:
         return self.encoding.feeds(table)
 
     def instances(self, table: pa.Table) -> list[Any]:
-        """The same as a user sends them; None for a row with an infinite number, or a time that ISO 8601 lacks."""
-        feeds = self.feeds(table)
-        fit = np.ones(table.num_rows, bool)
-        for name, values in feeds.items():
-            if values.dtype.kind == "f":
-                fit &= ~np.isinf(values)
-                if pa.types.is_timestamp(table[name].type):  # NaN is neither
-                    fit &= ~(values < _FIRST_SECOND) & ~(values >= _LAST_SECOND)
-        rows = table.select(list(feeds)).take(np.flatnonzero(fit)).to_pylist()
-        sent = iter([{name: _sent(value) for name, value in row.items()} for row in rows])
-        return [next(sent) if one else None for one in fit]
+        """The same as a user sends them; see `instances`."""
+        return instances(self.encoding, table)
+
+
+def instances(encoding: Encoding, table: pa.Table) -> list[Any]:
+    """Rows of a typed table as a user sends them; None where a number is infinite, or ISO 8601 lacks a time."""
+    feeds = encoding.feeds(table)
+    fit = np.ones(table.num_rows, bool)
+    for name, values in feeds.items():
+        if values.dtype.kind == "f":
+            fit &= ~np.isinf(values)
+            if pa.types.is_timestamp(table[name].type):  # NaN is neither
+                fit &= ~(values < _FIRST_SECOND) & ~(values >= _LAST_SECOND)
+    rows = table.select(list(feeds)).take(np.flatnonzero(fit)).to_pylist()
+    sent = iter([{name: _sent(value) for name, value in row.items()} for row in rows])
+    return [next(sent) if one else None for one in fit]
 
 
 def _sent(value: Any) -> Any:
@@ -95,7 +101,7 @@ def from_network(encoding: Encoding, network: TabularNetwork, head: Answer) -> T
     graph, rows = start(encoding, [tensor.name for tensor in head.tensors])
     content = _finished(graph, write_network(graph, rows, network), head)
     weights = save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})
-    return TabularModel(content, encoding, head, {NETWORK: weights, ENCODING: encoding.written().encode()})
+    return TabularModel(content, encoding, head, {WEIGHTS: weights, ENCODING: encoding.written().encode()})
 
 
 def from_trees(

@@ -12,16 +12,19 @@ from tradewind_processors import Tokenizing
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.files import WEIGHTS
 from tradewind_workload.io.places import local_path
+from tradewind_workload.io.retries import read_whole
 from tradewind_workload.tasks.text import folder as folders
 from tradewind_workload.tasks.text import vocabulary
 from tradewind_workload.tasks.text.reading import Reading, texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     import pyarrow as pa
     import torch
 
+    from tradewind.api.artefact import Tensor
     from tradewind.api.trainingjob import Architecture, Recipe
     from tradewind_workload.data.preparation import Prepared
     from tradewind_workload.heads.answer import Answer
@@ -68,6 +71,14 @@ class Text:
         """Tokens, int32 [n, length], with -1 behind the last one."""
         return self.reading.rows(table)
 
+    def feeds(self, table: pa.Table) -> dict[str, np.ndarray]:
+        """Tokens and their mask."""
+        return self.reading.tokens(table)
+
+    def instances(self, table: pa.Table) -> list[Any]:
+        """Objects by the columns' names."""
+        return self.reading.instances(table)
+
     def network(self, architecture: Architecture, outputs: int, seed: int) -> torch.nn.Module:
         """A bag, convolutions, or the transformer with a new layer of answers."""
         if self.folder is not None:
@@ -77,6 +88,12 @@ class Text:
         from tradewind_workload.tasks.text import network
 
         return network.build(architecture, self.tokens, outputs, seed)
+
+    def stored(self, architecture: Architecture, outputs: int, tensors: Mapping[str, torch.Tensor]) -> torch.nn.Module:
+        """See Fitted."""
+        from tradewind_workload.tasks.stored import filled
+
+        return filled(self.network(architecture, outputs, 0), tensors)
 
     def augment(self) -> None:
         """A text stays as it is."""
@@ -127,6 +144,20 @@ def fit(prepared: Prepared, recipe: Recipe) -> Text:
     reading = Reading(columns, tokenizer, min(length, most))
     tokens = Tokenizing(tokenizer, most).vocabulary
     return Text(reading, tokens, folder, tuple(_notes(reading, tokens, lengths, folder)))
+
+
+def read(inputs: tuple[Tensor, ...], folder: Path) -> Text:
+    """Of a finished model with these inputs, whose tokenizer lies in that folder, and its configuration if it has one.
+
+    Raises ValueError where the inputs are no texts, and StorageUnavailable.
+    """
+    tokenizer = inputs[0].processor.tokenizer if inputs[0].processor is not None else None
+    if tokenizer is None:
+        raise ValueError(f"{inputs[0].name} has no tokenizer")
+    content = read_whole(folder / tokenizer.file)
+    reading = Reading(tuple(tensor.name for tensor in inputs), content, tokenizer.length)
+    config = folders.of_model(folder, content)
+    return Text(reading, Tokenizing(content, tokenizer.length).vocabulary, config)
 
 
 def _most_tokens(model: Architecture, folder: Folder | None) -> int:

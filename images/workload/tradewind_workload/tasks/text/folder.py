@@ -31,6 +31,7 @@ class Folder:
     tokenizer: bytes
     digest: str  # SHA-256 of the weights
     most_tokens: int  # of a text; the model has no place for more
+    bare: bool = False  # whether its weights are another's, and those of the whole network come from there
 
 
 def look(path: Path, uri: str) -> Folder:
@@ -52,6 +53,15 @@ def look(path: Path, uri: str) -> Folder:
     late = int(known.get("pad_token_id") or 0) + 1 if known["model_type"] in _LATE else 0
     digest = patiently(lambda: _digest(path / WEIGHTS), path / WEIGHTS)
     return Folder(path, uri, config, tokenizer, digest, int(known["max_position_embeddings"]) - late)
+
+
+def of_model(path: Path, tokenizer: bytes) -> Folder | None:
+    """That of a finished model; None where it has no transformer. Raises StorageUnavailable."""
+    try:
+        config = read_whole(path / CONFIG)
+    except FileNotFoundError:
+        return None
+    return Folder(path, str(path), config, tokenizer, "", 0, bare=True)
 
 
 def _remedy(lacking: list[str], there: set[str]) -> str:

@@ -45,4 +45,4 @@ class TextModel:
 
     def instances(self, table: pa.Table) -> list[Any]:
         """The texts by the names of their columns."""
-        return table.select(list(self.reading.columns)).to_pylist()
+        return self.reading.instances(table)

@@ -85,11 +85,10 @@ class Convolutions(TextNetwork):
         """See TextNetwork."""
         vectors = self.dropout(self.tokens(tokens) * mask.unsqueeze(2)).transpose(1, 2)
         # A pattern that ends behind the text is none: it counts as far as a token of the text is in its middle.
-        outside = ~mask.unsqueeze(1)
-        found = [
-            torch.relu(convolution(vectors)[:, :, : tokens.shape[1]]).masked_fill(outside, 0).amax(2)
-            for convolution in self.convolutions
-        ]
+        # A convolution of an even number of tokens gives one value more than there are tokens.
+        outside = nn.functional.pad(~mask, (0, 1), value=True).unsqueeze(1)
+        strengths = [torch.relu(convolution(vectors)) for convolution in self.convolutions]
+        found = [strength.masked_fill(outside[:, :, : strength.shape[2]], 0).amax(2) for strength in strengths]
         return self.outputs(self.dropout(torch.cat(found, 1)))  # type: ignore[no-any-return]
 
 

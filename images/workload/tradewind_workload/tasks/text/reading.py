@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,6 +31,10 @@ class Reading:
         """The tokens, int32 [n, length], with NOTHING behind the last one."""
         found = self.tokens(table)
         return np.where(found["attention_mask"] == 1, found["input_ids"], NOTHING).astype(np.int32)
+
+    def instances(self, table: pa.Table) -> list[Any]:
+        """The texts by the names of their columns, as a user sends them."""
+        return table.select(list(self.columns)).to_pylist()
 
 
 def texts(table: pa.Table, columns: tuple[str, ...]) -> list[str | None]:

@@ -43,10 +43,21 @@ def build(folder: Folder, architecture: Architecture, outputs: int, seed: int) -
 
     Raises Fault(InvalidModel) where the weights are not those of the configuration.
     """
-    body = _loaded(folder)
+    body = _bare(folder) if folder.bare else _loaded(folder)
     torch.manual_seed(seed)
     dropout = DROPOUT if architecture.dropout is None else float(architecture.dropout)
     return Transformer(body, outputs, dropout)
+
+
+def _bare(folder: Folder) -> Any:
+    """The body with random weights, without one that makes a vector of the first token's."""
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(str(folder.path), local_files_only=True, trust_remote_code=False)
+    body = transformers.AutoModel.from_config(config, trust_remote_code=False, attn_implementation="eager")
+    if getattr(body, "pooler", None) is not None:
+        body.pooler = None
+    return body
 
 
 def _loaded(folder: Folder) -> Any:

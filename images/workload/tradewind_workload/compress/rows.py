@@ -1,0 +1,96 @@
+"""The rows of the report: each variant with its numbers and its verdict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tradewind.api.bounds import MeasuredLatency, MeasuredQuality
+from tradewind.api.compressionjob import MeasuredOn, SpeedUp, Variant
+from tradewind_workload.measure.verdict import frontier, judge, judge_baseline, lost
+from tradewind_workload.train.judging import decimal, metric_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tradewind.api.compressionjob import CompressionJobSpec
+    from tradewind_workload.compress.storing import Stored
+    from tradewind_workload.heads.metric import Metric
+    from tradewind_workload.measure.measurement import Figures
+    from tradewind_workload.measure.verdict import Measured
+
+BASELINE = "baseline"
+PERCENTILES = (50, 95, 99)  # of the latency
+
+
+def judge_all(
+    stored: Sequence[Stored],
+    measured: Mapping[str, Measured],
+    spec: CompressionJobSpec,
+    metric: Metric,
+    price_per_hour: str | None,
+) -> tuple[Variant, ...]:
+    """The rows of the report, the baseline first."""
+    baseline, where = measured[BASELINE], spec.measure.resources
+    names = [variant.name for variant in stored if variant.name in measured]
+    best = dict(zip(names, frontier([measured[name] for name in names], metric), strict=True))
+    rows = []
+    for variant in stored:
+        if (found := measured.get(variant.name)) is None:
+            rows.append(
+                Variant(
+                    name=variant.name,
+                    methods=_cut(variant.methods),
+                    verdict=variant.verdict,
+                    reason=(variant.failure or "could not be made")[:1024],
+                )
+            )
+            continue
+        verdict, reason = (
+            judge_baseline(found, spec.goals)
+            if variant.name == BASELINE
+            else judge(found, baseline, spec.goals, metric)
+        )
+        rows.append(
+            Variant(
+                name=variant.name,
+                methods=_cut(variant.methods),
+                verdict=verdict,
+                reason=reason,
+                quality=MeasuredQuality(
+                    metric=metric.name,
+                    value=metric_of(found.quality),
+                    loss=metric_of(float(lost(found, baseline, metric))),
+                ),
+                latencies=tuple(
+                    MeasuredLatency(percentile=percentile, milliseconds=decimal(found.figures.latency(percentile), 4))
+                    for percentile in PERCENTILES
+                ),
+                throughput_per_second=decimal(found.figures.throughput, 1),
+                size_bytes=found.size,
+                peak_memory_bytes=found.figures.peak_memory,
+                cost_per_million=cost_per_million(found.figures, price_per_hour),
+                speedup=SpeedUp(
+                    value=decimal(found.figures.speedup, 3),
+                    low=decimal(found.figures.low, 3),
+                    high=decimal(found.figures.high, 3),
+                ),
+                pareto=best[variant.name],
+                storage_uri=variant.uri,
+                digest=variant.digest,
+                measured_on=MeasuredOn(
+                    pool=where.pool, cpu=where.cpu, memory=where.memory, accelerators=where.accelerators
+                ),
+            )
+        )
+    return tuple(rows)
+
+
+def _cut(methods: tuple[str, ...]) -> str:
+    return (" + ".join(methods) or "none")[:256]
+
+
+def cost_per_million(figures: Figures, price_per_hour: str | None) -> str:
+    """Price of a million rows at the best throughput, on the pod that measured; Unknown without a price."""
+    if price_per_hour is None or price_per_hour == "Unknown":
+        return "Unknown"
+    return decimal(float(price_per_hour) / 3600 / figures.throughput * 1e6, 9)

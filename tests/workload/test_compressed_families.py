@@ -1,0 +1,265 @@
+"""Every family of models that training makes is compressed: read as its training read it, judged by the same metric on
+the same rows, and served as it was."""
+
+from __future__ import annotations
+
+import io
+import json
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from jobs import Heard, alone, training_job
+from PIL import Image
+
+from tradewind.api.report import JobDocument, Report
+from tradewind_workload.compress import job as compression_job
+from tradewind_workload.export.inference import ask
+from tradewind_workload.io.store import locate, open_model
+from tradewind_workload.train.place import Alone
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tradewind.api.artefact import Manifest
+    from tradewind.api.compressionjob import CompressionResult, Variant
+
+INT8 = {"quantize": {"scheme": "static-int8", "calibrationRows": 64}}
+DYNAMIC = {"quantize": {"scheme": "dynamic-int8"}}
+HALF = {"prune": {"sparsity": "0.5", "fineTuneEpochs": 2}}
+CANDIDATES = [
+    {"name": "dynamic", "methods": [DYNAMIC]},
+    {"name": "static", "methods": [INT8]},
+    {"name": "half", "methods": [HALF]},
+    {"name": "both", "methods": [HALF, INT8]},
+]
+
+
+@dataclass(frozen=True)
+class Compressed:
+    trained: Manifest
+    rows: dict[str, Variant]
+    manifests: dict[str, Manifest]
+    folders: dict[str, Path]
+    output: str
+
+
+def compressed(
+    volumes: Path,
+    recipe: dict[str, Any],
+    data: dict[str, Any],
+    candidates: list[dict[str, Any]],
+    goals: dict[str, Any] | None = None,
+    other: dict[str, Any] | None = None,
+) -> Compressed:
+    """Train and compress in this process, on other data than the model's where it is given."""
+    alone(training_job({"recipe": recipe, "data": data, "output": {"storageUri": "pvc://claim/model"}}))
+    trained, digest = open_model(volumes / "claim/model")
+    document = training_job(
+        {
+            "model": {"trainingJobRef": {"name": "job"}},
+            "candidates": candidates,
+            "measure": {"repeats": 10, "warmup": 2, "batchSizes": [1]},
+            "output": {"storageUri": "pvc://claim/variants"},
+        }
+        | ({} if goals is None else {"goals": goals})
+        | ({} if other is None else {"data": other}),
+        uid="33333333-3333-3333-3333-333333333333",
+    )
+    document |= {"kind": "CompressionJob", "source": {"storageUri": "pvc://claim/model", "digest": digest}}
+    heard, output = Heard(), io.StringIO()
+    with redirect_stdout(output):
+        compression_job.run(JobDocument.read(document), heard, Alone(heard))
+    found: CompressionResult | None = Report.model_validate(heard.reports[-1]).compression
+    assert found is not None
+    rows = {row.name: row for row in found.variants}
+    folders = {name: volumes / row.storage_uri.removeprefix("pvc://") for name, row in rows.items() if row.storage_uri}
+    manifests = {name: open_model(folder)[0] for name, folder in folders.items()}
+    page = (volumes / "claim/variants/report.html").read_text()
+    assert all(name in page for name in rows)
+    return Compressed(trained, rows, manifests, folders, output.getvalue())
+
+
+def require_served_alike(found: Compressed, names: list[str]) -> None:
+    """What the server goes by is as the source has it, but for what the model answers."""
+    evaluation = found.trained.evaluation
+    assert evaluation is not None
+    baseline = found.rows["baseline"].quality
+    assert baseline is not None
+    assert (baseline.metric, baseline.value) == (evaluation.metric, evaluation.value)
+    assert "the rows are not those" not in found.output
+    for name in names:
+        made = found.manifests[name]
+        assert (made.inputs, made.outputs) == (found.trained.inputs, found.trained.outputs)
+        assert (made.labels, made.split, made.task) == (found.trained.labels, found.trained.split, found.trained.task)
+        assert "samples.json" in made.files
+        processors = {tensor.processor.tokenizer for tensor in made.inputs if tensor.processor is not None} - {None}
+        assert {tokenizer.file for tokenizer in processors if tokenizer is not None} <= made.files.keys()
+        assert made.evaluation is not None
+        assert (made.evaluation.metric, made.evaluation.part) == (evaluation.metric, evaluation.part)
+        row = found.rows[name]
+        assert row.quality is not None
+        assert (row.quality.metric, row.quality.value) == (evaluation.metric, made.evaluation.value)
+        assert row.verdict in ("Accepted", "NotFaster", "Regression"), row.reason
+
+
+def sizes(found: Compressed) -> dict[str, float]:
+    """By variant, as parts of the baseline's."""
+    whole = found.rows["baseline"].size_bytes or 0
+    return {name: (row.size_bytes or 0) / whole for name, row in found.rows.items()}
+
+
+def write_table(volumes: Path, label: str = "class", rows: int = 600) -> None:
+    """Numbers that lack values, a boolean and a category that says most."""
+    random = np.random.default_rng(5)
+    age, rate = random.uniform(18, 80, rows), random.normal(0, 1, rows)
+    city = random.choice(["Bern", "Köln", "Ulm", "Wien"], rows)
+    good = (city == "Ulm") | (age > 60)
+    said = {
+        "class": np.where(good, "yes", "no"),
+        "price": 2e5 * good + 900 * age + 1000 * rate + 5e4,
+    }[label]
+    lines = [f"age,rate,city,open,{label}"]
+    for i in range(rows):
+        number = "" if i % 11 == 0 else f"{rate[i]:.4f}"
+        lines.append(f"{age[i]:.2f},{number},{city[i] if i % 13 else ''},{'true' if i % 2 else 'false'},{said[i]}")
+    (volumes / "claim").mkdir(parents=True, exist_ok=True)
+    (volumes / "claim/table.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def table(label: str = "class") -> dict[str, Any]:
+    train = {"storageUri": "pvc://claim/table.csv"}
+    return {"train": train, "label": label, "validationFraction": "0.2", "testFraction": "0.2"}
+
+
+def test_a_network_that_takes_columns(volumes: Path) -> None:
+    write_table(volumes)
+    model = {"architecture": "mlp", "hiddenUnits": [256, 128]}
+    recipe = {"task": "tabular-classification", "model": model, "epochs": 12, "optimizer": {"lr": "0.003"}}
+    found = compressed(volumes, recipe, table(), CANDIDATES)
+    require_served_alike(found, ["dynamic", "static", "half", "both"])
+    assert [tensor.kind for tensor in found.trained.inputs] == ["number", "number", "category", "boolean"]
+    assert all("encoding.json" in made.files for made in found.manifests.values())
+    size = sizes(found)
+    assert size["half"] < 0.45 and size["static"] < 0.4 and size["dynamic"] < 0.4 and size["both"] < size["half"]
+    values = {name: float(row.quality.value) for name, row in found.rows.items() if row.quality is not None}
+    assert all(value >= values["baseline"] - 0.05 for value in values.values()), values
+
+
+def test_a_number_is_judged_in_its_own_unit_and_direction(volumes: Path) -> None:
+    write_table(volumes, "price")
+    model = {"architecture": "mlp", "hiddenUnits": [128, 64]}
+    recipe = {"task": "tabular-regression", "model": model, "epochs": 15, "optimizer": {"lr": "0.003"}}
+    goals = {"maxQualityLoss": {"metric": "mae", "value": "4000"}}
+    found = compressed(volumes, recipe, table("price"), CANDIDATES, goals=goals)
+    (baseline, *others) = found.rows.values()
+    for row in others:
+        assert row.quality is not None and baseline.quality is not None and row.quality.loss is not None
+        assert row.quality.metric == "mae"
+        loss = float(row.quality.value) - float(baseline.quality.value)
+        assert float(row.quality.loss) == pytest.approx(loss, abs=1e-3)
+        assert (row.verdict == "Regression") == (loss > 4000), row.reason
+    # Eight bits keep a value as exactly as the last layer computes it: 256 steps of the label would be off by far more.
+    assert float(found.rows["static"].quality.loss or 0) < 4000  # type: ignore[union-attr]
+
+
+def test_trees_have_nothing_to_compress_and_are_measured(volumes: Path) -> None:
+    write_table(volumes)
+    recipe = {"task": "tabular-classification", "model": {"architecture": "trees", "trees": {"rounds": 20}}}
+    found = compressed(volumes, recipe, table(), CANDIDATES)
+    assert {name: row.verdict for name, row in found.rows.items()} == {
+        "baseline": "Accepted",
+        **dict.fromkeys(("dynamic", "static", "half", "both"), "NotApplicable"),
+    }
+    assert "boosted trees compare numbers with thresholds" in found.rows["static"].reason
+    assert "boosted trees have no channels to prune" in found.rows["half"].reason
+    assert found.rows["baseline"].latencies
+
+
+def write_texts(volumes: Path, rows: int = 240) -> None:
+    random = np.random.default_rng(3)
+    words = [f"wort{i}" for i in range(60)]
+    lines = ["text,label"]
+    for i in range(rows):
+        good = i % 2 == 0
+        said = [*random.choice(words, int(random.integers(3, 12))), "prima" if good else "übel"]
+        lines.append(f"{' '.join(random.permutation(said))},{'good' if good else 'bad'}")
+    (volumes / "claim").mkdir(parents=True, exist_ok=True)
+    (volumes / "claim/texts.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+TEXTS = {
+    "train": {"storageUri": "pvc://claim/texts.csv"},
+    "validationFraction": "0.2",
+    "columns": [{"name": "text", "type": "text"}],
+}
+
+
+@pytest.mark.parametrize("architecture", ["bag", "cnn"])
+def test_texts(volumes: Path, architecture: str) -> None:
+    write_texts(volumes)
+    recipe = {
+        "task": "text-classification",
+        "model": {"architecture": architecture, "vocabularySize": 600},
+        "optimizer": {"lr": "0.01"},
+        "epochs": 12,
+        "batchSize": 32,
+    }
+    found = compressed(volumes, recipe, TEXTS, CANDIDATES)
+    require_served_alike(found, ["dynamic", "static", "half", "both"])
+    size = sizes(found)
+    # Of convolutions, which dynamic-int8 leaves in floats, these have most of the size.
+    assert size["static"] <= 0.35 and size["half"] < 0.6 and size["both"] < 0.3, size
+    assert size["dynamic"] <= (0.3 if architecture == "bag" else 0.95)
+    values = {name: float(row.quality.value) for name, row in found.rows.items() if row.quality is not None}
+    assert all(value >= values["baseline"] - 0.1 for value in values.values()), values
+
+
+def write_pictures(volumes: Path) -> None:
+    """Folders of pictures, red ones and blue ones, with some noise."""
+    random = np.random.default_rng(2)
+    for name, channel in (("red", 0), ("blue", 2)):
+        folder = volumes / "claim/pictures" / name
+        folder.mkdir(parents=True)
+        for i in range(40):
+            pixels = random.integers(0, 120, (32, 32, 3))
+            pixels[..., channel] += 100
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
+
+
+def test_pictures(volumes: Path) -> None:
+    """Of a network of our own; those of torchvision are in test_channels, each of which takes half a minute here."""
+    write_pictures(volumes)
+    recipe = {
+        "task": "image-classification",
+        "model": {"architecture": "cnn"},
+        "optimizer": {"lr": "0.001"},
+        "epochs": 4,
+        "batchSize": 16,
+    }
+    data = {"train": {"storageUri": "pvc://claim/pictures"}, "validationFraction": "0.25"}
+    found = compressed(volumes, recipe, data, [CANDIDATES[1], CANDIDATES[2]])
+    require_served_alike(found, ["static", "half"])
+    size = sizes(found)
+    assert size["static"] < 0.32 and size["half"] < 0.4, size
+    # The file answers its own golden samples, and says what it is asked: pixels, of the same picture.
+    folder = found.folders["half"]
+    samples = json.loads((folder / "samples.json").read_text())
+    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    assert len(samples["instances"]) == len(samples["outputs"]["label"])
+    assert ask(session, {"image": np.zeros((1, 32, 32, 3), np.uint8)})["label"].shape == (1,)
+
+
+def test_other_data_than_the_models_is_refused_by_what_it_lacks(volumes: Path) -> None:
+    from tradewind_workload.io.fault import Fault
+
+    write_table(volumes)
+    recipe = {"task": "tabular-classification", "model": {"architecture": "linear"}, "epochs": 1}
+    other = table() | {"inputs": ["age", "rate"]}
+    with pytest.raises(Fault, match=r"the model takes 'city', 'open', and the data has no such column"):
+        compressed(volumes, recipe, table(), CANDIDATES[:1], other=other)
+    folder, _ = locate(volumes / "claim/model")
+    assert (folder / "model.onnx").exists()
