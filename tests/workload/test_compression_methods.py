@@ -93,7 +93,7 @@ def source(folder: Path, network: dict[str, torch.Tensor] | None = None) -> Sour
         save_file(network, folder / WEIGHTS)
     fitted = Matrix((8, 8), (), (8, 8, 1), (), None)
     manifest = Manifest(task="image-classification", inputs=(fitted.taken,), outputs=(), files={})
-    prepared: Any = SimpleNamespace(labels=tuple("abcde"), train=[])
+    prepared: Any = SimpleNamespace(labels=tuple("abcde"), train=[], several=False)
     return Source(folder, "pvc://claim/model", manifest, "sha256:0", prepared, fitted)
 
 
