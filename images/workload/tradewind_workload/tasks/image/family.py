@@ -205,9 +205,10 @@ def fit(prepared: Prepared, recipe: Recipe, data: Data) -> Pictures:
     else:
         mean, deviation = _scale(*looking.sums(prepared.train, column, picturing))
     smallest, largest = seen.sizes.min(axis=0).tolist(), seen.sizes.max(axis=0).tolist()
+    sizes = " to ".join(dict.fromkeys(f"{height} x {width}" for height, width in (smallest, largest)))
     own = "" if data.image_shape is not None else "; spec.data.imageShape sets another size"
     note = (
-        f"{len(seen.sizes)} training pictures of {smallest[0]} x {smallest[1]} to {largest[0]} x {largest[1]} pixels, "
+        f"{len(seen.sizes)} training pictures of {sizes} pixels, "
         f"{'grey' if seen.grey else 'in colours'}; the model sees {shape[0]} x {shape[1]} x {shape[2]}{own}"
     )
     augment = prepared.augment
