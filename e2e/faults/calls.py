@@ -13,6 +13,7 @@ _PATH = re.compile(
     r"^/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)(?:/namespaces/(?P<namespace>[^/]+)(?=/))?"
     r"/(?P<plural>[^/]+)(?:/(?P<name>[^/]+))?(?:/(?P<subresource>[^/]+))?$"
 )
+KUBERAY = "kuberay-operator"
 
 
 @dataclass(frozen=True, order=True)
@@ -21,7 +22,7 @@ class Moment:
 
     verb: str
     resource: str  # with the subresource: trainingjobs/status
-    about: str  # the object's name; of an Event its reason
+    about: str  # the object's name; of an Event its reason; of a list for something special what that is
     number: int = 1
 
     def __str__(self) -> str:
@@ -38,7 +39,10 @@ def call(method: str, path: str, query: Mapping[str, str], body: bytes) -> tuple
     if match["subresource"]:
         resource += f"/{match['subresource']}"
     if method == "GET":
-        return namespace, Moment("watch" if "watch" in query else "get" if name else "list", resource, name)
+        # Where KubeRay's own pods are: no list of what is watched.
+        name = KUBERAY if KUBERAY in query.get("labelSelector", "") else name
+        verb = "watch" if "watch" in query else "get" if match["name"] else "list"
+        return namespace, Moment(verb, resource, name)
     verb = {"POST": "create", "PUT": "update"}.get(method, method.lower())
     if verb == "create":
         content: dict[str, Any] = json.loads(body)

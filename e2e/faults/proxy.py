@@ -48,7 +48,7 @@ class Proxy:
         self.armed: dict[str, list[tuple[Moment, Fault | WatchFault]]] = {}
         self.answers: Counter[int] = Counter()  # codes that the API server itself answered
         self.expired: Counter[str] = Counter()  # ERROR 410 that the API server itself sent, by resource
-        self.listed: Counter[str] = Counter()  # lists that were answered, by resource
+        self.listed: Counter[str] = Counter()  # lists of whole kinds that were answered, by resource
         self._numbers: Counter[tuple[str, Moment]] = Counter()
         self._held: set[str] = set()
         self._streams: dict[str, set[aiohttp.ClientResponse]] = defaultdict(set)
@@ -141,7 +141,7 @@ class Proxy:
             await asyncio.sleep(CUT_SECONDS)
         if fault in _UNANSWERED:
             return _cut(request)
-        self.listed[moment.resource] += moment.verb == "list" and answer.status == 200
+        self.listed[moment.resource] += moment.verb == "list" and not moment.about and answer.status == 200
         return web.Response(status=answer.status, body=content, headers=_kept(answer.headers))
 
     def _forward(self, request: web.Request, body: bytes) -> Any:

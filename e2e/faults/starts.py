@@ -121,7 +121,7 @@ class _Starts:
                 sort = (namespace, replace(moment, number=1))
                 numbers[sort] += 1
                 sent.append((namespace, replace(moment, number=numbers[sort])))
-        self._lists = Counter(moment.resource for _, moment in sent if moment.verb == "list")
+        self._lists = Counter(moment.resource for _, moment in sent if moment.verb == "list" and not moment.about)
         del self._lists[DEFINITIONS]
         print(f"a start has {len(sent)} requests")
         for number, (_, moment) in enumerate(sent, 1):

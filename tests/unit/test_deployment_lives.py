@@ -133,6 +133,17 @@ def test_a_replica_answers_only_when_the_service_sends_requests_to_it() -> None:
     assert world.condition("Ready")["status"] == "True"
 
 
+def test_ready_replicas_are_counted_once_one_of_them_gets_requests() -> None:
+    """Counted one by one as the endpoints come, the number would depend on whether the condition is True already."""
+    world = deployed(scaling={"minReplicas": 2, "maxReplicas": 2, "metric": "cpu", "target": 80})
+    world.settle()
+    revision = newest(world)
+    start(world, revision, count=2)
+    world.unreached = {f"{revision}-1"}
+    answer(world, revision)
+    assert (world.condition("Ready")["status"], world.status["replicas"]) == ("True", {"desired": 2, "ready": 2})
+
+
 def test_requests_move_when_the_new_revision_answers_and_the_old_one_goes_after_it_drained() -> None:
     world = deployed(alerts=ALERTS)
     first = serve(world)

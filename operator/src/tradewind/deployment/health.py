@@ -47,7 +47,7 @@ def health(
     """How a revision stands.
 
     `wanted`: the spec is in force for it. `since`: when replicas that don't answer were first waited for, if later than
-    its creation. `reached`: the pods that count as ready, if they are; None: all.
+    its creation. `reached`: the pods of which one has to be ready before any counts; None: none has to.
     """
     name = service_name(item.metadata.name, revision)
     record = observed.children.get((INFERENCE_SERVICE.kind, name))
@@ -59,10 +59,11 @@ def health(
         for pod in observed.pods
         if pod.finished is None and pod.deleted is None and pod.labels.get(REVISION) == revision
     ]
+    ready = [pod.name for pod in pods if pod.ready]
     standing = Standing(
         there=record is not None and not record.deleting,
         up=seen is not None and seen.ready,
-        ready=sum(pod.ready and (reached is None or pod.name in reached) for pod in pods),
+        ready=0 if reached is not None and reached.isdisjoint(ready) else len(ready),
         desired=_desired(item, deployed, len(pods), wanted),
     )
     trouble = _rejected(observed, name) or _refused(deployed) or _not_loaded(seen)

@@ -78,7 +78,7 @@ def _healths(item: ModelDeployment, observed: Observed, wanted: Wanted | None, n
     since = waited_since(item, now)
     service_of_ours = child_name(item.kind, item.metadata.name)
     selected = routed(observed, service_of_ours)
-    # A pod is ready some seconds before the Service sends requests to it; until then they are refused.
+    # The first pod is ready some seconds before the Service sends requests to it; until then they are refused.
     first = None if holds(item.status.conditions, "Ready") else reached(observed, service_of_ours)
     return {
         name: health(
