@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 DRAWS = 500  # of the bootstrap
 ORDERS = 200  # of the answers; also the fewest draws
-WORK = 20_000_000  # rows in all draws together; a larger data set has fewer draws, and needs fewer
+ORDERS_OF_LABELS = 50  # the same of several labels a row, which are sorted each: 40 would do for TAIL
+WORK = 20_000_000  # truths in all draws together; a larger data set has fewer draws, and needs fewer
 TAIL = 0.025  # on each side of the interval
 
 
@@ -61,7 +62,7 @@ def _drawn(truths: np.ndarray, groups: np.ndarray | None, random: np.random.Gene
     apart = (
         [np.arange(len(truths))] if groups is None else [np.flatnonzero(groups == group) for group in np.unique(groups)]
     )
-    for _ in range(_draws(truths.size)):
+    for _ in range(max(_orders(truths), min(DRAWS, WORK // truths.size))):
         yield np.concatenate([numbers[random.integers(0, len(numbers), len(numbers))] for numbers in apart])
 
 
@@ -69,10 +70,12 @@ def _by_chance(
     metric: Metric, answers: np.ndarray, truths: np.ndarray, value: float, random: np.random.Generator
 ) -> float:
     """How often the answers, in an order by chance, are as good: 0 to 1, this order counted in."""
-    orders = (metric.measure(answers, truths[random.permutation(len(truths))]) for _ in range(ORDERS))
-    return (1 + sum(not metric.better(value, other) for other in orders)) / (1 + ORDERS)
+    count = _orders(truths)
+    orders = (metric.measure(answers, truths[random.permutation(len(truths))]) for _ in range(count))
+    return (1 + sum(not metric.better(value, other) for other in orders)) / (1 + count)
 
 
-def _draws(numbers: int) -> int:
-    """Draws of rows with so many truths together."""
-    return max(ORDERS, min(DRAWS, WORK // numbers))
+def _orders(truths: np.ndarray) -> int:
+    if truths.ndim == 1:
+        return ORDERS
+    return max(ORDERS_OF_LABELS, min(ORDERS, WORK // truths.size))
