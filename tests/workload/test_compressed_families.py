@@ -10,15 +10,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
-from jobs import Heard, alone, training_job
+from jobs import Heard, alone, blobs, training_job, write_csv
 from PIL import Image
+from torch import nn
 
 from tradewind.api.report import JobDocument, Report
+from tradewind.api.trainingjob import Architecture
 from tradewind_workload.compress import job as compression_job
 from tradewind_workload.export.inference import ask
-from tradewind_workload.io.store import locate, open_model
+from tradewind_workload.export.signature import signature
+from tradewind_workload.heads.answer import Classes
+from tradewind_workload.io.artefacts import Draft, point
+from tradewind_workload.io.fault import Fault
+from tradewind_workload.io.store import open_model
+from tradewind_workload.tasks.matrix.graph import to_onnx
+from tradewind_workload.tasks.matrix.network import Classifier as TableNetwork
+from tradewind_workload.tasks.matrix.network import build_network
 from tradewind_workload.train.place import Alone
 
 if TYPE_CHECKING:
@@ -57,7 +67,18 @@ def compressed(
 ) -> Compressed:
     """Train and compress in this process, on other data than the model's where it is given."""
     alone(training_job({"recipe": recipe, "data": data, "output": {"storageUri": "pvc://claim/model"}}))
-    trained, digest = open_model(volumes / "claim/model")
+    return compress(volumes, open_model(volumes / "claim/model")[1], candidates, goals, other)
+
+
+def compress(
+    volumes: Path,
+    digest: str,
+    candidates: list[dict[str, Any]],
+    goals: dict[str, Any] | None = None,
+    other: dict[str, Any] | None = None,
+) -> Compressed:
+    """Compress the model with that digest."""
+    trained, _ = open_model(volumes / "claim/model", digest)
     document = training_job(
         {
             "model": {"trainingJobRef": {"name": "job"}},
@@ -253,13 +274,40 @@ def test_pictures(volumes: Path) -> None:
     assert ask(session, {"image": np.zeros((1, 32, 32, 3), np.uint8)})["label"].shape == (1,)
 
 
-def test_other_data_than_the_models_is_refused_by_what_it_lacks(volumes: Path) -> None:
-    from tradewind_workload.io.fault import Fault
+def of_a_program(volumes: Path) -> str:
+    """A model as a program leaves it, which says no recipe and no names of its classes: its digest."""
+    network = TableNetwork(nn.Sequential(), build_network(Architecture.read({"architecture": "mlp"}), 4, None, 3), None)
+    content = to_onnx(network, (4,), Classes(("0", "1", "2")))
+    inputs, outputs = signature(onnx.load_from_string(content))
+    with Draft.begin(volumes / "claim/model") as draft:
+        draft.write("model.onnx", content)
+        stored = draft.finish(
+            {"formatVersion": 1, "task": "custom", "inputs": inputs, "outputs": outputs, "files": draft.files}
+        )
+    point(volumes / "claim/model", stored)
+    return stored.digest
 
+
+def test_a_model_of_a_program_is_quantised(volumes: Path) -> None:
+    inputs, classes = blobs(200)
+    write_csv(volumes / "claim/table.csv", inputs, classes)
+    digest = of_a_program(volumes)
+    data = {"train": {"storageUri": "pvc://claim/table.csv"}, "validationFraction": "0.25"}
+    found = compress(volumes, digest, [CANDIDATES[1], CANDIDATES[2]], other=data)
+    assert found.rows["static"].size_bytes is not None
+    assert found.manifests["static"].outputs == found.trained.outputs
+    assert (found.rows["half"].verdict, found.rows["half"].reason) == (
+        "NotApplicable",
+        "prune takes units out of the network of a recipe, and this model was made by a program: use quantize.",
+    )
+    write_csv(volumes / "claim/table.csv", inputs, [f"kind{label}" for label in classes])
+    with pytest.raises(Fault, match=r"does not know \(kind0, kind1, kind2\), which knows its classes by their numbers"):
+        compress(volumes, digest, CANDIDATES[:1], other=data)
+
+
+def test_other_data_than_the_models_is_refused_by_what_it_lacks(volumes: Path) -> None:
     write_table(volumes)
     recipe = {"task": "tabular-classification", "model": {"architecture": "linear"}, "epochs": 1}
     other = table() | {"inputs": ["age", "rate"]}
     with pytest.raises(Fault, match=r"the model takes 'city', 'open', and the data has no such column"):
         compressed(volumes, recipe, table(), CANDIDATES[:1], other=other)
-    folder, _ = locate(volumes / "claim/model")
-    assert (folder / "model.onnx").exists()

@@ -124,6 +124,14 @@ def seed_of(manifest: Manifest) -> int:
     return seed if isinstance(seed, int) and seed >= 0 else 0
 
 
+def labels_of(manifest: Manifest) -> tuple[str, ...]:
+    """Names of the classes, by index: those of a program, which says none, are their numbers. Empty for a number."""
+    probabilities = next((tensor for tensor in manifest.outputs if tensor.name == PROBABILITIES), None)
+    if manifest.labels or probabilities is None:
+        return manifest.labels
+    return tuple(str(number) for number in range(probabilities.shape[-1]))
+
+
 def open_source(job: JobDocument, spec: CompressionJobSpec, place: Place) -> Source:
     """The model that a job names, checked, with its rows. Raises Fault in a sentence that says what to do."""
     if job.source is None:
@@ -135,7 +143,9 @@ def open_source(job: JobDocument, spec: CompressionJobSpec, place: Place) -> Sou
     data = spec.data or data_of(manifest, folder)
     if data is None:
         raise Fault("InvalidData", "the model does not say what data it was trained on: set spec.data.")
-    task = "tabular-classification" if manifest.task == "custom" else manifest.task
+    task = manifest.task
+    if task == "custom":
+        task = "tabular-classification" if labels_of(manifest) else "tabular-regression"
     headers = read_headers(data, task, families.read_by(manifest))
     prepared = families.trimmed(prepare(data, headers, seed_of(manifest), place.start(1)), data)
     _require_inputs(manifest, prepared)
@@ -154,7 +164,7 @@ def open_source(job: JobDocument, spec: CompressionJobSpec, place: Place) -> Sou
 def _require_known(manifest: Manifest, folder: Path) -> None:
     """Raises Fault(NotSupported) for a model whose inputs or outputs are not those of a recipe's."""
     names = {tensor.name for tensor in manifest.outputs}
-    if {LABEL, PROBABILITIES} <= names or PREDICTION in names:
+    if ({LABEL, PROBABILITIES} <= names and labels_of(manifest)) or PREDICTION in names:
         if manifest.inputs and (manifest.task != "custom" or len(manifest.inputs) == 1):
             return
         told = f"takes {len(manifest.inputs)} inputs"
@@ -163,7 +173,8 @@ def _require_known(manifest: Manifest, folder: Path) -> None:
     raise Fault(
         "NotSupported",
         f"{folder / ONNX} {told}: a model to compress is a recipe's, or takes one input and gives label and "
-        "probabilities, or prediction, as a recipe's model does. Deploy it as it is (spec.model of a ModelDeployment).",
+        "probabilities (of a fixed number of classes), or prediction, as a recipe's model does. Deploy it as it is "
+        "(spec.model of a ModelDeployment).",
     )
 
 
@@ -189,22 +200,17 @@ def _require_inputs(manifest: Manifest, prepared: Prepared) -> None:
 
 def _by_labels(manifest: Manifest, prepared: Prepared) -> Prepared:
     """The same with classes numbered by the model's own labels. Raises Fault(InvalidData) for one it does not know."""
-    if bool(manifest.labels) != bool(prepared.labels):
-        raise Fault(
-            "InvalidData",
-            "the labels of the data are "
-            f"{'classes' if prepared.labels else 'numbers'}, and the model answers with "
-            f"{'classes' if manifest.labels else 'a number'}: give spec.data the data that the model is for.",
-        )
-    if not prepared.labels or prepared.labels == manifest.labels:
+    labels = labels_of(manifest)
+    if prepared.labels == labels:
         return prepared
-    index = {label: i for i, label in enumerate(manifest.labels)}
+    index = {label: i for i, label in enumerate(labels)}
     if unknown := [label for label in prepared.labels if label not in index]:
+        known = "" if manifest.labels else f", which knows its classes by their numbers, 0 to {len(labels) - 1}"
         raise Fault(
             "InvalidData",
-            f"the data has labels that the model does not know ({', '.join(unknown[:5])}): correct spec.data.",
+            f"the data has labels that the model does not know ({', '.join(unknown[:5])}){known}: correct spec.data.",
         )
     into = np.array([index[label] for label in prepared.labels], np.int64)
     train, validation = (rows.with_targets(into[rows.targets]) for rows in (prepared.train, prepared.validation))
     test = None if prepared.test is None else prepared.test.with_targets(into[prepared.test.targets])
-    return replace(prepared, labels=manifest.labels, train=train, validation=validation, test=test)
+    return replace(prepared, labels=labels, train=train, validation=validation, test=test)

@@ -1,4 +1,4 @@
-"""CompressionJob: make a model smaller and faster, and measure what that costs in accuracy."""
+"""CompressionJob: make a model smaller and faster, and measure what that costs in quality."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class ModelSource(OneOf):
     )
     storage_uri: StorageUri | None = Field(
         default=None,
-        description="Folder with model.onnx, model.safetensors and model.json, or the output folder of a job, which "
-        "means the model that was finished last.",
+        description="Folder with model.json and the files that it names, or the output folder of a job, which means "
+        "the model that was finished last.",
     )
 
 
