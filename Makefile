@@ -52,6 +52,10 @@ bench: ## All benchmarks, or BENCH="name name".
 bench-controlplane: ## The operator compared with KubeRay and Trainer (CONTROLPLANE="--objects 100": quick).
 	@$(PYTHON) -m e2e.bench.controlplane $(CONTROLPLANE)
 
+.PHONY: bench-quality
+bench-quality: ## Models compared with scikit-learn's, and as they are served (QUALITY="--seeds 1 credit": quick).
+	@$(PYTHON) -m e2e.bench.quality $(QUALITY)
+
 .PHONY: generate
 generate: ## Generate the definitions, the manifests, the chart's templates and the reference again.
 	@$(PYTHON) -m tradewind.generate

@@ -21,6 +21,7 @@ LOCKS = {
     "operator": ("tests/requirements.txt",),
     "workload": ("images/workload/requirements.txt", "tests/requirements-workload.txt"),
     "server": ("images/server/requirements.txt", "tests/requirements-server.txt"),
+    "examples": ("images/examples/requirements.txt",),
 }
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from jobs import alone, training_job, write_csv
 from tables import mixed, schema_of, table_of
 from test_tabular_models import SCHEMA, SMALL, asked, labels_of, strange
 
@@ -17,6 +18,8 @@ from tradewind_workload.tasks.tabular.model import from_trees
 from tradewind_workload.tasks.tabular.statistics import fit
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
 
     from tradewind_workload.tasks.tabular.linear import Linear
@@ -128,3 +131,27 @@ def test_it_is_written_as_what_it_computes_with() -> None:
     assert start is not None
     assert b'"bias": [0.0, ' in start.written(), "of two classes the first one's logit is 0"
     assert len(start.codes) == len(encoding.codes)
+
+
+@pytest.mark.parametrize(("bent", "chosen"), [(False, "a linear model"), (True, "one answer for all")])
+def test_the_validation_rows_choose_and_the_log_says_so(bent: bool, chosen: str, volumes: Path) -> None:
+    random = np.random.default_rng(4)
+    inputs = random.normal(size=(400, 2))
+    # A step: one split says it, and would have to take a slope back everywhere else.
+    values = np.where(inputs[:, 0] > 0, 1.0, 0.0) if bent else inputs @ [2.0, -1.0]
+    write_csv(volumes / "claim" / "t.csv", inputs, (values + random.normal(0, 0.05, 400)).round(6).tolist())
+    spec = {
+        "recipe": {"task": "tabular-regression", "model": {"architecture": "trees", "trees": {"rounds": 300}}},
+        "data": {
+            "train": {"storageUri": "pvc://claim/t.csv"},
+            "label": "label",
+            "validationFraction": "0.3",
+        },
+        "output": {"storageUri": "pvc://claim/model"},
+    }
+    reports, said = alone(training_job(spec))
+    assert f"the trees start from {chosen}" in said
+    (folder,) = (volumes / "claim" / "model" / "models").iterdir()
+    assert (folder / "start.json").exists() != bent
+    assert "the trees start from" in (folder / "report.html").read_text()
+    assert reports[-1]["model"]["evaluation"]["betterThanGuessing"]

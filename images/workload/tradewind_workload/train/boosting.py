@@ -37,6 +37,20 @@ class Rounds:
     step: int = 0
 
 
+@dataclass(frozen=True)
+class Grown:
+    """Trees, and what they started from."""
+
+    start: Linear | None
+    booster: Any
+    history: History
+
+    @property
+    def loss(self) -> float:
+        """The least on the validation rows."""
+        return min(lap.validation_loss for lap in self.history.laps if lap.validation_loss is not None)
+
+
 def grow(config: dict[str, Any]) -> None:
     """What the worker runs for trees."""
     from tradewind_workload.tasks.tabular.model import from_trees
@@ -56,40 +70,49 @@ def grow(config: dict[str, Any]) -> None:
     alone = config.get("alone")
     voice = Voice(job, rounds, told=alone.told if alone is not None else None)
 
-    history = History()
-
-    def told(number: int, loss: float, learnt: float) -> None:
-        rounds.step = number
-        loss, learnt = loss * unit, learnt * unit
-        history.ended(number, learnt, validation_loss=loss)
-        voice.heard(loss=metric_of(loss), round=str(number))
-        if number % 50 == 0:
-            print(f"round {number}/{settings.rounds}: loss {loss:.4f}", flush=True)
-        voice.speak()
-
     print("starting", flush=True)
     head = head_of(prepared)
     balanced = recipe.class_weights == "Balanced" and isinstance(head, Classification)
     classes, weights = len(prepared.labels) or None, tuple(head.balanced_weights().tolist()) if balanced else ()
     encoding = config["fitted"].encoding
     training, validation = _examples(prepared.train, answer), _examples(prepared.validation, answer)
-    start = None
+    line = None
     if not prepared.several:  # a linear model of each label would be one more each
-        start = linear.fit(encoding, training, validation, classes=classes, class_weights=weights, seed=recipe.seed)
-    said = "the trees start from a linear model of the columns, and learn what it leaves"
-    if start is not None:
+        line = linear.fit(encoding, training, validation, classes=classes, class_weights=weights)
+    starts = (None,) if line is None else (None, line)
+    rounds.steps = len(starts) * settings.rounds
+
+    def grown(start: Linear | None) -> Grown:
+        history, before = History(), rounds.step
+
+        def told(number: int, loss: float, learnt: float) -> None:
+            rounds.step = before + number
+            loss, learnt = loss * unit, learnt * unit
+            history.ended(number, learnt, validation_loss=loss)
+            voice.heard(loss=metric_of(loss), round=str(number))
+            if number % 50 == 0:
+                print(f"round {number}/{settings.rounds}: loss {loss:.4f}", flush=True)
+            voice.speak()
+
+        if start is not None:
+            print("once more, from a linear model of the columns", flush=True)
+        booster = trees.train(
+            *(_started(start, encoding, examples) for examples in (training, validation)),
+            classes=classes,
+            settings=settings,
+            class_weights=weights,
+            threads=config["threads"],
+            seed=recipe.seed,
+            on_round=told,
+        )
+        return Grown(start, booster, history)
+
+    tried = [grown(start) for start in starts]
+    chosen = min(tried, key=lambda one: one.loss)  # of equals the one without a linear model
+    said = _told_of_starts(tried, chosen)
+    if said:
         print(said, flush=True)
-        training, validation = (_started(start, encoding, examples) for examples in (training, validation))
-    booster = trees.train(
-        training,
-        validation,
-        classes=classes,
-        settings=settings,
-        class_weights=weights,
-        threads=config["threads"],
-        seed=recipe.seed,
-        on_round=told,
-    )
+    start, booster, history = chosen.start, chosen.booster, chosen.history
     print(f"the model is that of round {booster.num_boosted_rounds()}", flush=True)
     _, judging = judging_part(prepared)
     if isinstance(answer, Value):  # for whoever reads the trees' own file
@@ -104,8 +127,8 @@ def grow(config: dict[str, Any]) -> None:
             best=booster.num_boosted_rounds(),
         ),
         became,
-        notes if start is None else (*notes, said),
-        seconds=config["seconds"] | {"start the worker": started, "train": history.seconds},
+        (*notes, said) if said else notes,
+        seconds=config["seconds"] | {"start the worker": started, "train": sum(one.history.seconds for one in tried)},
     )
     asked = judging.load()
     expected = trees.predict(booster, asked, None if start is None else start(encoding, asked))
@@ -124,8 +147,19 @@ def settings_of(recipe: Recipe) -> trees.Settings:
     )
 
 
-def _started(start: Linear, encoding: Encoding, examples: trees.Examples) -> trees.Examples:
-    return replace(examples, start=start(encoding, examples.rows))
+def _told_of_starts(tried: list[Grown], chosen: Grown) -> str:
+    """Why the trees start as they do; empty where there was no choice."""
+    if len(tried) == 1:
+        return ""
+    plain, line = (one.loss for one in tried)
+    losses = f"its least loss on the validation rows is {line:.4f}, and {plain:.4f} without"
+    if chosen.start is None:
+        return f"the trees start from one answer for all, and not from a linear model of the columns: {losses}"
+    return f"the trees start from a linear model of the columns, and learn what it leaves: {losses}"
+
+
+def _started(start: Linear | None, encoding: Encoding, examples: trees.Examples) -> trees.Examples:
+    return examples if start is None else replace(examples, start=start(encoding, examples.rows))
 
 
 def _examples(rows: Rows, answer: Answer) -> trees.Examples:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tradewind_workload.tasks.tabular.graph import Graph, Rows
     from tradewind_workload.tasks.tabular.trees import Examples
 
-FITTED = 100_000  # rows at most that it is fitted on: it has few weights
+MOST = 100_000  # rows of a training: more of them tell trees all that a line would, and the time counts
 STEPS = 1000  # of the logistic regression's solver, at most
 
 
@@ -63,20 +63,15 @@ def fit(
     *,
     classes: int | None,
     class_weights: tuple[float, ...] = (),
-    seed: int = 0,
 ) -> Linear | None:
     """The linear model of training rows, `classes` is None for values.
 
-    None where it is no better on the validation rows than one answer for all, or a class has no training row.
+    None where it is no better on the validation rows than one answer for all, a class has no training row, or there
+    are more than MOST rows.
     """
-    if classes is not None and len(np.unique(training.labels)) < classes:
+    if len(training.rows) > MOST or (classes is not None and len(np.unique(training.labels)) < classes):
         return None
     rows, labels = training.rows, training.labels
-    if len(rows) > FITTED:
-        chosen = np.sort(np.random.default_rng([seed, 6]).choice(len(rows), FITTED, replace=False))
-        rows, labels = rows[chosen], labels[chosen]
-        if classes is not None and len(np.unique(labels)) < classes:
-            return None
     numbers, codes = _parts(encoding, rows)
     weighed = np.array(class_weights)[labels] if class_weights else None
     fitted = _fitted(_design(numbers, codes, encoding.sizes), labels, classes, weighed)
