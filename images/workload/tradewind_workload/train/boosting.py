@@ -13,6 +13,7 @@ import numpy as np
 
 from tradewind.api.report import JobDocument
 from tradewind.api.trainingjob import Trees
+from tradewind_workload.data.rows import Rows
 from tradewind_workload.heads.answer import Answer, Value
 from tradewind_workload.heads.classification import Classification
 from tradewind_workload.io.document import training_spec
@@ -23,8 +24,12 @@ from tradewind_workload.train.judging import answer_of, head_of, judging_part, m
 from tradewind_workload.train.voice import Voice
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from tradewind.api.trainingjob import Recipe
-    from tradewind_workload.data.rows import Rows
+    from tradewind_workload.data.dealing import Pile
+    from tradewind_workload.data.preparation import Prepared
+    from tradewind_workload.train.streaming import Stream
 
 
 @dataclass
@@ -68,9 +73,10 @@ def grow(config: dict[str, Any]) -> None:
     print("starting", flush=True)
     head = head_of(prepared)
     balanced = recipe.class_weights == "Balanced" and isinstance(head, Classification)
+    training, validation = _examples(prepared, config["stream"], answer)
     booster = trees.train(
-        _examples(prepared.train, answer),
-        _examples(prepared.validation, answer),
+        training,
+        validation,
         classes=len(prepared.labels) or None,
         settings=settings,
         class_weights=tuple(head.balanced_weights().tolist()) if balanced else (),
@@ -93,7 +99,7 @@ def grow(config: dict[str, Any]) -> None:
         *told_of(config["fitted"], prepared),
         seconds=config["seconds"] | {"start the worker": started, "train": history.seconds},
     )
-    expected = trees.predict(booster, judging.load())
+    expected = np.concatenate([trees.predict(booster, some.load()) for some in judging.by_block()])
     if isinstance(answer, Value):
         expected = answer.decoded(expected[:, np.newaxis])
     store(job, spec, prepared, Trained(model, expected, course), local_path(spec.output.storage_uri))
@@ -109,6 +115,27 @@ def settings_of(recipe: Recipe) -> trees.Settings:
     )
 
 
-def _examples(rows: Rows, answer: Answer) -> trees.Examples:
-    targets = answer.standardised(rows.targets) if isinstance(answer, Value) else rows.targets
-    return trees.Examples(rows.load(), targets)
+def _examples(
+    prepared: Prepared, stream: Stream | None, answer: Answer
+) -> tuple[trees.Examples | trees.Batches, trees.Examples | trees.Batches]:
+    """The training and the validation rows, with what the trees learn of them."""
+
+    def learnt(targets: np.ndarray) -> np.ndarray:
+        return answer.standardised(targets) if isinstance(answer, Value) else targets
+
+    if stream is None:
+        train, validation = prepared.train, prepared.validation
+        assert isinstance(train, Rows)
+        return trees.Examples(train.load(), learnt(train.targets)), trees.Examples(
+            validation.load(), learnt(validation.targets)
+        )
+
+    def batches(piles: Sequence[Pile], name: str) -> trees.Batches:
+        def read() -> Iterator[trees.Examples]:
+            for pile in piles:
+                for records in pile.pieces():
+                    yield trees.Examples(np.ascontiguousarray(records["inputs"]), learnt(records["target"]))
+
+        return trees.Batches(read, stream.folder / name)
+
+    return batches(stream.dealt.workers[0], "trees"), batches([stream.validation], "trees-validation")

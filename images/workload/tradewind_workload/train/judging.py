@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tradewind.api.evaluation import Evaluation
+from tradewind_workload.data.streamed import Streamed
 from tradewind_workload.heads.answer import Answer, Classes, Value
 from tradewind_workload.heads.certainty import certainty
 from tradewind_workload.heads.classification import Classification
@@ -24,6 +25,9 @@ SMALL, BEYOND = 1e-3, 1e50  # of metrics
 
 def head_of(prepared: Prepared) -> Classification | Regression:
     """What the answers are measured by: classes where the labels have names, else numbers."""
+    if isinstance(prepared.train, Streamed):
+        tally = prepared.train.tally
+        return Classification(tally.classes) if prepared.labels else Regression(tally.spread.mean)
     if prepared.labels:
         return Classification.of(prepared.train.targets, len(prepared.labels))
     return Regression.of(prepared.train.targets)
@@ -31,7 +35,12 @@ def head_of(prepared: Prepared) -> Classification | Regression:
 
 def answer_of(prepared: Prepared) -> Answer:
     """What the model gives."""
-    return Classes(prepared.labels) if prepared.labels else Value.of(prepared.train.targets)
+    if prepared.labels:
+        return Classes(prepared.labels)
+    if isinstance(prepared.train, Streamed):
+        spread = prepared.train.tally.spread
+        return Value(spread.mean, spread.deviation or 1.0)
+    return Value.of(prepared.train.targets)
 
 
 def judging_part(prepared: Prepared) -> tuple[str, Rows]:
