@@ -70,6 +70,12 @@ class Held:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def take(self, numbers: np.ndarray) -> Held:
+        return Held(self.rows[numbers], self.targets[numbers])
+
+    def by_block(self) -> list[Held]:
+        return [self.take(numbers) for numbers in np.array_split(np.arange(len(self)), 2)]
+
     def table(self) -> pa.Table:
         flat = pa.array(self.rows.reshape(-1))
         return pa.table({"inputs": pa.FixedSizeListArray.from_arrays(flat, self.rows[0].size)})

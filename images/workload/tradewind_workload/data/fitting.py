@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from tradewind_workload.data.rows import block_inputs
+from tradewind_workload.data.rows import Rows, block_inputs
+from tradewind_workload.data.selection import counts, restored, select, sortable
 from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pyarrow as pa
 
     from tradewind.api.data import Data
     from tradewind_workload.data.layout import Layout
-    from tradewind_workload.data.rows import Rows
+    from tradewind_workload.data.streamed import Streamed
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,42 @@ def _staged(
     return rows.astype(np.float64)
 
 
-def fit(train: Rows, data: Data, image: tuple[int, int, int] | None, layout: Layout) -> tuple[Stage, ...]:
+def _medians(
+    train: Rows | Streamed, stages: tuple[Stage, ...], image: tuple[int, int, int] | None, count: np.ndarray
+) -> np.ndarray:
+    """Of what is not missing, float32, by column or pixel; `count`, of the same shape, says how much that is."""
+    if isinstance(train, Rows):
+        whole = np.concatenate(train.each(_values, stages, image))
+        return np.asarray(np.nanmedian(np.where(np.isfinite(whole), whole, np.nan), axis=0))
+    size = count.reshape(-1)
+    ranks = np.stack([(size - 1) // 2, size // 2], axis=1).reshape(-1)  # the two in the middle, which may be one
+
+    def counted(starts: tuple[int, ...], done: int, bits: int) -> Iterator[np.ndarray]:
+        return train.each(_counts, stages, image, starts, done, bits)
+
+    middle = restored(select(counted, ranks, np.dtype(np.uint32)), np.dtype(np.float32)).reshape(-1, 2)
+    return np.asarray(middle.mean(axis=1)).reshape(count.shape)
+
+
+def _counts(
+    block: pa.Table,
+    offsets: np.ndarray,
+    stages: tuple[Stage, ...],
+    image: tuple[int, int, int] | None,
+    starts: tuple[int, ...],
+    done: int,
+    bits: int,
+) -> np.ndarray:
+    """See selection.select, with two ranks for each column."""
+    rows = _values(block, offsets, stages, image).reshape(len(offsets), -1)
+    found = []
+    for i, column in enumerate(rows.T):
+        keys = sortable(column[np.isfinite(column)])
+        found += [counts(keys, start, done, bits) for start in starts[2 * i : 2 * i + 2]]
+    return np.stack(found)
+
+
+def fit(train: Rows | Streamed, data: Data, image: tuple[int, int, int] | None, layout: Layout) -> tuple[Stage, ...]:
     """The stages of the steps, in their order. Raises Fault(InvalidData) where a column has nothing to fit on."""
     stages: tuple[Stage, ...] = ()
     for i, step in enumerate(data.prepare):
@@ -88,9 +126,8 @@ def fit(train: Rows, data: Data, image: tuple[int, int, int] | None, layout: Lay
                     f"{'' if len(chosen) > 1 else f'at position {empty} '}for spec.data.prepare[{i}].impute: leave "
                     "it out of spec.data.inputs.",
                 )
-            if step.impute.strategy == "median":  # exact, on the driver: one float32 a value of the training split
-                whole = np.concatenate(train.each(_values, stages, image))
-                values = np.nanmedian(np.where(np.isfinite(whole), whole, np.nan), axis=0)
+            if step.impute.strategy == "median":
+                values = _medians(train, stages, image, count)
             stages += (Stage("impute", values.astype(np.float32)),)
         elif step.standardize is not None:
             count, mean, squares = _merged(train, stages, image, by_channel=image is not None)
@@ -102,12 +139,12 @@ def fit(train: Rows, data: Data, image: tuple[int, int, int] | None, layout: Lay
 
 
 def _merged(
-    train: Rows, stages: tuple[Stage, ...], image: tuple[int, int, int] | None, *, by_channel: bool
+    train: Rows | Streamed, stages: tuple[Stage, ...], image: tuple[int, int, int] | None, *, by_channel: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The moments of all blocks as one (Chan et al., 1979), in the order of the blocks."""
-    parts = train.each(_moments, stages, image, by_channel)
-    count, mean, squares = parts[0]
-    for more, other, others in parts[1:]:
+    parts = iter(train.each(_moments, stages, image, by_channel))
+    count, mean, squares = next(parts)
+    for more, other, others in parts:
         total = np.maximum(count + more, 1)
         delta = other - mean
         mean = mean + delta * more / total

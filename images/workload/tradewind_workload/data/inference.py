@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,7 @@ class Seen:
     pictures: int = 0  # bytes that start as those of a picture do
     prose: int = 0  # texts of several words
     distinct: frozenset[str] | None = frozenset()  # None: too many
+    size: int = 0  # bytes, of a value 8 and those of a text
 
     @property
     def present(self) -> int:
@@ -65,6 +66,7 @@ class Seen:
             self.pictures + other.pictures,
             self.prose + other.prose,
             None if distinct is None or len(distinct) > MOST_DISTINCT else distinct,
+            self.size + other.size,
         )
 
 
@@ -82,7 +84,8 @@ class Told:
 def fit(batch: Batch) -> Partial:
     """Count the values of all columns of a batch."""
     cells = batch.cells
-    return {name: _seen(cells.column(i), batch.decimal) for i, name in enumerate(cells.schema.names)}
+    found = {name: cells.column(i) for i, name in enumerate(cells.schema.names)}
+    return {name: replace(_seen(column, batch.decimal), size=_size(column)) for name, column in found.items()}
 
 
 def merge(one: Partial, other: Partial) -> Partial:
@@ -103,7 +106,9 @@ def finish(partial: Partial, inputs: tuple[str, ...], label: str, told: Mapping[
         found = told.get(name) or _decide(seen)
         distinct = len(seen.distinct) if seen.distinct is not None else None
         prose = seen.prose * 2 > seen.present
-        return ColumnSchema(name, found.kind, found.why, seen.rows, seen.missing, distinct, prose)
+        # As text, a number of a csv file is longer than it is in memory.
+        size = seen.size if found.kind in ("category", "text", "image") else 8 * seen.rows
+        return ColumnSchema(name, found.kind, found.why, seen.rows, seen.missing, distinct, prose, size)
 
     return Schema(tuple(column(name) for name in inputs), column(label))
 
@@ -161,6 +166,11 @@ def _seen(column: pa.Array, decimal: Decimal | None) -> Seen:
         prose=pc.sum(several_words(column)).as_py() or 0,
         distinct=distinct,
     )
+
+
+def _size(column: pa.Array) -> int:
+    texts = pc.sum(pc.binary_length(column)).as_py() if is_text(column.type) or is_bytes(column.type) else 0
+    return 8 * len(column) + (texts or 0)
 
 
 def _distinct(column: pa.Array) -> frozenset[str] | None:

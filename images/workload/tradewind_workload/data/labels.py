@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
+import pyarrow as pa
 
 from tradewind_workload.data.names import fractions, in_order, is_plain_number, renaming
 from tradewind_workload.io.fault import Fault
@@ -16,10 +18,10 @@ if TYPE_CHECKING:
     from tradewind.api.data import Data
     from tradewind_workload.data.dataset import Label
     from tradewind_workload.data.layout import Layout
-    from tradewind_workload.data.rows import Read
 
 MAX_CLASSES = 10_000
 MAX_LABELS = 1_000  # that a row may have any number of
+MOST_NAMES = 3 * MAX_CLASSES  # of labels that are told apart where not all are held
 LARGEST, SMALLEST = 1e30, 1e-30  # of numbers that are predicted: answers and their squares are 32-bit floats at places
 STEPS = 8  # of 32-bit floats, that the deviation of the labels has at least
 
@@ -106,24 +108,98 @@ def parted(text: str, separator: str) -> tuple[str, ...]:
 Labels = Classes | Numbers | Sets
 
 
-def read_labels(read: Read, kept: np.ndarray, layout: Layout, data: Data, label: Label) -> Labels:
-    """The labels of the rows of the numbers `kept`. Raises Fault(InvalidData) where they are no such labels."""
+@dataclass(frozen=True)
+class Found:
+    """The names that labels of some rows have."""
+
+    rows: int
+    missing: int
+    first_missing: int  # number of the first row without one; -1 where all have one
+    firsts: dict[str, int]  # by name the number of the first row that has it; some of them where there are very many
+
+    @classmethod
+    def of(cls, names: pa.Array, numbers: np.ndarray, most: int | None = None) -> Self:
+        """Of the rows of these numbers; so many names at most are told."""
+        absent = names.is_null().to_numpy(zero_copy_only=False)
+        present = np.flatnonzero(~absent)
+        encoded = names.take(pa.array(present)).dictionary_encode()
+        _, firsts = np.unique(encoded.indices.to_numpy(zero_copy_only=False), return_index=True)
+        told = encoded.dictionary[:most].to_pylist()
+        return cls(
+            len(names),
+            int(absent.sum()),
+            int(numbers[absent.argmax()]) if absent.any() else -1,
+            dict(zip(told, numbers[present[firsts[: len(told)]]].tolist(), strict=True)),
+        )
+
+    def merged(self, other: Found, most: int) -> Found:
+        """With rows that come after these."""
+        firsts = other.firsts | self.firsts
+        return Found(
+            self.rows + other.rows,
+            self.missing + other.missing,
+            self.first_missing if self.missing else other.first_missing,
+            firsts if len(firsts) <= most else {name: firsts[name] for name in sorted(firsts)[:most]},
+        )
+
+
+def labels_of(found: Found, place: Callable[[int], str], layout: Layout, data: Data, label: Label) -> Labels:
+    """The labels of the training rows; `place` says where the row of a number stands.
+
+    Raises Fault(InvalidData) where they are no such labels.
+    """
     where = f"the label {data.labels()[0]!r} of {layout.uri}"
     if data.label_columns:
         where = f"one of the labels {', '.join(map(repr, data.label_columns[:5]))} of {layout.uri}"
-    require_labels(read, kept, where)
+    require_labels(found, place, where)
     if label == "category":
-        return _classes(read, kept, where, data)
+        return _classes(found, place, where, data)
     if label == "labels":
-        return _columns(read, kept, layout, data) if data.label_columns else _parted(read, kept, where, data)
-    if len({read.labels[row] for row in kept}) == 1:
-        raise Fault("InvalidData", f"{where} is {read.labels[kept[0]]} in every row: there is nothing to predict.")
+        return _columns(found, layout, data) if data.label_columns else _parted(found, where, data)
+    if len(found.firsts) == 1:
+        raise Fault("InvalidData", f"{where} is {next(iter(found.firsts))} in every row: there is nothing to predict.")
     return Numbers()
 
 
-def require_spread(numbers: np.ndarray, where: str) -> None:
+@dataclass(frozen=True)
+class Spread:
+    """How numbers lie."""
+
+    rows: int
+    mean: float
+    squares: float  # sum of the squared deviations from the mean
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, numbers: np.ndarray) -> Self:
+        """Of float64 [n]; of no row where there is none."""
+        if not len(numbers):
+            return cls(0, 0.0, 0.0, math.inf, -math.inf)
+        mean = float(numbers.mean())
+        return cls(len(numbers), mean, float(((numbers - mean) ** 2).sum()), numbers.min(), numbers.max())
+
+    def merged(self, other: Spread) -> Spread:
+        """Of both together (Chan et al., 1979)."""
+        rows = max(1, self.rows + other.rows)
+        apart = other.mean - self.mean
+        return Spread(
+            self.rows + other.rows,
+            self.mean + apart * other.rows / rows,
+            self.squares + other.squares + apart**2 * self.rows * other.rows / rows,
+            min(self.low, other.low),
+            max(self.high, other.high),
+        )
+
+    @property
+    def deviation(self) -> float:
+        """Of the rows themselves, not of what they are a sample of."""
+        return math.sqrt(self.squares / max(1, self.rows))
+
+
+def require_spread(spread: Spread, where: str) -> None:
     """Raises Fault(InvalidData) where labels that are numbers lie too close together for an answer of 32 bits."""
-    deviation, step = float(numbers.std()), float(np.spacing(np.float32(np.abs(numbers).max())))
+    deviation, step = spread.deviation, float(np.spacing(np.float32(max(-spread.low, spread.high))))
     if 0 < deviation < SMALLEST:
         raise Fault(
             "InvalidData",
@@ -133,33 +209,33 @@ def require_spread(numbers: np.ndarray, where: str) -> None:
     if 0 < deviation < STEPS * step:
         raise Fault(
             "InvalidData",
-            f"{where} has values about {numbers.mean():.10g} with a deviation of {deviation:.3g}: an answer has 32 "
+            f"{where} has values about {spread.mean:.10g} with a deviation of {deviation:.3g}: an answer has 32 "
             f"bits, and goes in steps of {step:.3g} there. Subtract the same number from all of them, for example "
-            f"{numbers.min():.10g}, and add it to the answers.",
+            f"{spread.low:.10g}, and add it to the answers.",
         )
 
 
-def _classes(read: Read, kept: np.ndarray, where: str, data: Data) -> Classes:
-    found = {name for i in kept if (name := read.labels[i]) is not None}
+def _classes(found: Found, place: Callable[[int], str], where: str, data: Data) -> Classes:
     as_they_stand = any(choice.name == data.label for choice in data.columns)
-    if not as_they_stand and (quantities := fractions(found)):
-        row = next(i for i in kept if read.labels[i] in quantities)
+    if not as_they_stand and (quantities := fractions(set(found.firsts))):
+        name = min(quantities, key=lambda name: found.firsts[name])
         raise Fault(
             "InvalidData",
-            f"{where} is not a class: {read.rows.place(row)} has {read.labels[row]}. A classification needs whole "
+            f"{where} is not a class: {place(found.firsts[name])} has {name}. A classification needs whole "
             "numbers or names; correct spec.data.label, set spec.recipe.task to a regression, or set the label's type "
             "to category in spec.data.columns.",
         )
-    rename = str if as_they_stand else renaming(found)
-    names = {rename(name) for name in found}
+    rename = str if as_they_stand else renaming(set(found.firsts))
+    names = {rename(name) for name in found.firsts}
     if len(names) < 2:
         raise Fault(
             "InvalidData", f"{where} has only one class, {next(iter(names))!r}: there is nothing to tell apart."
         )
-    if len(names) > MAX_CLASSES or (len(names) > 50 and len(names) > len(kept) / 2):
+    if len(names) > MAX_CLASSES or (len(names) > 50 and len(names) > found.rows / 2):
+        more = "more than " if len(found.firsts) == MOST_NAMES else ""
         raise Fault(
             "InvalidData",
-            f"{where} has {len(names)} different values in {len(kept)} rows: these are not classes. Correct "
+            f"{where} has {more}{len(names)} different values in {found.rows} rows: these are not classes. Correct "
             "spec.data.label.",
         )
     if alike := next((name for name in sorted(names) if name != name.strip() and name.strip() in names), None):
@@ -170,11 +246,11 @@ def _classes(read: Read, kept: np.ndarray, where: str, data: Data) -> Classes:
     return Classes(in_order(names), rename)
 
 
-def _columns(read: Read, kept: np.ndarray, layout: Layout, data: Data) -> Sets:
+def _columns(found: Found, layout: Layout, data: Data) -> Sets:
     """Labels that have a column each."""
     assert data.label_columns is not None
     sets = Sets(data.label_columns, None)
-    counts = sets.targets([read.labels[i] or "" for i in kept], layout).sum(0, dtype=np.int64)
+    counts = sets.targets(list(found.firsts), layout).sum(0, dtype=np.int64)
     if lacking := [name for name, count in zip(sets.names, counts, strict=True) if not count]:
         raise Fault(
             "InvalidData",
@@ -185,11 +261,11 @@ def _columns(read: Read, kept: np.ndarray, layout: Layout, data: Data) -> Sets:
     return sets
 
 
-def _parted(read: Read, kept: np.ndarray, where: str, data: Data) -> Sets:
+def _parted(found: Found, where: str, data: Data) -> Sets:
     """Labels that stand in one cell."""
     separator = data.label_separator
     assert separator is not None
-    texts = dict.fromkeys(read.labels[i] or "" for i in kept)
+    texts = found.firsts
     if listed := next((text for text in texts if text.startswith("[") and text.endswith("]")), None):
         raise Fault(
             "InvalidData",
@@ -210,21 +286,20 @@ def _parted(read: Read, kept: np.ndarray, where: str, data: Data) -> Sets:
             "InvalidData",
             f"{where} has only one label, {next(iter(names), '')!r}: set spec.recipe.task to one of classes.",
         )
-    if len(names) > MAX_LABELS or (len(names) > 50 and len(names) > len(kept) / 2):
+    if len(names) > MAX_LABELS or (len(names) > 50 and len(names) > found.rows / 2):
         raise Fault(
             "InvalidData",
-            f"{where} has {len(names)} different labels in {len(kept)} rows: a model learns {MAX_LABELS} at most, and "
+            f"{where} has {len(names)} different labels in {found.rows} rows: a model learns {MAX_LABELS} at most, and "
             "only what occurs again. Correct spec.data.label or spec.data.labelSeparator.",
         )
     return Sets(in_order(names), separator)
 
 
-def require_labels(read: Read, kept: np.ndarray, where: str) -> None:
-    """Raises Fault(InvalidData) where one of these rows has no label."""
-    missing = [int(i) for i in kept if read.labels[i] is None]
-    if missing:
+def require_labels(found: Found, place: Callable[[int], str], where: str) -> None:
+    """Raises Fault(InvalidData) where one of the rows has no label."""
+    if found.missing:
         raise Fault(
             "InvalidData",
-            f"{where} is missing in {len(missing)} rows (the first is {read.rows.place(missing[0])}): add dropNulls to "
+            f"{where} is missing in {found.missing} rows (the first is {place(found.first_missing)}): add dropNulls to "
             "spec.data.prepare, or fill it in.",
         )

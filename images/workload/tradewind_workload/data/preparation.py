@@ -6,17 +6,20 @@ stages are fitted in the order of the steps, each on the training rows as the st
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tradewind_workload.data import splits
 from tradewind_workload.data.dataset import by_columns, described, pictures_alone, require_numbers
-from tradewind_workload.data.division import divide, hashes
 from tradewind_workload.data.fitting import Stage, fit
-from tradewind_workload.data.labels import Labels, read_labels, require_labels, require_spread
-from tradewind_workload.data.rows import Form, Read, Rows, block_inputs, read_rows, read_schema
+from tradewind_workload.data.holding import Sets, parts_in_memory
+from tradewind_workload.data.labels import Spread, require_spread
+from tradewind_workload.data.rows import Form, Rows, block_inputs, read_schema
+from tradewind_workload.data.streamed import Streamed
+from tradewind_workload.data.streaming import parts_in_files
 from tradewind_workload.data.texts import only_texts
 from tradewind_workload.data.work import Here
 from tradewind_workload.io.fault import Fault
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from tradewind.api.data import Augment, Data
+    from tradewind_workload.data.dropping import Dropped
     from tradewind_workload.data.headers import Headers
     from tradewind_workload.data.layout import Layout
     from tradewind_workload.data.schema import Schema
@@ -32,25 +36,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Dropped:
-    """What a step left of the rows of a data set."""
-
-    where: str  # its address
-    step: str
-    before: int  # rows
-    after: int
-
-    @property
-    def note(self) -> str:
-        """In a sentence, for the log."""
-        return f"{self.where}: {self.before - self.after} rows dropped by {self.step}"
-
-
-@dataclass(frozen=True)
 class Prepared:
     """All that training needs."""
 
-    train: Rows
+    train: Rows | Streamed
     validation: Rows
     row_shape: tuple[int, ...]  # as in the file
     columns: tuple[str, ...]  # their names, where a row is a table's
@@ -68,13 +57,23 @@ class Prepared:
     @property
     def several(self) -> bool:
         """Whether a row has any number of labels."""
-        return self.train.targets.ndim == 2
+        return isinstance(self.train, Rows) and self.train.targets.ndim == 2
 
 
-def prepare(data: Data, headers: Headers, seed: int, work: Work | None = None) -> Prepared:
+@dataclass(frozen=True)
+class Room:
+    """What a job has for its tables."""
+
+    held: int  # bytes of values that are held in memory
+    folder: Path  # for the blocks of a table that has more
+    why: str  # where the limit is from, for the log
+
+
+def prepare(data: Data, headers: Headers, seed: int, work: Work | None = None, room: Room | None = None) -> Prepared:
     """Read, clean, split, fit; what `read_headers` found of the same data is not looked for again.
 
-    The rows stay where `work` has them, in this process if it is left out.
+    The rows stay where `work` has them, in this process if it is left out. A table that is too large for the `room`
+    lies in files: `train` is then Streamed, and of more rows than JUDGED those that judge are a sample.
 
     Raises Fault(InvalidData) in a sentence that names file, column and remedy.
     """
@@ -98,35 +97,44 @@ def prepare(data: Data, headers: Headers, seed: int, work: Work | None = None) -
             "standardize changes nothing here: the model takes its columns one by one, and networks see each on one "
             "scale anyway"
         )
-    read = read_rows(layout, data, schema, form, work)
-    steps: list[Dropped] = []
-    kept = _clean(read, data, layout.uri, steps)
-    apart = []  # data sets of their own, cleaned, after the training data has lost what stands in them too
-    for found in (headers.test, headers.validation):
-        if found is None:
-            continue
-        if form == "columns":
+    others = tuple(filter(None, (headers.test, headers.validation)))
+    if form == "columns":
+        for found in others:
             _require_table(found)
-        of = schema if layout.is_table else _schema(found, data, replace(headers, takes="matrix"), work)
-        held = read_rows(found, data, of, form, work)
-        held_kept = _clean(held, data, found.uri, steps)
-        kept = _apart(read, kept, held, held_kept, (layout, found), steps)
-        apart.append((found, held, held_kept))
-    labels = read_labels(read, kept, layout, data, headers.label)
-    divided = divide(_with_targets(read, kept, labels, layout), read.split, kept, layout, data, seed)
-    parts = {name: (rows, layout) for name, rows in divided.items()}
-    for found, held, held_kept in apart:
-        parts[found.part] = (_with_targets(held, held_kept, labels, found), found)
-    train, validation = parts["train"][0], parts["validation"][0]
-    test = parts["test"][0] if "test" in parts else None
+    schemas = (
+        schema,
+        *(
+            schema if layout.is_table else _schema(found, data, replace(headers, takes="matrix"), work)
+            for found in others
+        ),
+    )
+    sets = Sets(layout, others, schemas, form, headers.label)
+    steps: list[Dropped] = []
+    train: Rows | Streamed
+    if room is not None and schema is not None and not headers.pictures and _needs(sets, schema) > room.held:
+        needed = _needs(sets, schema)
+        if sets.label == "labels":
+            raise Fault(
+                "NotSupported",
+                f"{_much(layout, needed, room)}, and rows with any number of labels can't be streamed: raise "
+                f"spec.resources.memory to {math.ceil(needed / room.held)} times as much, or give fewer rows.",
+            )
+        print(f"{_much(layout, needed, room)}: its rows are streamed from files below the output folder", flush=True)
+        labels, train, judging, digest = parts_in_files(sets, data, seed, work, room.folder, steps)
+    else:
+        labels, parts, digest = parts_in_memory(sets, data, seed, work, steps)
+        train, judging = parts.pop("train"), parts
     if not labels.names:
-        require_spread(train.targets, f"the label {data.label!r} of {layout.uri}")
+        spread = train.tally.spread if isinstance(train, Streamed) else Spread.of(train.targets)
+        require_spread(spread, f"the label {data.label!r} of {layout.uri}")
     if form == "matrix" and not any(step.impute for step in data.prepare):
-        for rows, found in parts.values():
-            _no_missing(rows, found, data)
+        _no_missing(train, layout, data)
+        apart = {found.part: found for found in others}
+        for name, rows in judging.items():
+            _no_missing(rows, apart.get(name, layout), data)
     return Prepared(
         train,
-        validation,
+        judging["validation"],
         headers.shape,
         _column_names(layout, data) if image is None else (),
         image,
@@ -134,8 +142,8 @@ def prepare(data: Data, headers: Headers, seed: int, work: Work | None = None) -
         fit(train, data, image, layout) if form == "matrix" else (),
         next((step.augment for step in data.prepare if step.augment is not None), None),
         (*notes, *(step.note for step in steps if step.after < step.before)),
-        test,
-        splits.digest({name: hashes(rows) for name, (rows, _) in parts.items()}),
+        judging.get("test"),
+        digest,
         schema if form == "columns" else None,
         schema,
         tuple(steps),
@@ -147,59 +155,18 @@ def _column_names(layout: Layout, data: Data) -> tuple[str, ...]:
     return () if any(layout.columns[name].shape for name in chosen) else chosen
 
 
-def _clean(read: Read, data: Data, uri: str, steps: list[Dropped]) -> np.ndarray:
-    """Numbers of the rows that the steps leave, in order; what each left is added to `steps`."""
-    kept = np.arange(len(read.rows))
-    imputed = False
-    for i, step in enumerate(data.prepare):
-        before = len(kept)
-        imputed = imputed or step.impute is not None
-        if step.drop_nulls is not None and not imputed:
-            kept = kept[~read.null[i][kept]]
-        elif step.drop_duplicates is not None:
-            _, first = np.unique(read.key[i][kept], return_index=True)
-            kept = kept[np.sort(first)]
-        else:
-            continue
-        steps.append(Dropped(uri, step.chosen()[0], before, len(kept)))
-        if not len(kept):
-            raise Fault(
-                "InvalidData",
-                f"{uri} has no row left after {step.chosen()[0]} (spec.data.prepare[{i}]): correct the data or the "
-                "step.",
-            )
-    return kept
+def _needs(sets: Sets, schema: Schema) -> int:
+    """Bytes of the values of all data sets in memory; of the others by the size of their files."""
+    sizes = [
+        sum(Path(file.path).stat().st_size for source in found.sources for file in source.files)
+        for found in (sets.train, *sets.others)
+    ]
+    values = 4 * len(schema.inputs) * schema.label.rows if sets.form == "matrix" else schema.size
+    return int(values * sum(sizes) / max(1, sizes[0]))
 
 
-def _apart(
-    read: Read,
-    kept: np.ndarray,
-    held: Read,
-    held_kept: np.ndarray,
-    layouts: tuple[Layout, Layout],
-    steps: list[Dropped],
-) -> np.ndarray:
-    """With the duplicates go training rows that stand in a data set that judges, too: it judges what was not seen.
-
-    `layouts` are those of the training data and of that data set.
-    """
-    train, judging = layouts
-    for i in read.key:
-        seen = np.isin(read.key[i][kept], held.key[i][held_kept])
-        if seen.all():
-            raise Fault(
-                "InvalidData", f"every training row is also in the {judging.part} data: give two data sets that differ."
-            )
-        step = f"dropDuplicates, since they are also in the {judging.part} data"
-        steps.append(Dropped(train.uri, step, len(kept), int((~seen).sum())))
-        kept = kept[~seen]
-    return kept
-
-
-def _with_targets(read: Read, kept: np.ndarray, labels: Labels, layout: Layout) -> Rows:
-    if layout.part != "train":
-        require_labels(read, kept, f"the label of {layout.uri}")
-    return read.rows.take(kept).with_targets(labels.targets([read.labels[i] or "" for i in kept], layout))
+def _much(layout: Layout, needed: int, room: Room) -> str:
+    return f"{layout.uri} has {needed / 1e6:.0f} MB of values, more than {room.held / 1e6:.0f} MB ({room.why})"
 
 
 def _require_table(layout: Layout) -> None:
@@ -231,7 +198,7 @@ def _first_missing(block: pa.Table, offsets: np.ndarray) -> tuple[int, int] | No
     return (int(offsets[bad[0][0]]), int(bad[0][1])) if len(bad) else None
 
 
-def _no_missing(rows: Rows, layout: Layout, data: Data) -> None:
+def _no_missing(rows: Rows | Streamed, layout: Layout, data: Data) -> None:
     for number, found in zip(rows.numbers(), rows.each(_first_missing), strict=True):
         if found is None:
             continue

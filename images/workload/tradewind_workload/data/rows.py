@@ -70,6 +70,19 @@ class Rows:
         """The same rows of a table by columns, with what makes an array of that shape of each."""
         return replace(self, encode=encode, shape=shape)
 
+    def by_block(self) -> Iterator[Rows]:
+        """The same rows, in this order, as many at a time as stand together in a block."""
+        edges = np.flatnonzero(np.diff(self.block)) + 1
+        for numbers in np.split(np.arange(len(self)), edges):
+            yield self.take(numbers)
+
+    def only(self, function: Callable[..., np.ndarray], *arguments: Any) -> Rows:
+        """The rows for which function(table, offsets, *arguments), bool [n], holds."""
+        kept = np.zeros(len(self), bool)
+        for number, here in zip(self.numbers(), self.each(function, *arguments), strict=True):
+            kept[self.block == number] = here
+        return self.take(np.flatnonzero(kept))
+
     def load(self) -> np.ndarray:
         """The inputs, float32 or as they are encoded, [n, *shape]. Blocks are fetched one after another and let go."""
         out: np.ndarray | None = None
@@ -166,7 +179,7 @@ def read_rows(layout: Layout, data: Data, schema: Schema | None, form: Form, wor
     a row can't be read.
     """
     # In order: the split and the weights depend on it.
-    blocks = tuple(work.keep(_Encoder(layout, data, schema, form), range(len(layout.sources))))
+    blocks = tuple(work.keep(Encoder(layout, data, schema, form), range(len(layout.sources))))
     narrow = work.map(_narrow, [(block,) for block in blocks])
     if not narrow:
         raise Fault("InvalidData", f"{layout.uri} has no rows.")
@@ -209,10 +222,11 @@ def _narrow(block: pa.Table) -> pa.Table:
     return block.drop_columns([INPUTS])
 
 
-class _Encoder:
+class Encoder:
     """Turns the file of a number into blocks with the columns that the rest of the program knows."""
 
-    def __init__(self, layout: Layout, data: Data, schema: Schema | None, form: Form) -> None:
+    def __init__(self, layout: Layout, data: Data, schema: Schema | None, form: Form, block: int | None = None) -> None:
+        self._block = block or BLOCK
         self._form = form
         self._sources = layout.sources
         self._firsts = np.cumsum([0, *(len(source.files) for source in layout.sources)])  # numbers of the first files
@@ -228,14 +242,19 @@ class _Encoder:
         }
 
     def __call__(self, number: int) -> Iterator[pa.Table]:
+        """The blocks, with INPUTS, LABEL and FILE, and with what the steps and the split ask for."""
         waiting: list[pa.Table] = []
         for batch in batches(self._sources[number], self._missing):
             waiting.append(self._encoded(batch, number))
-            if sum(table.nbytes for table in waiting) >= BLOCK:
+            if sum(table.nbytes for table in waiting) >= self._block:
                 yield pa.concat_tables(waiting)
                 waiting = []
         if waiting:
             yield pa.concat_tables(waiting)
+
+    def path(self, number: int) -> str:
+        """Where the file of a number is."""
+        return self._sources[number].file.path
 
     def _encoded(self, batch: Batch, file: int) -> pa.Table:
         cells = batch.cells

@@ -21,6 +21,7 @@ class ColumnSchema:
     missing: int
     distinct: int | None = None  # None: too many to count
     prose: bool = False  # whether most values are texts of several words
+    size: int = 0  # bytes of the values in memory
 
 
 @dataclass(frozen=True)
@@ -36,3 +37,8 @@ class Schema:
     def labels(self) -> tuple[ColumnSchema, ...]:
         """All columns with labels."""
         return (self.label, *self.more_labels)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all values in memory."""
+        return sum(column.size for column in (*self.inputs, *self.labels))

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TRAINING, VALIDATION, TEST = 0, 1, 2  # the parts, int8
 _BITS = 53  # of a hash, as a fraction that a float holds
@@ -66,14 +70,14 @@ def by_hash(hashes: np.ndarray, fractions: Fractions, seed: int) -> np.ndarray:
 
     A part that would come out empty, as it may with a handful of rows, gets the row that is nearest to it.
     """
-    places = _places(hashes, seed)
+    where = places(hashes, seed)
     parts = np.full(len(hashes), TRAINING, np.int8)
-    parts[places < fractions.validation] = VALIDATION
-    parts[places >= 1 - fractions.test] = TEST
+    parts[where < fractions.validation] = VALIDATION
+    parts[where >= 1 - fractions.test] = TEST
     for part, fraction, nearest in ((VALIDATION, fractions.validation, np.min), (TEST, fractions.test, np.max)):
-        left = places[parts == TRAINING]
+        left = where[parts == TRAINING]
         if fraction and len(left) and not (parts == part).any():
-            parts[places == nearest(left)] = part
+            parts[where == nearest(left)] = part
     return parts
 
 
@@ -120,9 +124,17 @@ def digest(parts: dict[str, np.ndarray]) -> str:
 
     Neither the order of the rows nor how the data is stored changes it.
     """
+    return digest_of({name: (len(found), iter([np.sort(found)])) for name, found in parts.items()})
+
+
+def digest_of(parts: dict[str, tuple[int, Iterator[np.ndarray]]]) -> str:
+    """The same where the number of rows is known, and their hashes come in ascending order, some at a time."""
     whole = hashlib.sha256()
     for name in sorted(parts):
-        whole.update(f"{name} {len(parts[name])}\n".encode() + np.sort(parts[name]).astype("<u8").tobytes())
+        rows, ordered = parts[name]
+        whole.update(f"{name} {rows}\n".encode())
+        for some in ordered:
+            whole.update(some.astype("<u8").tobytes())
     return f"sha256:{whole.hexdigest()}"
 
 
@@ -131,7 +143,7 @@ def _hashes(values: list[bytes]) -> np.ndarray:
     return np.frombuffer(joined, "<u8").astype(np.uint64)
 
 
-def _places(hashes: np.ndarray, seed: int) -> np.ndarray:
+def places(hashes: np.ndarray, seed: int) -> np.ndarray:
     """Where each hash lies between 0 and 1 by the seed, float64 [n]: evenly, and anew for another seed."""
     distinct, where = np.unique(hashes, return_inverse=True)
     salt = seed.to_bytes(8, "little")

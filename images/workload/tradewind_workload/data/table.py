@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 BLOCK = 1 << 22  # bytes of a csv file that become a batch; no row is longer
 ROWS = 1 << 14  # rows of a batch of the other tables
+BUFFER = 1 << 20  # bytes of a column that are read at once
 
 
 @dataclass(frozen=True)
@@ -267,7 +268,8 @@ def _json_column(values: list[Any]) -> pa.Array:
 
 
 def _parquet(source: Source) -> Iterator[pa.RecordBatch]:
-    with pyarrow.parquet.ParquetFile(source.file.path) as file:
+    # By default, all of the file is read ahead, and stays in memory until the last row was read.
+    with pyarrow.parquet.ParquetFile(source.file.path, pre_buffer=False, buffer_size=BUFFER) as file:
         yield from file.iter_batches(ROWS, use_threads=False)
 
 

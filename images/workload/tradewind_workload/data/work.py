@@ -29,6 +29,9 @@ class Work(Protocol):
     def map(self, function: Callable[..., _Result], calls: Iterable[tuple[Any, ...]]) -> list[_Result]:
         """What the function gives for the arguments of each call, in order. It gets a block as its table."""
 
+    def each(self, function: Callable[..., _Result], calls: Iterable[tuple[Any, ...]]) -> Iterator[_Result]:
+        """The same one after the other: no more results are held than a few that are not yet asked for."""
+
     def fetch(self, block: Block) -> pa.Table:
         """The table of a block."""
 
@@ -42,7 +45,11 @@ class Here:
 
     def map(self, function: Callable[..., _Result], calls: Iterable[tuple[Any, ...]]) -> list[_Result]:
         """See Work."""
-        return [function(*call) for call in calls]
+        return list(self.each(function, calls))
+
+    def each(self, function: Callable[..., _Result], calls: Iterable[tuple[Any, ...]]) -> Iterator[_Result]:
+        """See Work."""
+        return (function(*call) for call in calls)
 
     def fetch(self, block: Block) -> pa.Table:
         """See Work."""

@@ -46,7 +46,7 @@ def golden_of(
     values = sum(int(np.prod(array.shape[1:])) for array in asked.feeds.values())
     room = max(1, min(ROWS, MOST_VALUES // max(1, values)))
     # More than there is room for, since some answers turn out to be close calls.
-    order = _by_turns(targets) if targets.dtype.kind == "i" else np.arange(len(targets))
+    order = _by_turns(targets)
     for start in range(0, min(len(order), TRIED * room), 4 * room):
         chosen = order[start : start + 4 * room]
         sent = asked.instances(chosen)
@@ -62,6 +62,11 @@ def golden_of(
         )
         return document.model_dump_json(by_alias=True).encode()
     return None
+
+
+def candidates(targets: np.ndarray) -> np.ndarray:
+    """Numbers of the rows, int64 [n], among which `golden_of` would find samples, in the order that it tries them."""
+    return _by_turns(targets)[: TRIED * ROWS]
 
 
 def _sure(
@@ -96,7 +101,9 @@ def _margin(answers: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def _by_turns(classes: np.ndarray) -> np.ndarray:
-    """Numbers of the rows: the first of each class or label, then the second of each, and so on."""
+    """Numbers of the rows: the first of each class or label, then the second of each; numbers as they come."""
+    if classes.dtype.kind != "i":
+        return np.arange(len(classes))
     turns = np.full(len(classes), len(classes), np.int64)
     if classes.ndim == 2:  # rows without a label are a kind of their own
         none = ~classes.any(1)

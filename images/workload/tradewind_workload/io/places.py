@@ -40,6 +40,11 @@ def checkpoint_folder(output: Path, uid: str) -> Path:
     return output / ".train" / "checkpoints" / uid
 
 
+def stream_folder(output: Path, uid: str) -> Path:
+    """Where the rows of a table lie that is larger than memory, below the output, while a recipe trains."""
+    return output / ".train" / "rows" / uid
+
+
 @dataclass(frozen=True)
 class Assignment:
     """A job.json as far as every program needs it; the operator has checked what is in it."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from tradewind.api.report import JobDocument
 from tradewind.api.trainingjob import Trees
+from tradewind_workload.data.rows import Rows
 from tradewind_workload.heads.answer import Answer, Value
 from tradewind_workload.heads.classification import Classification
 from tradewind_workload.io.document import training_spec
@@ -23,10 +24,14 @@ from tradewind_workload.train.judging import answer_of, head_of, judging_part, m
 from tradewind_workload.train.voice import Voice
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from tradewind.api.trainingjob import Recipe
-    from tradewind_workload.data.rows import Rows
+    from tradewind_workload.data.dealing import Pile
+    from tradewind_workload.data.preparation import Prepared
     from tradewind_workload.tasks.tabular.encoding import Encoding
     from tradewind_workload.tasks.tabular.linear import Linear
+    from tradewind_workload.train.streaming import Stream
 
 
 @dataclass
@@ -75,9 +80,10 @@ def grow(config: dict[str, Any]) -> None:
     balanced = recipe.class_weights == "Balanced" and isinstance(head, Classification)
     classes, weights = len(prepared.labels) or None, tuple(head.balanced_weights().tolist()) if balanced else ()
     encoding = config["fitted"].encoding
-    training, validation = _examples(prepared.train, answer), _examples(prepared.validation, answer)
+    training, validation = _examples(prepared, config["stream"], answer)
     line = None
-    if not prepared.several:  # a linear model of each label would be one more each
+    # A linear model of each label would be one more each; of a table that is larger than memory trees have rows enough.
+    if isinstance(training, trees.Examples) and isinstance(validation, trees.Examples) and not prepared.several:
         line = linear.fit(encoding, training, validation, classes=classes, class_weights=weights)
     starts = (None,) if line is None else (None, line)
     rounds.steps = len(starts) * settings.rounds
@@ -130,8 +136,12 @@ def grow(config: dict[str, Any]) -> None:
         (*notes, said) if said else notes,
         seconds=config["seconds"] | {"start the worker": started, "train": sum(one.history.seconds for one in tried)},
     )
-    asked = judging.load()
-    expected = trees.predict(booster, asked, None if start is None else start(encoding, asked))
+    expected = np.concatenate(
+        [
+            trees.predict(booster, asked, None if start is None else start(encoding, asked))
+            for asked in (some.load() for some in judging.by_block())
+        ]
+    )
     if isinstance(answer, Value):
         expected = answer.decoded(expected[:, np.newaxis])
     store(job, spec, prepared, Trained(model, expected, course), local_path(spec.output.storage_uri))
@@ -158,10 +168,37 @@ def _told_of_starts(tried: list[Grown], chosen: Grown) -> str:
     return f"the trees start from a linear model of the columns, and learn what it leaves: {losses}"
 
 
-def _started(start: Linear | None, encoding: Encoding, examples: trees.Examples) -> trees.Examples:
-    return examples if start is None else replace(examples, start=start(encoding, examples.rows))
+def _started(
+    start: Linear | None, encoding: Encoding, examples: trees.Examples | trees.Batches
+) -> trees.Examples | trees.Batches:
+    return (
+        examples
+        if start is None or isinstance(examples, trees.Batches)
+        else replace(examples, start=start(encoding, examples.rows))
+    )
 
 
-def _examples(rows: Rows, answer: Answer) -> trees.Examples:
-    targets = answer.standardised(rows.targets) if isinstance(answer, Value) else rows.targets
-    return trees.Examples(rows.load(), targets)
+def _examples(
+    prepared: Prepared, stream: Stream | None, answer: Answer
+) -> tuple[trees.Examples | trees.Batches, trees.Examples | trees.Batches]:
+    """The training and the validation rows, with what the trees learn of them."""
+
+    def learnt(targets: np.ndarray) -> np.ndarray:
+        return answer.standardised(targets) if isinstance(answer, Value) else targets
+
+    if stream is None:
+        train, validation = prepared.train, prepared.validation
+        assert isinstance(train, Rows)
+        return trees.Examples(train.load(), learnt(train.targets)), trees.Examples(
+            validation.load(), learnt(validation.targets)
+        )
+
+    def batches(piles: Sequence[Pile], name: str) -> trees.Batches:
+        def read() -> Iterator[trees.Examples]:
+            for pile in piles:
+                for records in pile.pieces():
+                    yield trees.Examples(np.ascontiguousarray(records["inputs"]), learnt(records["target"]))
+
+        return trees.Batches(read, stream.folder / name)
+
+    return batches(stream.dealt.workers[0], "trees"), batches([stream.validation], "trees-validation")

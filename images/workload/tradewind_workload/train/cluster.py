@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
     from tradewind.api.placement import Resources
     from tradewind.api.report import JobDocument
+    from tradewind.api.trainingjob import TrainingJobSpec
     from tradewind_workload.data.work import Work
 
 _PLACES = ("TRADEWIND_JOB_FILE", "TRADEWIND_MOUNT", "TRADEWIND_PVC_ROOT")
-_SUFFIXES = {"m": Decimal("0.001"), "": Decimal(1), "k": Decimal(1000)}
+_SUFFIXES = {"m": Decimal("0.001"), "": Decimal(1)}
+_SUFFIXES |= {name: Decimal(1000) ** power for power, name in enumerate("kMGTP", 1)}
+_SUFFIXES |= {f"{name}i": Decimal(1024) ** power for power, name in enumerate("KMGTP", 1)}
 
 
 def connect(workers: int) -> None:
@@ -41,12 +44,15 @@ def connect(workers: int) -> None:
         ray.init(num_cpus=max(1, workers), include_dashboard=False, object_store_memory=200 * 1024**2, **settings)
 
 
-def cpus(quantity: str) -> Decimal:
-    """A Kubernetes CPU quantity in CPUs."""
+def amount(quantity: str) -> Decimal:
+    """A quantity of Kubernetes, in CPUs or bytes."""
     suffix = quantity.lstrip("0123456789.")
-    if suffix not in _SUFFIXES:
-        return Decimal(1)
     return Decimal(quantity.removesuffix(suffix) if suffix else quantity) * _SUFFIXES[suffix]
+
+
+def memory(resources: Resources) -> int:
+    """Bytes of memory of a worker."""
+    return int(amount(resources.memory))
 
 
 def processes(workers: int, resources: Resources) -> int:
@@ -56,7 +62,7 @@ def processes(workers: int, resources: Resources) -> int:
 
 def threads(resources: Resources) -> int:
     """CPU threads of a training process: the whole CPUs of its share, at least one."""
-    return max(1, math.floor(cpus(resources.cpu)) // max(1, resources.accelerators))
+    return max(1, math.floor(amount(resources.cpu)) // max(1, resources.accelerators))
 
 
 def share(resources: Resources) -> dict[str, float]:
@@ -77,6 +83,10 @@ class Cluster:
 
         connect(workers)
         return OnRay()
+
+    def processes(self, spec: TrainingJobSpec) -> int:
+        """See Place."""
+        return processes(spec.workers, spec.resources)
 
     def train(self, worker: Callable[[dict[str, Any]], None], config: dict[str, Any], job: JobDocument) -> None:
         """See Place."""

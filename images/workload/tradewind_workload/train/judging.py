@@ -9,6 +9,7 @@ import numpy as np
 
 from tradewind.api.evaluation import MISSED, Evaluation
 from tradewind_workload.data.splits import occurring
+from tradewind_workload.data.streamed import Streamed
 from tradewind_workload.heads.answer import Answer, Classes, Labels, Value
 from tradewind_workload.heads.certainty import certainty
 from tradewind_workload.heads.classification import Classification
@@ -27,6 +28,9 @@ SMALL, BEYOND = 1e-3, 1e50  # of metrics
 
 def head_of(prepared: Prepared) -> Head:
     """What the answers are measured by: labels or classes where the labels have names, else numbers."""
+    if isinstance(prepared.train, Streamed):
+        tally = prepared.train.tally
+        return Classification(tally.classes) if prepared.labels else Regression(tally.spread.mean)
     if prepared.several:
         return MultiLabel.of(prepared.train.targets)
     if prepared.labels:
@@ -38,7 +42,12 @@ def answer_of(prepared: Prepared) -> Answer:
     """What the model gives."""
     if prepared.several:
         return Labels(prepared.labels)
-    return Classes(prepared.labels) if prepared.labels else Value.of(prepared.train.targets)
+    if prepared.labels:
+        return Classes(prepared.labels)
+    if isinstance(prepared.train, Streamed):
+        spread = prepared.train.tally.spread
+        return Value(spread.mean, spread.deviation or 1.0)
+    return Value.of(prepared.train.targets)
 
 
 def judging_part(prepared: Prepared) -> tuple[str, Rows]:

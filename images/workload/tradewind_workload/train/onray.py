@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,6 +40,17 @@ class OnRay:
         with _faults():
             found: list[_Result] = ray.get([_called.remote(function, *call) for call in calls])
             return found
+
+    def each(self, function: Callable[..., _Result], calls: Iterable[tuple[Any, ...]]) -> Iterator[_Result]:
+        """See Work; one more is begun for each CPU of the cluster than can run."""
+        ahead, running = 2 * max(1, int(ray.cluster_resources().get("CPU", 1))), deque[ray.ObjectRef]()
+        with _faults():
+            for call in calls:
+                running.append(_called.remote(function, *call))
+                if len(running) >= ahead:
+                    yield ray.get(running.popleft())
+            while running:
+                yield ray.get(running.popleft())
 
     def fetch(self, block: Block) -> pa.Table:
         """See Work."""

@@ -35,6 +35,9 @@ class Place(Protocol):
     def start(self, workers: int) -> Work:
         """Make ready for so many workers, and say where tables are worked on."""
 
+    def processes(self, spec: TrainingJobSpec) -> int:
+        """How many workers there are."""
+
     def train(self, worker: Callable[[dict[str, Any]], None], config: dict[str, Any], job: JobDocument) -> None:
         """Run the function in each worker, and wait. Raises Fault and Superseded as themselves.
 
@@ -71,6 +74,10 @@ class Alone:
     def start(self, workers: int) -> Work:
         """See Place; it is one worker, whatever is asked for."""
         return Here()
+
+    def processes(self, spec: TrainingJobSpec) -> int:
+        """See Place."""
+        return 1
 
     def train(self, worker: Callable[[dict[str, Any]], None], config: dict[str, Any], job: JobDocument) -> None:
         """See Place."""

@@ -17,7 +17,7 @@ from tradewind.api.base import Model
 from tradewind.api.report import JobDocument, Report
 from tradewind.api.trainingjob import ModelResult, Recipe, TrainingJobSpec
 from tradewind_workload.data.headers import read_headers
-from tradewind_workload.data.preparation import prepare
+from tradewind_workload.data.preparation import Room, prepare
 from tradewind_workload.heads.answer import Labels, Value
 from tradewind_workload.heads.multilabel import MultiLabel
 from tradewind_workload.heads.regression import Regression
@@ -25,11 +25,12 @@ from tradewind_workload.io.artefacts import Stored, address, point
 from tradewind_workload.io.document import training_spec
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.files import ONNX, REPORT_PAGE, remove
-from tradewind_workload.io.places import checkpoint_folder, local_path
+from tradewind_workload.io.places import checkpoint_folder, local_path, stream_folder
 from tradewind_workload.io.store import find
 from tradewind_workload.train import cluster, families
 from tradewind_workload.train.history import History, curve
 from tradewind_workload.train.judging import answer_of, head_of, judging_part, require_measurable
+from tradewind_workload.train.streaming import rows_of, stream_of
 from tradewind_workload.train.voice import Voice
 
 if TYPE_CHECKING:
@@ -42,7 +43,11 @@ if TYPE_CHECKING:
     from tradewind_workload.heads.head import Head
     from tradewind_workload.tasks.family import Fitted
     from tradewind_workload.train.place import Place, Told
+    from tradewind_workload.train.streaming import Stream
     from tradewind_workload.train.training import Loss
+
+# Of a worker's memory, so much may be values of the tables; a part of the same size is in use in several forms.
+HELD = 8
 
 
 def run(job: JobDocument, reporter: Told, place: Place) -> None:
@@ -52,28 +57,10 @@ def run(job: JobDocument, reporter: Told, place: Place) -> None:
     folder = local_path(spec.output.storage_uri)
     began = time.monotonic()
     if (finished := _finished(folder, job)) is None:
-        _require_supported(spec, spec.recipe)
-        # Most mistakes show here, before anything is started.
-        headers = read_headers(spec.data, spec.recipe.task, families.takes(spec.recipe))
-        families.require_taken(headers, spec.recipe)
-        tables = place.start(spec.workers)
-        print(f"preparing {spec.data.train.storage_uri}", flush=True)
-        prepared = families.trimmed(prepare(spec.data, headers, spec.recipe.seed, tables), spec.data)
-        for note in (*prepared.notes, *require_measurable(prepared, spec.recipe)):
-            print(note, flush=True)
-        fitted = families.fit(prepared, spec.recipe, spec.data)
-        for note in fitted.notes:
-            print(note, flush=True)
-        prepared = families.encoded(prepared, fitted)
-        named = "labels" if prepared.several else "classes"
-        test = f"{len(prepared.test)} test rows, " if prepared.test is not None else ""
-        print(
-            f"{len(prepared.train)} training rows, {len(prepared.validation)} validation rows, {test}"
-            f"{f'{len(prepared.labels)} {named}, ' if prepared.labels else ''}"
-            f"shape {list(prepared.row_shape)}",
-            flush=True,
-        )
-        _train(job, spec, Ready(prepared, fitted, time.monotonic() - began), place)
+        try:
+            _make(job, spec, place, began)
+        finally:
+            remove(stream_folder(folder, job.uid))
         finished = _finished(folder, job)
         if finished is None:
             raise RuntimeError(f"the model that was just written to {folder} is not there")
@@ -82,6 +69,36 @@ def run(job: JobDocument, reporter: Told, place: Place) -> None:
     uri = address(spec.output.storage_uri, folder, stored.folder)
     reporter.final(Report(model=_result(uri, stored, manifest)).written())
     remove(checkpoint_folder(folder, job.uid))  # the operator has the result: no further attempt needs them
+
+
+def _make(job: JobDocument, spec: TrainingJobSpec, place: Place, began: float) -> None:
+    """Prepare the data, train, and store the model; `began` is when the job began, as time.monotonic has it."""
+    assert spec.recipe is not None and spec.data is not None
+    _require_supported(spec, spec.recipe)
+    # Most mistakes show here, before anything is started.
+    headers = read_headers(spec.data, spec.recipe.task, families.takes(spec.recipe))
+    families.require_taken(headers, spec.recipe)
+    tables = place.start(spec.workers)
+    print(f"preparing {spec.data.train.storage_uri}", flush=True)
+    rows = stream_folder(local_path(spec.output.storage_uri), job.uid)
+    room = Room(cluster.memory(spec.resources) // HELD, rows, f"1/{HELD} of spec.resources.memory")
+    prepared = families.trimmed(prepare(spec.data, headers, spec.recipe.seed, tables, room), spec.data)
+    for note in (*prepared.notes, *require_measurable(prepared, spec.recipe)):
+        print(note, flush=True)
+    fitted = families.fit(prepared, spec.recipe, spec.data)
+    for note in fitted.notes:
+        print(note, flush=True)
+    prepared = families.encoded(prepared, fitted)
+    named = "labels" if prepared.several else "classes"
+    test = f"{len(prepared.test)} test rows, " if prepared.test is not None else ""
+    print(
+        f"{len(prepared.train)} training rows, {len(prepared.validation)} validation rows, {test}"
+        f"{f'{len(prepared.labels)} {named}, ' if prepared.labels else ''}"
+        f"shape {list(prepared.row_shape)}",
+        flush=True,
+    )
+    stream = stream_of(prepared, place.processes(spec), spec.recipe.seed, rows)
+    _train(job, spec, Ready(prepared, fitted, stream, time.monotonic() - began), place)
 
 
 def _finished(folder: Path, job: JobDocument) -> tuple[Stored, Manifest] | None:
@@ -150,6 +167,7 @@ class Ready:
 
     prepared: Prepared
     fitted: Fitted
+    stream: Stream | None  # what they read, where the training rows are not held in memory
     seconds: float  # that the preparation took
 
 
@@ -161,6 +179,7 @@ def _train(job: JobDocument, spec: TrainingJobSpec, ready: Ready, place: Place) 
         "job": job.dump(),
         "prepared": ready.prepared,
         "fitted": ready.fitted,
+        "stream": ready.stream,
         "threads": cluster.threads(spec.resources),
         "seconds": {"prepare the data": ready.seconds},
         "asked": time.time(),
@@ -207,7 +226,7 @@ def work(config: dict[str, Any]) -> None:
     from tradewind_workload.train.best import Choice
     from tradewind_workload.train.reporting import Course, told_of
     from tradewind_workload.train.result import Trained, store
-    from tradewind_workload.train.training import Share, Training, outputs_of, shares
+    from tradewind_workload.train.training import Training, outputs_of
 
     started = time.time() - config["asked"]
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -224,18 +243,15 @@ def work(config: dict[str, Any]) -> None:
         member = config["member"]
         rank, world, device = member.rank, member.world, process_group.join(member)
     _require_device(recipe, spec, device)
-    dealt = shares(len(prepared.train), world, recipe.seed)
-    mine = prepared.train.take(dealt[rank])
-    judged = prepared.validation.take(np.arange(rank, len(prepared.validation), world))
-    held = judged.load()
     head, answer = head_of(prepared), answer_of(prepared)
     targets = learnt(answer, prepared.validation.targets)
     metric = head.primary(recipe.primary_metric)
     epochs = epochs_of(recipe, len(prepared.train))
+    share, held = rows_of(config, recipe.seed, partial(learnt, answer), rank, world)
     training = Training(
         fitted.network(recipe.model, answer.width, recipe.seed),
         recipe,
-        Share(mine.load(), learnt(answer, mine.targets), tuple(len(numbers) for numbers in dealt), rank),
+        share,
         epochs=epochs,
         loss=loss_of(head, recipe, device),
         augment=fitted.augment(),
@@ -279,7 +295,8 @@ def work(config: dict[str, Any]) -> None:
             training.model.load_state_dict(choice.best.tensors)
         network = training.model.cpu()
         _, judging = judging_part(prepared)
-        expected = answer.decoded(outputs_of(network, judging.load()))
+        asked = [outputs_of(network, some.load()) for some in judging.by_block()]
+        expected = answer.decoded(np.concatenate(asked))
         became, notes = told_of(fitted, prepared)
         course = Course(
             curve(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tradewind.api.trainingjob import Showing
 from tradewind_workload.data.rows import block_inputs
+from tradewind_workload.data.streamed import tally_of
 from tradewind_workload.heads.classification import Classification
 from tradewind_workload.heads.regression import Regression
 from tradewind_workload.io.files import REPORT, REPORT_PAGE
@@ -172,19 +173,13 @@ def _mistakes(prepared: Prepared, told: np.ndarray, most: int) -> tuple[Mistake,
 
 
 def _split(spec: TrainingJobSpec, prepared: Prepared) -> Split:
-    import numpy as np
-
     data = spec.data
     assert data is not None
     divides = data.validation_fraction is not None or data.test_fraction is not None
     parts = []
     for name, rows in (("train", prepared.train), ("validation", prepared.validation), ("test", prepared.test)):
         if rows is not None:
-            counts = np.zeros(0)
-            if prepared.several:
-                counts = rows.targets.sum(0, dtype=np.int64)
-            elif prepared.labels:
-                counts = np.bincount(rows.targets, minlength=len(prepared.labels))
+            counts = tally_of(rows, len(prepared.labels)).classes
             parts.append(Part(name=name, rows=len(rows), classes=tuple(int(count) for count in counts[:CLASSES])))
     by = (data.split.by if data.split is not None else "Row") if divides else None
     return Split(

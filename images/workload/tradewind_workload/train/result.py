@@ -20,9 +20,12 @@ from tradewind_workload.train.reporting import report_files
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import onnxruntime
+
     from tradewind.api.report import JobDocument
     from tradewind.api.trainingjob import TrainingJobSpec
     from tradewind_workload.data.preparation import Prepared
+    from tradewind_workload.data.rows import Rows
     from tradewind_workload.tasks.family import Model
     from tradewind_workload.train.reporting import Course
 
@@ -43,19 +46,18 @@ class Trained:
 
 def store(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, trained: Trained, folder: Path) -> str:
     """Write the model's folder, load it back, compare it with what was trained, judge it. Returns the digest."""
-    from tradewind_workload.export.inference import ask, open_session
-    from tradewind_workload.export.samples import Asked, golden_of
+    from tradewind_workload.export.inference import open_session
+    from tradewind_workload.export.samples import Asked, candidates, golden_of
 
     assert spec.recipe is not None and spec.data is not None
     _, judging = judging_part(prepared)
-    model, answer, table = trained.model, answer_of(prepared), judging.table()
-    feeds = model.feeds(table)
+    model, answer = trained.model, answer_of(prepared)
     with Draft.begin(folder) as draft:
         draft.write(ONNX, model.onnx)
         for name, content in model.weights.items():
             draft.write(name, content)
         session = open_session(draft.folder / ONNX)
-        served = ask(session, feeds)
+        served = _asked(session, model, judging)
         answers = answer.among(served)
         require_same(answer, trained.expected, answers, str(draft.folder / ONNX))
         if LABEL in served and not np.array_equal(served[LABEL], answers.argmax(1)):
@@ -70,12 +72,14 @@ def store(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, trained: 
             f"{evaluation.high}) on {evaluation.rows} rows; {evaluation.guessing} for {evaluation.guess()}",
             flush=True,
         )
-        asked = Asked(feeds, lambda chosen: model.instances(table.take(chosen)))
-        if samples := golden_of(session, asked, judging.targets):
+        some = judging.take(candidates(judging.targets))
+        table = some.table()
+        asked = Asked(model.feeds(table), lambda chosen: model.instances(table.take(chosen)))
+        if samples := golden_of(session, asked, some.targets):
             draft.write(SAMPLES, samples)
         asked_of = {"validation" if prepared.test is None else "test": answers}
         if prepared.test is not None:
-            asked_of["validation"] = answer.among(ask(session, model.feeds(prepared.validation.table())))
+            asked_of["validation"] = answer.among(_asked(session, model, prepared.validation))
         for name, content in report_files(job, spec, prepared, trained.course, evaluation, asked_of).items():
             draft.write(name, content)
         manifest = Manifest(
@@ -97,6 +101,14 @@ def store(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, trained: 
             files=files_of(draft),
         )
         return finish(draft, manifest).digest
+
+
+def _asked(session: onnxruntime.InferenceSession, model: Model, rows: Rows) -> dict[str, np.ndarray]:
+    """All outputs by name, for the rows, of which those of a block are in memory at a time."""
+    from tradewind_workload.export.inference import ask
+
+    parts = [ask(session, model.feeds(some.table())) for some in rows.by_block()]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def require_same(answer: Answer, expected: np.ndarray, served: np.ndarray, where: str) -> None:

@@ -7,9 +7,9 @@ worker with a row more than another does not weigh more.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -37,6 +37,42 @@ class Share:
     targets: np.ndarray  # [n, ...]; what the loss compares the outputs with
     sizes: tuple[int, ...]  # rows of every process, by rank
     rank: int = 0
+
+    def batches(self, seed: list[int], steps: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """The rows in an order by the seed, with their targets, in so many parts; all of one size but for a row."""
+        inputs, targets = torch.from_numpy(self.inputs), torch.from_numpy(self.targets)
+        order = np.random.default_rng(seed).permutation(len(targets))
+        for i in range(steps):
+            chosen = torch.from_numpy(order[part_of(len(order), steps, i)])
+            yield inputs[chosen], targets[chosen]
+
+
+class Source(Protocol):
+    """See Share, which is one: where the rows of a process come from."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """See Share."""
+        ...
+
+    @property
+    def rank(self) -> int:
+        """See Share."""
+        ...
+
+    def batches(self, seed: list[int], steps: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """See Share."""
+        ...
+
+
+class Held(Protocol):
+    """Rows that are asked, in memory or not: [n, *row shape]."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+    def __getitem__(self, numbers: slice) -> np.ndarray:
+        """Some of them."""
 
 
 def shares(rows: int, world: int, seed: int) -> list[np.ndarray]:
@@ -78,7 +114,7 @@ class Training:
         self,
         model: nn.Module,
         recipe: Recipe,
-        share: Share,
+        share: Source,
         *,
         epochs: int,
         loss: Loss = summed_cross_entropy,
@@ -91,8 +127,6 @@ class Training:
         self._recipe = recipe
         self._share = share
         self._device = device
-        self._targets = torch.from_numpy(share.targets)
-        self._inputs = torch.from_numpy(share.inputs)
         self.steps_per_epoch = steps_of(sum(share.sizes), recipe.batch_size)
         self.steps = epochs * self.steps_per_epoch
         self.step = 0
@@ -116,16 +150,14 @@ class Training:
     def epoch(self, number: int, on_step: Callable[[], None] = lambda: None) -> float:
         """Train epoch `number` (from 0) and return its mean loss over the rows of all processes."""
         seed = [self._recipe.seed, 2, number, self._share.rank]
-        order = np.random.default_rng(seed).permutation(len(self._targets))
         torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
         self.model.train()
         total = torch.zeros((), dtype=torch.float64, device=self._device)  # nobody waits for a GPU at each step
-        for i in range(self.steps_per_epoch):
-            mine = _slice(len(order), self.steps_per_epoch, i)
+        for i, (inputs, targets) in enumerate(self._share.batches(seed, self.steps_per_epoch)):
             everyone = sum(
-                len(range(*_slice(size, self.steps_per_epoch, i).indices(size))) for size in self._share.sizes
+                len(range(*part_of(size, self.steps_per_epoch, i).indices(size))) for size in self._share.sizes
             )
-            total += self._step(torch.from_numpy(order[mine]), everyone)
+            total += self._step(inputs, targets, everyone)
             self.step += 1
             on_step()
         self._average_buffers()
@@ -139,7 +171,7 @@ class Training:
             )
         return loss
 
-    def _step(self, chosen: torch.Tensor, everyone: int) -> torch.Tensor:
+    def _step(self, inputs: torch.Tensor, targets: torch.Tensor, everyone: int) -> torch.Tensor:
         """One step of the optimiser. Returns the sum of the losses of this process's rows, float64, on the device."""
         for group in self._optimizer.param_groups:
             group["lr"] = self._rate()
@@ -148,11 +180,10 @@ class Training:
         else:
             self._optimizer.zero_grad(set_to_none=False)
         loss = torch.zeros((), device=self._device)
-        if len(chosen):
-            inputs = self._inputs[chosen]
+        if len(targets):
             if self._augment is not None:
                 inputs = self._augment(inputs)
-            loss = self._loss_of(inputs, self._targets[chosen].to(self._device))
+            loss = self._loss_of(inputs, targets.to(self._device))
             (loss / everyone).backward()
         if self._reduction is not None:
             self._reduction.end()
@@ -201,7 +232,7 @@ class Training:
         """What the first process says, which alone knows."""
         return self._sum(float(over and self._share.rank == 0)) > 0
 
-    def outputs(self, inputs: np.ndarray, rows: int, width: int) -> np.ndarray | None:
+    def outputs(self, inputs: Held, rows: int, width: int) -> np.ndarray | None:
         """What the network gives for all processes' rows, float32 [rows, width], in the first; None in the others.
 
         Each process gives the inputs of its own rows: of number `rank`, `rank` + processes, and so on.
@@ -252,7 +283,7 @@ class Training:
         self.step = state.step
 
 
-def outputs_of(model: nn.Module, inputs: np.ndarray, device: str = "cpu", batch: int = 256) -> np.ndarray:
+def outputs_of(model: nn.Module, inputs: Held, device: str = "cpu", batch: int = 256) -> np.ndarray:
     """What a network gives, float32 [n, outputs], in evaluation mode, of at least one row."""
     model.eval()
     with torch.inference_mode():
@@ -264,5 +295,6 @@ def outputs_of(model: nn.Module, inputs: np.ndarray, device: str = "cpu", batch:
         )
 
 
-def _slice(rows: int, parts: int, number: int) -> slice:
+def part_of(rows: int, parts: int, number: int) -> slice:
+    """The numbers of the rows in a part, of parts of one size but for a row."""
     return slice(rows * number // parts, rows * (number + 1) // parts)

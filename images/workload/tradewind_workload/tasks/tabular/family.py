@@ -134,10 +134,8 @@ def without_outliers(prepared: Prepared, prepare: Sequence[Step]) -> Prepared:
         schema = outliers.looked_at(prepared.schema, step.drop_outliers.columns, where)
         counted = statistics.merge(train.each(_statistics, NOTHING, schema))
         fences = outliers.fences(counted, float(step.drop_outliers.ranges))
-        kept = np.zeros(len(train), bool)
-        for number, here in zip(train.numbers(), train.each(_near, fences), strict=True):
-            kept[train.block == number] = here
-        note = f"{int((~kept).sum())} of {len(kept)} training rows dropped by {where}: {fences}"
-        prepared = replace(prepared, train=train.take(np.flatnonzero(kept)), notes=(*prepared.notes, note))
+        left = train.only(_near, fences)
+        note = f"{len(train) - len(left)} of {len(train)} training rows dropped by {where}: {fences}"
+        prepared = replace(prepared, train=left, notes=(*prepared.notes, note))
         outliers.require_classes(prepared, where)
     return prepared

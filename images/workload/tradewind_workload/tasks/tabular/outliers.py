@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tradewind_workload.data.splits import occurring
+from tradewind_workload.data.streamed import tally_of
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.tasks.tabular.columns import numbers_of
 
@@ -93,8 +93,8 @@ def near(table: pa.Table, fences: Fences) -> np.ndarray:
 
 def require_classes(prepared: Prepared, where: str) -> None:
     """Raises Fault(InvalidData) where the rows that are left lack a class, or there are none."""
-    left = occurring(prepared.train.targets)
-    gone = [label for i, label in enumerate(prepared.labels) if i not in left]
+    left = tally_of(prepared.train, len(prepared.labels)).classes
+    gone = [label for label, rows in zip(prepared.labels, left, strict=True) if not rows]
     if gone or not len(prepared.train):
         of = f" of class {gone[0]!r}" if gone else ""
         raise Fault("InvalidData", f"{where} leaves no training row{of}: raise its ranges, or remove the step.")

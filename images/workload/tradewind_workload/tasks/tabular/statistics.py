@@ -151,7 +151,8 @@ def fit(batch: pa.RecordBatch | pa.Table, schema: Schema) -> Statistics:
 
 def merge(partials: Iterable[Statistics]) -> Statistics:
     """Statistics of the rows of all batches, of which there is at least one."""
-    first, *rest = partials
+    rest = iter(partials)
+    first = next(rest)
     for other in rest:
         first = Statistics(
             first.rows + other.rows,

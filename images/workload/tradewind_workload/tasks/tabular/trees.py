@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     import xgboost
 
@@ -44,9 +45,17 @@ class Examples:
     start: np.ndarray | None = None  # float32 [n, outputs], what trees go on from; None: one constant
 
 
+@dataclass(frozen=True)
+class Batches:
+    """The same of more rows than memory holds: XGBoost keeps what it makes of them in files."""
+
+    read: Callable[[], Iterator[Examples]]  # from the beginning
+    cache: Path  # what the names of these files start with
+
+
 def train(
-    training: Examples,
-    validation: Examples,
+    training: Examples | Batches,
+    validation: Examples | Batches,
     *,
     classes: int | None,
     settings: Settings,
@@ -69,15 +78,42 @@ def train(
             on_round(epoch + 1, float(losses[-1]), float(learnt[-1]))
             return False
 
-    def matrix(examples: Examples) -> xgboost.DMatrix:
-        weights = np.array(class_weights, np.float32)[examples.labels] if class_weights else None
-        made = xgboost.DMatrix(examples.rows, examples.labels, weight=weights, nthread=threads)
-        if examples.start is not None:
-            made.set_base_margin(_margin(examples.start, classes))
-        return made
+    def weights(examples: Examples) -> np.ndarray | None:
+        return np.array(class_weights, np.float32)[examples.labels] if class_weights else None
+
+    class Reading(xgboost.DataIter):
+        def __init__(self, batches: Batches) -> None:
+            super().__init__(cache_prefix=str(batches.cache), release_data=True)
+            self._batches = batches
+            self.reset()
+
+        def next(self, input_data: Callable[..., None]) -> bool:
+            examples = next(self._coming, None)
+            if examples is not None:
+                input_data(
+                    data=examples.rows,
+                    label=examples.labels,
+                    weight=weights(examples),
+                    base_margin=_margin_of(examples, classes),
+                )
+            return examples is not None
+
+        def reset(self) -> None:
+            self._coming = self._batches.read()
+
+    def matrix(examples: Examples | Batches, like: xgboost.DMatrix | None = None) -> xgboost.DMatrix:
+        if isinstance(examples, Batches):
+            return xgboost.ExtMemQuantileDMatrix(Reading(examples), ref=like, nthread=threads)
+        return xgboost.DMatrix(
+            examples.rows,
+            examples.labels,
+            weight=weights(examples),
+            base_margin=_margin_of(examples, classes),
+            nthread=threads,
+        )
 
     parameters: dict[str, Any] = {
-        **_objective(classes, several=training.labels.ndim == 2),
+        **_objective(classes, several=isinstance(training, Examples) and training.labels.ndim == 2),
         "tree_method": "hist",
         "learning_rate": settings.learning_rate,
         "max_depth": settings.max_depth,
@@ -95,7 +131,7 @@ def train(
         parameters,
         learnt,
         num_boost_round=settings.rounds,
-        evals=[(learnt, "training"), (matrix(validation), "validation")],
+        evals=[(learnt, "training"), (matrix(validation, learnt), "validation")],
         callbacks=[Progress(), stop],
         verbose_eval=False,
     )
@@ -107,6 +143,10 @@ def _objective(classes: int | None, *, several: bool) -> dict[str, Any]:
     if classes == 2 or several:
         return {"objective": "binary:logistic", "eval_metric": "logloss"}
     return {"objective": "multi:softprob", "num_class": classes, "eval_metric": "mlogloss"}
+
+
+def _margin_of(examples: Examples, classes: int | None) -> np.ndarray | None:
+    return None if examples.start is None else _margin(examples.start, classes)
 
 
 def _margin(start: np.ndarray, classes: int | None) -> np.ndarray:

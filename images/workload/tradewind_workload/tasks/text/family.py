@@ -121,11 +121,11 @@ def fit(prepared: Prepared, recipe: Recipe) -> Text:
     """
     assert prepared.schema is not None
     columns = tuple(column.name for column in prepared.schema.inputs)
-    model, rows = recipe.model, prepared.train
-    if len(rows) > LEARNT:
-        chosen = np.random.default_rng([recipe.seed, 5]).choice(len(rows), LEARNT, replace=False)
-        rows = rows.take(np.sort(chosen))
-    known = texts(rows.table(), columns)
+    model, rows = recipe.model, len(prepared.train)
+    chosen = np.arange(rows)
+    if rows > LEARNT:
+        chosen = np.sort(np.random.default_rng([recipe.seed, 5]).choice(rows, LEARNT, replace=False))
+    known = texts(prepared.train.take(chosen).table(), columns)
     if not any(text is not None and text.strip() for text in known):
         raise Fault(
             "InvalidData",
