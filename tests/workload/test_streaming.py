@@ -258,7 +258,8 @@ def test_a_job_streams_where_its_memory_asks_for_it(architecture: str, volumes: 
     write_csv(volumes / "claim" / "t.csv", inputs, np.array(["a", "b", "c"])[classes])
     recipe: dict[str, Any] = {"model": {"architecture": architecture}}
     if architecture == "trees":
-        recipe["model"]["trees"] = {"rounds": 10}
+        # Enough for both: where rows are held, trees may start from a linear model.
+        recipe["model"]["trees"] = {"rounds": 200}
     else:
         recipe |= {"epochs": 4, "batchSize": 600, "optimizer": {"lr": "0.01"}}
         recipe["model"] |= {"dropout": "0"}

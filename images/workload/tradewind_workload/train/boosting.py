@@ -82,7 +82,7 @@ def grow(config: dict[str, Any]) -> None:
     encoding = config["fitted"].encoding
     training, validation = _examples(prepared, config["stream"], answer)
     line = None
-    # A linear model of each label would be one more each; of a table that is larger than memory trees have rows enough.
+    # A linear model of each label would be one more each; a table larger than memory has rows enough for trees.
     if isinstance(training, trees.Examples) and isinstance(validation, trees.Examples) and not prepared.several:
         line = linear.fit(encoding, training, validation, classes=classes, class_weights=weights)
     starts = (None,) if line is None else (None, line)
