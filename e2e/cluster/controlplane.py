@@ -151,6 +151,8 @@ class ControlPlane:
             "--audit-log-format=json",
             # One file: who counts requests must not miss those in a rotated one.
             "--audit-log-maxsize=4096",
+            # Longer than any run: a check that nothing changes any more would see Events go after an hour.
+            "--event-ttl=24h",
             "--profiling=false",
         ]
 

@@ -149,6 +149,9 @@ class Watching:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
+                # Where the watch of one kind failed, kopf leaves those of the others behind, which wait for ever.
+                left = {task for task in asyncio.all_tasks() if task.get_name() in map(watcher_name, resources)}
+                await asyncio.gather(*map(cancel, left))
             if not done:
                 continue  # time to list everything afresh
             failure = next((task.exception() for task in done if not task.cancelled() and task.exception()), None)
@@ -181,6 +184,11 @@ class Watching:
         self._count(verb, resource, code)
         if verb == "watch" and code == HTTPStatus.OK:
             self._sync.opened(resource)
+
+
+def watcher_name(resource: Resource) -> str:
+    """What kopf calls the task that watches a kind in all namespaces."""
+    return f"watcher for {'.'.join(filter(None, (resource.plural, resource.version, resource.group)))}@None"
 
 
 async def _nothing(**_: Any) -> None:
