@@ -146,11 +146,15 @@ def holds(found: Found) -> bool:
 
 
 def _summary(found: Found) -> str:
-    words = [
-        line["differences"][_table(line["table"]).architectures[0]][line["best"]]["word"] for line in found["tables"]
-    ]
-    counted = ", ".join(f"{words.count(word)} {word}" for word in ("better", "equal", "worse"))
-    return f"Of {len(words)} tables ours is, beside the better reference and beyond the interval: {counted}."
+    words = {
+        line["table"]: line["differences"][_table(line["table"]).architectures[0]][line["best"]]["word"]
+        for line in found["tables"]
+    }
+    counts = list(words.values())
+    counted = ", ".join(f"{counts.count(word)} {word}" for word in ("better", "equal", "worse"))
+    worse = [name for name, word in words.items() if word == "worse"]
+    named = f" It is worse on {', '.join(worse)}." if worse else ""
+    return f"Of {len(words)} tables ours is, beside the better reference and beyond the interval: {counted}.{named}"
 
 
 def _sources() -> str:

@@ -38,7 +38,13 @@ def main(source: Path, target: Path) -> None:
         panel.plot([], [], "o-", color=colour, label=f"less {kind}")
     panel.axvline(0, color="black", linewidth=0.8)
     panel.set_yticks(range(len(names)), names, fontsize=8.5)
-    panel.set_xlabel("ours is worse    |    ours is better        (points; of rmse, per cent of the reference's)")
+    # Straight about 0, where nearly all is, and by its logarithm beyond.
+    panel.set_xscale("symlog", linthresh=5)
+    ticks = [-20, -10, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 10, 20, 50]
+    left, right = panel.get_xlim()
+    panel.set_xticks(shown := [tick for tick in ticks if left <= tick <= right], [str(tick) for tick in shown])
+    panel.xaxis.minorticks_off()
+    panel.set_xlabel("points of the metric (rmse: per cent); ours is better to the right of 0", fontsize=9)
     panel.grid(axis="x", alpha=0.25)
     panel.spines[["top", "right", "left"]].set_visible(False)
     panel.tick_params(axis="y", length=0)
