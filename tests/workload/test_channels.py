@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tradewind.api.trainingjob import TORCHVISION, Architecture
+from tradewind.api.trainingjob import Architecture
 from tradewind_workload.compress.methods.channels import without_channels
 from tradewind_workload.tasks.image.networks import PictureNetwork, of_torchvision, own
 from tradewind_workload.tasks.stored import filled
@@ -73,7 +73,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[], np.ndarray], flo
         pictures,
         0.3,
     ),
-    **{name: (_torchvision(name), pictures, 0.4) for name in TORCHVISION if name != "resnet34"},
+    **{name: (_torchvision(name), pictures, 0.4) for name in ("resnet18", "mobilenet_v3_small", "efficientnet_b0")},
     "BERT": (lambda: transformer("Bert", **BERT), tokens, 0.75),
     "RoBERTa": (lambda: transformer("Roberta", **BERT), tokens, 0.75),
     "DistilBERT": (lambda: transformer("DistilBert", **DISTILBERT), tokens, 0.75),

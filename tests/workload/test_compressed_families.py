@@ -183,8 +183,13 @@ def test_a_number_is_judged_in_its_own_unit_and_direction(volumes: Path) -> None
         loss = float(row.quality.value) - float(baseline.quality.value)
         assert float(row.quality.loss) == pytest.approx(loss, abs=1e-3)
         assert (row.verdict == "Regression") == (loss > 4000), row.reason
-    # Eight bits keep a value as exactly as the last layer computes it: 256 steps of the label would be off by far more.
-    assert float(found.rows["static"].quality.loss or 0) < 4000  # type: ignore[union-attr]
+    # The value is as the last layer computes it: 256 steps of all prices would be one of 1500 each.
+    graph = onnx.load(found.folders["static"] / "model.onnx").graph
+    made_by = {output: node for node in graph.node for output in node.output}
+    node = made_by["prediction"]
+    while node.op_type not in ("Gemm", "MatMul", "DequantizeLinear"):
+        node = made_by[node.input[0]]
+    assert node.op_type != "DequantizeLinear"
 
 
 def test_trees_have_nothing_to_compress_and_are_measured(volumes: Path) -> None:
@@ -219,22 +224,19 @@ TEXTS = {
 }
 
 
-@pytest.mark.parametrize("architecture", ["bag", "cnn"])
-def test_texts(volumes: Path, architecture: str) -> None:
+def test_texts(volumes: Path) -> None:
     write_texts(volumes)
     recipe = {
         "task": "text-classification",
-        "model": {"architecture": architecture, "vocabularySize": 600},
+        "model": {"architecture": "bag", "vocabularySize": 600},
         "optimizer": {"lr": "0.01"},
         "epochs": 12,
         "batchSize": 32,
     }
-    found = compressed(volumes, recipe, TEXTS, CANDIDATES)
-    require_served_alike(found, ["dynamic", "static", "half", "both"])
+    found = compressed(volumes, recipe, TEXTS, [CANDIDATES[0], CANDIDATES[3]])
+    require_served_alike(found, ["dynamic", "both"])
     size = sizes(found)
-    # Of convolutions, which dynamic-int8 leaves in floats, these have most of the size.
-    assert size["static"] <= 0.35 and size["half"] < 0.6 and size["both"] < 0.3, size
-    assert size["dynamic"] <= (0.3 if architecture == "bag" else 0.95)
+    assert size["dynamic"] <= 0.3 and size["both"] < 0.2, size
     values = {name: float(row.quality.value) for name, row in found.rows.items() if row.quality is not None}
     assert all(value >= values["baseline"] - 0.1 for value in values.values()), values
 
@@ -252,7 +254,7 @@ def write_pictures(volumes: Path) -> None:
 
 
 def test_pictures(volumes: Path) -> None:
-    """Of a network of our own; those of torchvision are in test_channels, each of which takes half a minute here."""
+    """Of a network of our own; those of torchvision, whose export takes long, are in test_channels."""
     write_pictures(volumes)
     recipe = {
         "task": "image-classification",
