@@ -95,6 +95,24 @@ def test_the_log_says_how_many_epochs_were_chosen() -> None:
     assert "70 steps in all (7 in each of 10 epochs) are few" in beginning(random, rows=110, done=0)
 
 
+def test_tensors_of_every_kind_come_back_as_they_were(tmp_path: Path) -> None:
+    odd = {
+        "transposed": torch.arange(6, dtype=torch.float32).reshape(2, 3).T,
+        "scalar": torch.tensor(7),
+        "empty": torch.empty(0, 3),
+        "flags": torch.tensor([True, False, True]),
+        "bf16": torch.tensor([1.5, -2.0], dtype=torch.bfloat16),
+        "large": torch.tensor([2**62], dtype=torch.int64),
+        "learnt": torch.nn.Parameter(torch.ones(2, dtype=torch.float64)),
+        "bytes": torch.tensor([255, 0, 1], dtype=torch.uint8),
+    }
+    checkpoint.write(tmp_path, checkpoint.State(1, 1, odd), "mark", keep=1)
+    state = checkpoint.restore(tmp_path, "mark")
+    assert state is not None and state.tensors.keys() == odd.keys()
+    for name, tensor in odd.items():
+        assert state.tensors[name].dtype == tensor.dtype and torch.equal(state.tensors[name], tensor), name
+
+
 @pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
 def test_resumed_from_a_checkpoint_equals_uninterrupted(tmp_path: Path, name: str) -> None:
     settings = recipe(optimizer={"name": name, "lr": "0.01"})

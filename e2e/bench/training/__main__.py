@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from e2e.bench.training import checkpoints
+from e2e.bench.training import checkpoints, environment, first_step, steps
 
 if __name__ == "__main__":
-    sys.exit(checkpoints.start())
+    benchmarks = {"steps": steps.main, "first_step": first_step.main, "checkpoints": checkpoints.main}
+    sys.exit(max(environment.run(module, main) for module, main in benchmarks.items()))

@@ -37,7 +37,7 @@ def partial(path: Path) -> Path:
     return path.with_name(f".{path.name}.{host}-{os.getpid()}-{secrets.token_hex(4)}.partial")
 
 
-def write_atomically(path: Path, *parts: bytes) -> None:
+def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
     """A reader sees the old file or the whole new one, also after a crash: written beside, synced, renamed.
 
     Raises Fault(StorageFailed) with the path, what is wrong and what to do, and StorageUnavailable.
@@ -61,7 +61,7 @@ def write_atomically(path: Path, *parts: bytes) -> None:
         raise storage_fault(path, error) from error
 
 
-def write_synced(path: Path, *parts: bytes) -> None:
+def write_synced(path: Path, *parts: bytes | memoryview) -> None:
     """Write a file that nobody else knows of, and wait until it is on the disk."""
     with path.open("wb") as file:
         for part in parts:
