@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 WORLD = 2
 ROWS = 2048
+EPOCHS = 1000  # more than the turns need
 SCRIPT = "torchrun, DDP script"
 LOOP = "torchrun, recipes' loop"
 OURS = "Tradewind's workers"
@@ -85,12 +86,12 @@ def by_recipe(case: Case, gate: Gate, rank: int, checkpoints: str) -> None:
     torch.set_num_threads(1)
     task = "tabular-classification" if case.architecture == "mlp" else "image-classification"
     recipe = Recipe.model_validate(
-        {"task": task, "model": {"architecture": case.architecture}, "batchSize": case.batch, "epochs": 1000}
+        {"task": task, "model": {"architecture": case.architecture}, "batchSize": case.batch, "epochs": EPOCHS}
     )
     dealt = shares(ROWS, WORLD, 0)
     rows, classes = (array[dealt[rank]] for array in rows_of(case))
     share = Share(rows, classes, tuple(map(len, dealt)), rank)
-    training = Training(network_of(case), recipe, share, epochs=recipe.epochs)
+    training = Training(network_of(case), recipe, share, epochs=EPOCHS)
     job = JobDocument.read(_DOCUMENT)
     voice = Voice(job, training, told=_Quiet()) if rank == 0 else None
     turn = gate.next()
@@ -113,7 +114,7 @@ def by_recipe(case: Case, gate: Gate, rank: int, checkpoints: str) -> None:
         left = turn.steps
 
     try:
-        for epoch in range(recipe.epochs):
+        for epoch in range(EPOCHS):
             training.epoch(epoch, on_step)
     except _Ended:
         return

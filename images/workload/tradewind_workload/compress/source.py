@@ -11,7 +11,7 @@ from tradewind.api.artefact import MANIFEST
 from tradewind_workload.data.headers import read_headers
 from tradewind_workload.data.preparation import prepare
 from tradewind_workload.export.inference import ask, open_session
-from tradewind_workload.heads.answer import LABEL, PREDICTION, PROBABILITIES
+from tradewind_workload.heads.answer import LABEL, LABELS, PREDICTION, PROBABILITIES
 from tradewind_workload.io.artefacts import address
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.files import ONNX, WEIGHTS
@@ -168,6 +168,12 @@ def _require_known(manifest: Manifest, folder: Path) -> None:
         if manifest.inputs and (manifest.task != "custom" or len(manifest.inputs) == 1):
             return
         told = f"takes {len(manifest.inputs)} inputs"
+    elif LABELS in names:
+        raise Fault(
+            "NotSupported",
+            f"{folder / ONNX} gives a row any number of labels, and a model to compress gives one class or a number: "
+            "deploy it as it is (spec.model of a ModelDeployment).",
+        )
     else:
         told = f"has the outputs {', '.join(sorted(names))}"
     raise Fault(
