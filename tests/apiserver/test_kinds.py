@@ -116,6 +116,7 @@ def test_what_kuberay_can_do_and_where_it_runs_is_found_out(
     finally:
         serve(shipped)
     is_made_with("second", with_tokens if shipped else None)
+    cluster.quiet()  # one that was made for the definition before may look the same
     # Its pods are ready, and KubeRay can't submit the program.
     for number, role in enumerate(("head", "worker", "worker")):
         marks = labels("TrainingJob", "second") | {RUN: "attempt-1", ROLE: role}
