@@ -23,6 +23,8 @@ from tradewind_workload.heads.multilabel import MultiLabel
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.store import locate, open_model
 from tradewind_workload.report import intervals
+from tradewind_workload.report.record import OfClass
+from tradewind_workload.report.words import never
 from tradewind_workload.train.judging import require_measurable
 from tradewind_workload.train.recipe import loss_of
 
@@ -344,3 +346,11 @@ def test_labels_are_learnt_of_pictures(volumes: Path) -> None:
     assert manifest.evaluation is not None and manifest.evaluation.better_than_guessing
     assert float(manifest.evaluation.value) > 0.9
     assert (manifest.inputs[0].kind, [of.name for of in manifest.outputs]) == ("image", ["labels", "probabilities"])
+
+
+@pytest.mark.parametrize(("architecture", "advised"), [("mlp", True), ("trees", False)])
+def test_weights_of_classes_are_advised_only_where_they_are_accepted(architecture: str, *, advised: bool) -> None:
+    recipe = Recipe.model_validate({"task": TASK, "model": {"architecture": architecture}})
+    assert recipe.may_yet_weigh is advised
+    missed = [OfClass(label="red", rows=3, answered=0, right=0)]
+    assert ("classWeights" in never(missed, may_weigh=recipe.may_yet_weigh)) is advised

@@ -303,7 +303,8 @@ def test_a_class_of_which_no_row_is_found_is_named() -> None:
     found = classes_of(Classification.of(truths, 2), ("stays", "<goes>"), told, truths)
     shown = page(record(labels=("stays", "<goes>"), classes=found))
     assert "No row of &#x27;&lt;goes&gt;&#x27; was answered so." in shown and "classWeights: Balanced" in shown
-    shown = page(record(labels=("stays", "<goes>"), classes=found, recipe={"classWeights": "Balanced"}))
+    recipe = {"task": "tabular-classification", "model": {"architecture": "mlp"}, "classWeights": "Balanced"}
+    shown = page(record(labels=("stays", "<goes>"), classes=found, recipe=recipe))
     assert "was answered so" in shown and "classWeights: Balanced" not in shown
     assert "was answered so" not in page(record())
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tradewind.api.artefact import File, Lineage, Manifest, SplitRecord
-from tradewind.api.base import KeyValue
+from tradewind.api.artefact import File, Lineage, Manifest
 from tradewind_workload.compress.candidates import NotApplicable, told
 from tradewind_workload.export.inference import ask, open_session
 from tradewind_workload.export.samples import TOLERANCE, TOLERANCE_8_BITS, Asked, golden_of
@@ -20,7 +19,7 @@ from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.files import ONNX, SAMPLES
 from tradewind_workload.io.places import local_path
 from tradewind_workload.io.store import files_of, find, finish
-from tradewind_workload.train.judging import evaluate, metric_of
+from tradewind_workload.train.judging import evaluate, split_of, written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -162,14 +161,9 @@ class Storage:
             inputs=source.inputs,
             outputs=source.outputs,
             labels=source.labels,
-            metrics=tuple(KeyValue(name=name, value=metric_of(value)) for name, value in metrics.items()),
+            metrics=written(metrics),
             evaluation=evaluation,
-            split=SplitRecord(
-                digest=prepared.split_digest,
-                training_rows=len(prepared.train),
-                validation_rows=len(prepared.validation),
-                test_rows=0 if prepared.test is None else len(prepared.test),
-            ),
+            split=split_of(prepared),
             methods=(*source.methods, *words),
             recipe=source.recipe,
             data=source.data,

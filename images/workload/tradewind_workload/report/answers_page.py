@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from tradewind.api.trainingjob import Recipe
 from tradewind_workload.report import words
 from tradewind_workload.report.record import Picture
 from tradewind_workload.report.style import figure, number, table
@@ -33,7 +34,7 @@ def _confusion(record: Record, found: Classes) -> str:
         if len(found.classes) < found.classes_in_all
         else ""
     )
-    never = words.never(found.classes, weighed=_weighed(record))
+    never = words.never(found.classes, may_weigh=_may_weigh(record))
     warning = f'<p class="warning">{escape(never)}</p>' if never else ""
     head = ["class", "rows", "found (recall)", "right of those called so (precision)"]
     return f"""<h2>What is taken for what</h2>
@@ -50,7 +51,7 @@ def _of_class(found: OfClass) -> list[str]:
 
 
 def _sets(record: Record, found: Sets) -> str:
-    never = words.never(found.labels, weighed=_weighed(record))
+    never = words.never(found.labels, may_weigh=_may_weigh(record))
     warning = f'<p class="warning">{escape(never)}</p>' if never else ""
     more = (
         f"<p>Of {found.labels_in_all:,} labels those with the most wrong answers are listed.</p>"
@@ -101,6 +102,10 @@ def _certainty(record: Record, found: Classes) -> str:
 <div class="figures">{"".join(figures)}</div>
 <p>{escape(words.calibrated(found.calibration, weighed=_weighed(record)))}</p>{curves}
 """
+
+
+def _may_weigh(record: Record) -> bool:
+    return Recipe.model_validate(record.recipe).may_yet_weigh
 
 
 def _weighed(record: Record) -> bool:

@@ -73,13 +73,17 @@ def learnt(curve: Curve) -> str:
     return f"{kept}{by[curve.unit] if kept else ''}{shown}".strip() or f"{count(curve.done, curve.unit)} were done."
 
 
-def never(found: Sequence[OfClass], *, weighed: bool) -> str:
-    """Which classes or labels have rows, none of which was answered so; empty where there is no such class."""
+def never(found: Sequence[OfClass], *, may_weigh: bool) -> str:
+    """Which classes or labels have rows, none of which was answered so; empty where there is no such class.
+
+    `may_weigh`: classWeights Balanced would be a change, and is accepted.
+    """
     names = [repr(one.label) for one in found if one.rows and not one.right]
     if not names:
         return ""
     shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-    advice = "" if weighed else ", or let all classes weigh alike in the loss (spec.recipe.classWeights: Balanced)"
+    balanced = ", or let all classes weigh alike in the loss (spec.recipe.classWeights: Balanced)"
+    advice = balanced if may_weigh else ""
     return f"No row of {shown} was answered so. To find some, set a limit of your own for the probability{advice}."
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tradewind.api.artefact import SplitRecord
+from tradewind.api.base import KeyValue
 from tradewind.api.evaluation import MISSED, Evaluation
 from tradewind_workload.data.splits import occurring
 from tradewind_workload.data.streamed import Streamed
@@ -18,6 +20,8 @@ from tradewind_workload.heads.regression import Regression
 from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tradewind.api.trainingjob import Recipe
     from tradewind_workload.data.preparation import Prepared
     from tradewind_workload.data.rows import Rows
@@ -124,6 +128,21 @@ def evaluate(prepared: Prepared, recipe: Recipe, answers: np.ndarray) -> tuple[d
         missed=_missed(head, answers, rows.targets, prepared.labels),
         **_classes(head, prepared.labels),
     )
+
+
+def split_of(prepared: Prepared) -> SplitRecord:
+    """What a manifest says of the division of the rows."""
+    return SplitRecord(
+        digest=prepared.split_digest,
+        training_rows=len(prepared.train),
+        validation_rows=len(prepared.validation),
+        test_rows=0 if prepared.test is None else len(prepared.test),
+    )
+
+
+def written(metrics: Mapping[str, float]) -> tuple[KeyValue, ...]:
+    """Metrics as a manifest has them."""
+    return tuple(KeyValue(name=name, value=metric_of(value)) for name, value in metrics.items())
 
 
 def _missed(head: Head, answers: np.ndarray, truths: np.ndarray, labels: tuple[str, ...]) -> tuple[str, ...] | None:

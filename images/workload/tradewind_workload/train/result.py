@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tradewind.api.artefact import Lineage, Manifest, SplitRecord
-from tradewind.api.base import KeyValue
+from tradewind.api.artefact import Lineage, Manifest
 from tradewind_workload.heads.answer import LABEL, LABELS, Answer, Value
 from tradewind_workload.heads.multilabel import answered
 from tradewind_workload.io.artefacts import Draft
 from tradewind_workload.io.files import ONNX, SAMPLES
 from tradewind_workload.io.store import files_of, finish
-from tradewind_workload.train.judging import answer_of, evaluate, judging_part, metric_of
+from tradewind_workload.train.judging import answer_of, evaluate, judging_part, split_of, written
 from tradewind_workload.train.reporting import report_files
 
 if TYPE_CHECKING:
@@ -87,14 +86,9 @@ def store(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, trained: 
             inputs=model.inputs,
             outputs=model.outputs,
             labels=prepared.labels,
-            metrics=tuple(KeyValue(name=name, value=metric_of(value)) for name, value in metrics.items()),
+            metrics=written(metrics),
             evaluation=evaluation,
-            split=SplitRecord(
-                digest=prepared.split_digest,
-                training_rows=len(prepared.train),
-                validation_rows=len(prepared.validation),
-                test_rows=0 if prepared.test is None else len(prepared.test),
-            ),
+            split=split_of(prepared),
             recipe=spec.recipe.written(),
             data=spec.data.written(),
             lineage=Lineage(kind=job.kind, namespace=job.namespace, name=job.name, uid=job.uid),

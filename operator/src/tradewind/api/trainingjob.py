@@ -316,6 +316,11 @@ class Recipe(Model):
         return self.task.endswith("-classification") and not trees_of_labels
 
     @property
+    def may_yet_weigh(self) -> bool:
+        """Whether classWeights Balanced would be a change, and is accepted."""
+        return self.weighs_classes and self.class_weights != "Balanced"
+
+    @property
     def learning_rate(self) -> Decimal:
         """That of the optimiser at the start: what is asked for, or what suits the model."""
         usual = {"transformer": "0.00005"}.get(self.model.architecture, "0.001")
