@@ -83,9 +83,6 @@ class OnnxModel(BaseKServeModel):  # type: ignore[misc]  # kserve carries no typ
         if artefact.samples is not None:
             self.samples = samples.read(artefact.samples, listed=self.manifest is not None)
         tried = self._try()
-        self.loaded = True
-        if not self._stopped:
-            self.ready, self.reason = True, ""
         metrics.describe(self.name, self.digest, self.manifest.task if self.manifest else "", self.providers[0], tried)
         log.info(
             "serving %s",
@@ -101,6 +98,9 @@ class OnnxModel(BaseKServeModel):  # type: ignore[misc]  # kserve carries no typ
                 "seconds": round(time.perf_counter() - started, 2),
             },
         )
+        self.loaded = True
+        if not self._stopped:  # last: who finds it ready also finds it described, in the log and the metrics
+            self.ready, self.reason = True, ""
         return True
 
     async def load_beside(self) -> None:
