@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # is stopped as by Ctrl-C, and at one with $TERMINATE_AT it gets SIGTERM.
 WITHOUT_RAY = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in a shell's background
 class Refuse:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] == "ray":
