@@ -159,7 +159,7 @@ def test_the_extra_has_what_the_images_have_without_ray() -> None:
     groups = project["dependency-groups"]
     images = {need for name in ("workload", "server") for need in groups[name] if not need.startswith("ray")}
     besides = {need for need in project["project"]["optional-dependencies"]["run"] if need not in images}
-    assert {need.partition(">")[0] for need in besides} == {"pyarrow", "rich"}
+    assert {need.partition(">")[0] for need in besides} == {"rich"}
     newest = {need for need in images if need.startswith("pydantic")}
     assert images - newest <= set(project["project"]["optional-dependencies"]["run"])
 
