@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from e2e.faults.history import CHILDREN, Manifest
+from e2e.faults.history import CHILDREN, RESOURCES, Manifest
 from e2e.faults.stage import NAME, REVISION, Stage, now, ray_cluster
+from tradewind.core import covers
+from tradewind.core.labels import MANAGER
+from tradewind.ray.networkpolicy import CLOSED
+from tradewind.runtime.children import manifest
 
 MISSED_SECONDS = 3.0  # in which an operator that missed a deletion would make the children again
 NOTICED_SECONDS = 0.5  # in which an operator without a fault has seen what we have
@@ -185,6 +189,16 @@ async def _training(stage: Stage) -> None:
     await completed(stage, await started(stage), TRAINED)
 
 
+async def _closed(stage: Stage) -> None:
+    """A job where there were others before: the pods of all jobs are closed, and its RayJob comes before its policy."""
+    body = manifest(CLOSED, covers.digest(CLOSED), stage.namespace, None)
+    del body["metadata"]["resourceVersion"]
+    path = f"{RESOURCES['networkpolicies']}/namespaces/{stage.namespace}/networkpolicies"
+    await stage.admin.send("POST", f"{path}?fieldManager={MANAGER}", body)
+    await asyncio.sleep(NOTICED_SECONDS)
+    await _training(stage)
+
+
 async def _compression(stage: Stage) -> None:
     await create_compression(stage)
     variants = [_variant("baseline"), _variant("int8")]
@@ -277,6 +291,7 @@ _INTERRUPTED = ("Starting", "Running", "Starting", "Running", "Complete")
 
 LIVES = (
     Life("TrainingJob", "trainingjobs", _training, ("Starting", "Running", "Complete")),
+    Life("TrainingJob, not the first", "trainingjobs", _closed, ("Starting", "Running", "Complete")),
     Life(
         "TrainingJob, head lost",
         "trainingjobs",

@@ -12,6 +12,7 @@ from e2e.faults.history import CHILDREN, OWN, Admin, Manifest, Version
 from e2e.faults.lives import Life
 from e2e.faults.stage import NAME, REVISION
 from tradewind.deployment.rollout import DRAIN
+from tradewind.ray.networkpolicy import CLOSED
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 # Whoever did not see the end of the head pod can't name it.
@@ -156,6 +157,8 @@ def _strays(own: list[Version], children: list[Version], life: Life) -> Iterator
         owners = [
             owner["uid"] for owner in child.body["metadata"].get("ownerReferences") or () if owner.get("controller")
         ]
+        if child.name == CLOSED.name:
+            continue  # of the whole namespace
         if len(owners) != 1 or owners[0] not in uids:
             yield f"{child.resource} {child.name} has no owner of ours"
         gone = child.deleted or child.body["metadata"].get("deletionTimestamp")

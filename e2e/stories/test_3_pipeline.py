@@ -11,6 +11,7 @@ import yaml
 from e2e.installation import OPERATOR_NAMESPACE, Kubernetes, condition
 from e2e.stories.jobs import compression, deployment, training
 from e2e.stories.waiting import Item, until, until_condition
+from tradewind.ray.networkpolicy import CLOSED
 
 
 def kill_operator(kubernetes: Kubernetes) -> None:
@@ -124,4 +125,10 @@ def test_deleting_the_object_removes_its_children(kubernetes: Kubernetes, data: 
         until(f"no {child}", lambda child=child: not kubernetes.get(child, "-n", data)["items"], 60)  # type: ignore[misc]
     ours = "app.kubernetes.io/managed-by=tradewind"
     until("no address", lambda: kubernetes.find("service", "later", "-n", data) is None, 60)
-    until("no network policies", lambda: not kubernetes.get("networkpolicies", "-n", data, "-l", ours)["items"], 60)
+
+    def policies() -> list[str]:
+        found = kubernetes.get("networkpolicies", "-n", data, "-l", ours)["items"]
+        return [item["metadata"]["name"] for item in found]
+
+    # What closes the pods of all jobs here is nobody's, and stays for the next ones.
+    until("no network policy of a job", lambda: policies() == [CLOSED.name], 60)

@@ -59,21 +59,37 @@ def _planned(cluster: Cluster, namespace: str) -> list[Child]:
     return found
 
 
-def _apply(cluster: Cluster, namespace: str, child: Child) -> dict[str, Any]:
+def _body(child: Child) -> dict[str, Any]:
     body = copy.deepcopy(dict(child.body)) | {"apiVersion": child.resource.api_version, "kind": child.resource.kind}
     body["metadata"] = dict(body.get("metadata") or {}) | {"name": child.name}
+    return body
+
+
+def _apply(cluster: Cluster, namespace: str, child: Child) -> dict[str, Any]:
     made: dict[str, Any] = cluster.api.server_side_apply(
-        cluster.resource(child.resource.kind), body, child.name, namespace, field_manager="tradewind"
+        cluster.resource(child.resource.kind), _body(child), child.name, namespace, field_manager="tradewind"
+    ).to_dict()
+    return made
+
+
+def _make(cluster: Cluster, namespace: str, child: Child) -> dict[str, Any]:
+    """As the operator makes it: what nobody reads again is created, the rest applied."""
+    if not child.fixed:
+        return _apply(cluster, namespace, child)
+    made: dict[str, Any] = cluster.api.create(
+        cluster.resource(child.resource.kind), _body(child), namespace, field_manager="tradewind"
     ).to_dict()
     return made
 
 
 def test_every_field_of_every_child_is_kept_as_applied(cluster: Cluster, namespace: str) -> None:
     for child in _planned(cluster, namespace):
-        live = _apply(cluster, namespace, child)
+        live = _make(cluster, namespace, child)
         assert covers.unowned(covers.owned_fields(live), child.body) is None, child.resource.kind
+        applied = _apply(cluster, namespace, child)
+        assert covers.unowned(covers.owned_fields(applied), child.body) is None, child.resource.kind
         again = _apply(cluster, namespace, child)
-        assert again["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"]
+        assert again["metadata"]["resourceVersion"] == applied["metadata"]["resourceVersion"]
 
 
 EDITS: list[tuple[str, dict[str, Any]]] = [
@@ -93,14 +109,14 @@ EDITS: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("kind", "edit"), EDITS)
 def test_an_edit_by_someone_else_is_seen(cluster: Cluster, namespace: str, kind: str, edit: dict[str, Any]) -> None:
     child = next(child for child in _planned(cluster, namespace) if child.resource.kind == kind)
-    _apply(cluster, namespace, child)
+    _make(cluster, namespace, child)
     edited = cluster.merge(kind, child.name, namespace, edit)
     assert covers.unowned(covers.owned_fields(edited), child.body) is not None
 
 
 def test_a_changed_item_of_a_list_is_seen(cluster: Cluster, namespace: str) -> None:
     child = next(child for child in _planned(cluster, namespace) if child.resource.kind == "RayJob")
-    live = _apply(cluster, namespace, child)
+    live = _make(cluster, namespace, child)
     head = live["spec"]["rayClusterSpec"]["headGroupSpec"]
     head["template"]["spec"]["containers"][0]["env"][0]["value"] = "changed"
     edited = cluster.merge("RayJob", child.name, namespace, {"spec": {"rayClusterSpec": {"headGroupSpec": head}}})
@@ -110,7 +126,7 @@ def test_a_changed_item_of_a_list_is_seen(cluster: Cluster, namespace: str) -> N
 
 def test_what_others_add_is_not_an_edit_of_ours(cluster: Cluster, namespace: str) -> None:
     child = next(child for child in _planned(cluster, namespace) if child.resource.kind == "RayJob")
-    _apply(cluster, namespace, child)
+    _make(cluster, namespace, child)
     edit = {"metadata": {"finalizers": ["ray.io/rayjob-finalizer"], "annotations": {"team": "vision"}}}
     edited = cluster.merge("RayJob", child.name, namespace, edit)
     assert covers.unowned(covers.owned_fields(edited), child.body) is None

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from tests.apiserver.cluster import Cluster
 from tests.apiserver.process import OperatorProcess, until
 from tests.objects import training_job
+from tradewind.ray.networkpolicy import CLOSED
 
 JOBS = 12
 KILLS = 4
@@ -38,7 +39,7 @@ def test_kills_at_any_moment_leave_one_of_each_child(
     rayjobs = sorted(rayjob["metadata"]["name"] for rayjob in cluster.list("RayJob", namespace))
     policies = sorted(policy["metadata"]["name"] for policy in cluster.list("NetworkPolicy", namespace))
     assert rayjobs == sorted(f"{name}-train-1" for name in names)
-    assert policies == sorted(f"{name}-train" for name in names)
+    assert policies == sorted([*(f"{name}-train" for name in names), CLOSED.name])
     said = [(e["regarding"]["name"], e["reason"], e["note"]) for e in cluster.list("Event", namespace)]
     assert len(said) == len(set(said))
     running.stop()

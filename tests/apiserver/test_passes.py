@@ -5,12 +5,21 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from typing import Any
 
 from tests.apiserver.cluster import Cluster
 from tests.apiserver.process import OperatorProcess, until
 from tests.objects import compression_job, training_job
+from tradewind.ray.networkpolicy import CLOSED
 
 KUBERAY = "labelSelector=app.kubernetes.io/component%3Dkuberay-operator"
+
+
+def _policy(cluster: Cluster, namespace: str) -> dict[str, Any]:
+    """The job's own."""
+    found = cluster.get("NetworkPolicy", "digits-train", namespace)
+    assert found is not None
+    return found
 
 
 def _started(cluster: Cluster, namespace: str, name: str = "digits") -> None:
@@ -25,8 +34,9 @@ def test_an_object_gets_its_children_and_one_status(
     _started(cluster, namespace)
     cluster.quiet()
     assert sorted(cluster.written(since, namespace)) == [
+        ("create", "rayjobs", "digits-train-1"),
         ("patch", "networkpolicies", "digits-train"),
-        ("patch", "rayjobs", "digits-train-1"),
+        ("patch", "networkpolicies", CLOSED.name),  # since it is the first job in its namespace
         ("patch", "trainingjobs/status", "digits"),
     ]
     [rayjob] = cluster.list("RayJob", namespace)
@@ -90,9 +100,9 @@ def test_a_hand_edit_of_a_child_is_put_right(cluster: Cluster, operator: Operato
     ]
     for edit, right in edits:
         cluster.merge("NetworkPolicy", "digits-train", namespace, edit)
-        until(lambda right=right: right(cluster.list("NetworkPolicy", namespace)[0]), f"the edit {edit} stays")
+        until(lambda right=right: right(_policy(cluster, namespace)), f"the edit {edit} stays")
     cluster.quiet()
-    [policy] = cluster.list("NetworkPolicy", namespace)
+    policy = _policy(cluster, namespace)
     assert policy["metadata"]["labels"]["team"] == "vision"
     assert sorted(cluster.written(since, namespace)) == [
         *[("patch", "networkpolicies", "digits-train")] * 5,  # see the next test
@@ -107,15 +117,15 @@ def test_a_child_without_its_labels_gets_them_again(
     _started(cluster, namespace)
     cluster.quiet()
     since = time.time()
-    before = cluster.list("NetworkPolicy", namespace)[0]["metadata"]
+    before = _policy(cluster, namespace)["metadata"]
     without = {"metadata": {"labels": dict.fromkeys(before["labels"])}}
     cluster.merge("NetworkPolicy", "digits-train", namespace, without)
     until(
-        lambda: cluster.list("NetworkPolicy", namespace)[0]["metadata"].get("labels") == before["labels"],
+        lambda: _policy(cluster, namespace)["metadata"].get("labels") == before["labels"],
         "the labels stay away",
     )
     cluster.quiet()
-    assert cluster.list("NetworkPolicy", namespace)[0]["metadata"]["uid"] == before["uid"]
+    assert _policy(cluster, namespace)["metadata"]["uid"] == before["uid"]
     # The first is refused: it would make a child that must not exist.
     assert cluster.written(since, namespace) == [("patch", "networkpolicies", "digits-train")] * 2
 
@@ -123,10 +133,13 @@ def test_a_child_without_its_labels_gets_them_again(
 def test_a_deleted_child_is_made_again(cluster: Cluster, operator: OperatorProcess, namespace: str) -> None:
     _started(cluster, namespace)
     cluster.quiet()
-    before = cluster.list("NetworkPolicy", namespace)[0]["metadata"]["uid"]
+    before = _policy(cluster, namespace)["metadata"]["uid"]
     cluster.delete("NetworkPolicy", "digits-train", namespace)
     until(
-        lambda: [p["metadata"]["uid"] for p in cluster.list("NetworkPolicy", namespace)] not in ([], [before]),
+        lambda: (
+            (cluster.get("NetworkPolicy", "digits-train", namespace) or {}).get("metadata", {}).get("uid")
+            not in (None, before)
+        ),
         "the policy is not made again",
     )
 
@@ -150,15 +163,15 @@ def test_a_stranger_of_the_same_name_is_left_alone_and_told(
 
     until(told, "no condition tells of the conflict")
     time.sleep(2)
-    assert cluster.tried_after_a_while(namespace, "networkpolicies"), "the refused child is tried in a loop"
+    assert cluster.tried_after_a_while(namespace, "networkpolicies", CLOSED.name), (
+        "the refused child is tried in a loop"
+    )
     after = cluster.get("NetworkPolicy", "digits-train", namespace)
     assert after is not None and after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
     assert cluster.list("RayJob", namespace) == [], "the job runs without its NetworkPolicy"
     cluster.delete("NetworkPolicy", "digits-train", namespace)
     until(lambda: cluster.list("RayJob", namespace), "the job does not start once the name is free")
-    assert [owned["kind"] for owned in cluster.list("NetworkPolicy", namespace)[0]["metadata"]["ownerReferences"]] == [
-        "TrainingJob"
-    ]
+    assert [owned["kind"] for owned in _policy(cluster, namespace)["metadata"]["ownerReferences"]] == ["TrainingJob"]
 
 
 def test_a_child_that_is_not_planned_any_more_is_deleted(
@@ -210,7 +223,7 @@ def test_an_object_that_is_made_again_under_its_name_waits_for_the_old_children(
     cluster.quiet()
 
     def children() -> list[object]:
-        found = [child["metadata"] for kind in ("RayJob", "NetworkPolicy") for child in cluster.list(kind, namespace)]
+        found = [child["metadata"] for child in (*cluster.list("RayJob", namespace), _policy(cluster, namespace))]
         return [(child["uid"], child["resourceVersion"], child["ownerReferences"]) for child in found]
 
     old = children()

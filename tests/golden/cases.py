@@ -65,6 +65,7 @@ def observed(given: dict[str, Any], controller: Controller) -> Observed:
         frozenset(kinds[kind].resource for kind in given.get("missing", ())),
         tuple(Rejection(kinds[r["kind"]].resource, r["name"], "", r["message"]) for r in given.get("rejections", ())),
         dict(witness(one, controller) for one in given.get("witnesses", ())),
+        frozenset((one.resource.kind, one.name) for one in controller.shared if one.name in given.get("shared", ())),
     )
 
 

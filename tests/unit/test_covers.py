@@ -73,11 +73,18 @@ def test_a_leaf_that_someone_else_took_is_named(lost: list[str], path: str) -> N
     assert covers.unowned(covers.owned_fields(_live(fields)), BODY) == path
 
 
-def test_only_our_own_applies_count() -> None:
-    for entry in ({"manager": "kubectl"}, {"operation": "Update"}, {"subresource": "status"}):
+def test_only_what_we_set_ourselves_counts() -> None:
+    for entry in ({"manager": "kubectl"}, {"manager": "kubectl", "operation": "Update"}, {"subresource": "status"}):
         assert covers.owned_fields(_live(FIELDS, **entry)) == {}
     assert covers.unowned({}, BODY) == "."
     assert covers.owned_fields({"metadata": {}}) == {}
+
+
+def test_a_child_that_was_created_is_ours_until_an_apply_says_what_is() -> None:
+    created, applied = _live(FIELDS, operation="Update"), _live({"f:spec": {"f:a": {}}})
+    assert covers.owned_fields(created) == covers.owned_fields(_live(FIELDS))
+    both = {"metadata": {"managedFields": [one["metadata"]["managedFields"][-1] for one in (created, applied)]}}
+    assert covers.owned_fields(both) == {"f:spec": {"f:a": {}}}
 
 
 def test_equal_plans_share_a_set_of_fields_whatever_their_owner() -> None:

@@ -31,4 +31,5 @@ CONTROLLER = Controller(
     plan=plan,
     pods=True,
     expires=True,
+    shared=(networkpolicy.CLOSED,),
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 from tradewind.api import GROUP, VERSION
 from tradewind.api.config import Config
-from tradewind.core.plan import Observed, Plan, Resource
+from tradewind.core.plan import Child, Observed, Plan, Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,9 @@ class Controller:
     expires: bool = False  # whether the object itself may be deleted some time after its end
     # Kinds that are only watched: what others make of our children, with our labels (a Deployment of KServe's).
     witnesses: tuple[ChildKind, ...] = ()
+    # Made in each namespace in which an object has children, for all of them, after its children. Nobody owns it: it
+    # stays when they go.
+    shared: tuple[Child, ...] = ()
 
     @property
     def resource(self) -> Resource:

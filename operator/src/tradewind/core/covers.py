@@ -1,4 +1,4 @@
-"""Whether a live child is as planned: the plan's digest stands on it, and we still own every field that we applied.
+"""Whether a live child is as planned: the plan's digest stands on it, and we still own every field that we set.
 
 A child carries the digest of the plan that made it as an annotation. Any change of a field by anyone else takes that
 field out of our entry of `metadata.managedFields`, so ownership stands for the values: what the API server rewrites
@@ -38,19 +38,23 @@ def applied_digest(body: Mapping[str, Any]) -> str:
 
 
 def owned_fields(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The set of fields (FieldsV1) that our applies own of a live child, without its owner references.
+    """The set of fields (FieldsV1) that we own of a live child, without its owner references.
+
+    Those of our last apply; of a child that was created and never applied, those that it was created with.
 
     Owner references are left out because their keys have uids: without them equal plans have equal sets, which the
     reader can share between children.
     """
-    for entry in (body.get("metadata") or {}).get("managedFields") or ():
-        if entry.get("manager") == MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource"):
-            fields = dict(entry.get("fieldsV1") or {})
-            metadata = {k: v for k, v in fields.pop("f:metadata", {}).items() if k != "f:ownerReferences"}
-            if metadata:  # an empty one would read as a leaf that is owned
-                fields["f:metadata"] = metadata
-            return fields
-    return {}
+    ours = {
+        entry.get("operation"): entry.get("fieldsV1")
+        for entry in (body.get("metadata") or {}).get("managedFields") or ()
+        if entry.get("manager") == MANAGER and not entry.get("subresource")
+    }
+    fields = dict(ours.get("Apply") or ours.get("Update") or {})
+    metadata = {k: v for k, v in fields.pop("f:metadata", {}).items() if k != "f:ownerReferences"}
+    if metadata:  # an empty one would read as a leaf that is owned
+        fields["f:metadata"] = metadata
+    return fields
 
 
 def unowned(fields: Mapping[str, Any], body: Any) -> str | None:

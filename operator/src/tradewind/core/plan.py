@@ -40,6 +40,9 @@ class Child:
     body: Mapping[str, Any]
     # Children, by (kind, name), that are there before it: while one of them is refused, this one is not made.
     after: tuple[tuple[str, str], ...] = ()
+    # Nobody reads it again once its owner has begun with it: it may be created, which costs less than an apply, but a
+    # field that a later plan leaves out would stay.
+    fixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,8 @@ class Observed:
     rejections: tuple[Rejection, ...] = ()
     # By (kind, name): what the owners of our children made of them, and labelled with the object.
     witnesses: Mapping[tuple[str, str], ChildRecord] = field(default_factory=dict)
+    # By (kind, name): what the object shares with others of its namespace, where it is there as planned.
+    shared: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,16 @@ class Client:
             force_conflicts=force,
         )
 
+    async def make(self, resource: Resource, namespace: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """Create an object as field manager `tradewind`; the object. `AlreadyExists` where one has its name."""
+        return await self._request(
+            "post",
+            self._path(resource, namespace, "").rstrip("/"),
+            body=manifest,
+            query_params=[IGNORE],
+            field_manager=MANAGER,
+        )
+
     async def replace_status(
         self, resource: Resource, namespace: str, name: str, version: str, status: Mapping[str, Any]
     ) -> dict[str, Any]:

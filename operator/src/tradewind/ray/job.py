@@ -100,7 +100,7 @@ def ray_job(name: str, program: Program, groups: Sequence[Group]) -> Child:
         "ttlSecondsAfterFinished": LINGER,
         "rayClusterSpec": cluster,
     }
-    return Child(RAY_JOB, name, {"metadata": {"labels": dict(program.labels)}, "spec": spec})
+    return Child(RAY_JOB, name, {"metadata": {"labels": dict(program.labels)}, "spec": spec}, fixed=True)
 
 
 def slots(group: Group) -> str:

@@ -21,7 +21,7 @@ from tradewind.ray import attempt, hindrance
 from tradewind.ray.ending import complete, errored, failed, heard_at_end, interrupted
 from tradewind.ray.hindrance import PENDING_GRACE
 from tradewind.ray.job import RAY_JOB, ray_job
-from tradewind.ray.networkpolicy import NETWORK_POLICY
+from tradewind.ray.networkpolicy import CLOSED, NETWORK_POLICY
 from tradewind.ray.pods import Program
 from tradewind.ray.settling import attempt_ended, not_ended, progress, settle, unfinished
 from tradewind.ray.view import (
@@ -239,7 +239,7 @@ def _between_attempts(this: View, program: Callable[[int], Program]) -> Plan:
     number = 1 if this.attempt is None else this.attempt.number + 1
     name = attempt_name(this.kind, this.name, number)
     update = progress(this.report)
-    planned = _ray_job(this, name, program(number))
+    planned = ray_job(name, program(number), this.job.groups)
     present = this.observed.children.get((RAY_JOB.kind, name))
     corrected = present is not None and not present.deleting and not _is_of(present, planned)
     others = [key for key in this.observed.children if key[0] == RAY_JOB.kind and key[1] != name]
@@ -268,7 +268,7 @@ def _between_attempts(this: View, program: Callable[[int], Program]) -> Plan:
             verdict = Verdict("Running", "False", Reason.SPEC_CHANGED, words)
         verdict = _idle(this, verdict)
         return settle(this, update, unfinished(this, verdict), children=(this.policy,), requeue=_seconds(patience))
-    children = (this.policy, planned)
+    children = _made(this, planned)
     if (refused := _refused(this, name)) is not None:
         return settle(this, update, unfinished(this, refused), children=children)
     verdict = _starts(this, number)
@@ -276,9 +276,22 @@ def _between_attempts(this: View, program: Callable[[int], Program]) -> Plan:
     return settle(this, started, unfinished(this, verdict), children=children)
 
 
-def _ray_job(this: View, name: str, program: Program) -> Child:
-    """The RayJob of an attempt: no pod runs without the NetworkPolicy."""
-    return replace(ray_job(name, program, this.job.groups), after=((NETWORK_POLICY.kind, this.policy.name),))
+def _made(this: View, planned: Child) -> tuple[Child, ...]:
+    """The NetworkPolicy and an attempt's RayJob, in the order in which they are made.
+
+    No pod is open for a moment: the RayJob comes after the policy, unless a policy closes the pods of all jobs here.
+    """
+    if (CLOSED.resource.kind, CLOSED.name) in this.observed.shared and not _policy_refused(this):
+        return (planned, this.policy)
+    return (this.policy, replace(planned, after=((NETWORK_POLICY.kind, this.policy.name),)))
+
+
+def _policy_refused(this: View) -> bool:
+    """Whether the job has no NetworkPolicy because the API server refuses it."""
+    name = (NETWORK_POLICY.kind, this.policy.name)
+    return name not in this.observed.children and name in {
+        (refused.resource.kind, refused.name) for refused in this.observed.rejections
+    }
 
 
 def _idle(this: View, otherwise: Verdict) -> Verdict:
@@ -322,9 +335,12 @@ def _goes_on(this: View, program: Callable[[int], Program] | None) -> Plan:
     keep: frozenset[tuple[str, str]] = frozenset()
     if program is None or this.job.accepted.status != "True":
         children, keep = (), this.kept
+    # Where the policy can't be made, the pods are closed to one another too: they would only wait, and cost.
+    elif _policy_refused(this) and not runs:
+        pass
     # A RayJob that was deleted by hand is made again, but not beside pods of the deleted one that still end.
     elif record is not None or not any(pod.finished is None and not pod.interrupted for pod in this.pods):
-        children += (_ray_job(this, this.status.ray_job_name or "", program(run.number)),)
+        children = _made(this, ray_job(this.status.ray_job_name or "", program(run.number), this.job.groups))
     update = progress(this.report)
     if runs and not this.ran:
         update["attempt"] = run.model_copy(update={"state": AttemptState.RUNNING})

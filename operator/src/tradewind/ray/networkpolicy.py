@@ -5,10 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tradewind.core.labels import KIND, MANAGED_BY, MANAGER
 from tradewind.core.plan import Child, Resource
 from tradewind.ray.pods import DASHBOARD_PORT
 
 NETWORK_POLICY = Resource("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies")
+
+
+# Closes the pods of all jobs in a namespace to everybody; a job's own policy opens its pods to those who need them.
+# Where it is there, no pod is open for a moment, whichever of a job's policy and RayJob is made first.
+CLOSED = Child(
+    NETWORK_POLICY,
+    "tradewind-closed-jobs",
+    {
+        "metadata": {"labels": {MANAGED_BY: MANAGER}},
+        "spec": {
+            "podSelector": {
+                "matchLabels": {MANAGED_BY: MANAGER},
+                "matchExpressions": [{"key": KIND, "operator": "In", "values": ["CompressionJob", "TrainingJob"]}],
+            },
+            "policyTypes": ["Ingress"],
+            "ingress": [],  # said, so that it is ours: who opens it takes it from us, and is seen
+        },
+    },
+)
 
 
 def observe(body: Mapping[str, Any]) -> None:

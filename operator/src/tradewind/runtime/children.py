@@ -12,7 +12,7 @@ from typing import Any
 from tradewind.core import covers
 from tradewind.core.plan import Child, Plan, Rejection, Resource
 from tradewind.kube.client import Client
-from tradewind.kube.errors import Conflict, Denied, KindMissing, NotFound, Rejected, Unavailable
+from tradewind.kube.errors import AlreadyExists, Conflict, Denied, KindMissing, NotFound, Rejected, Unavailable
 from tradewind.kube.kinds import Kinds
 from tradewind.runtime.denials import Denials
 from tradewind.runtime.store import Held, HeldChild, Key, Store
@@ -47,6 +47,9 @@ class Children:
             OrderedDict()
         )  # plans of which we own all fields, last ones last
         self._denials = Denials(monotonic)  # of kinds
+        self._digests: dict[tuple[Resource, str], str] = {}  # of what is shared, which is always planned the same
+        # Until when what is shared in a namespace is not tried again, by its name; on the monotonic clock.
+        self._not_shared: dict[tuple[str, str], float] = {}
 
     def rejections(self, key: Key) -> tuple[Rejection, ...]:
         """What the API server refused of the object's children, in its words."""
@@ -99,6 +102,41 @@ class Children:
             changed |= await self._delete(held, present)
         return changed
 
+    def shared(self, namespace: str, child: Child) -> bool:
+        """Whether what the objects of a namespace share is there as planned."""
+        present = self._store.named(child.resource, namespace, child.name)
+        if present is None or present.record.deleting:
+            return False
+        known = (child.resource, child.name)
+        if known not in self._digests:
+            self._digests[known] = covers.digest(child)
+        return self._as_planned(child, self._digests[known], present)
+
+    async def share(self, namespace: str, child: Child) -> None:
+        """Make what the objects of a namespace share.
+
+        Where it is refused it is tried again later, and nobody is told: it is there for speed, and whoever plans with
+        it sees that it isn't there.
+        """
+        present, place = self._store.named(child.resource, namespace, child.name), (namespace, child.name)
+        waits = self._monotonic() < self._not_shared.get(place, 0.0)
+        if waits or child.resource in self._kinds.missing or self.shared(namespace, child):
+            return
+        if present is not None and present.record.deleting:
+            return
+        uid = present.record.uid if present is not None else None
+        body = manifest(child, covers.digest(child), namespace, None, uid)
+        try:
+            self._store.observe(
+                child.resource, await self._client.apply(child.resource, namespace, body, force=uid is not None)
+            )
+        except (Rejected, Denied, Conflict, NotFound, KindMissing) as error:
+            self._not_shared[place] = self._monotonic() + LONGEST_RETRY
+            logger.info("%s %s/%s is not made: %s", child.resource.kind, namespace, child.name, error)
+        else:
+            self._not_shared.pop(place, None)
+            logger.info("applied %s %s/%s", child.resource.kind, namespace, child.name)
+
     async def _ensure(self, held: Held, child: Child, present: HeldChild | None) -> bool:
         if child.resource in self._kinds.missing:
             return False  # the planner says so in a condition
@@ -141,22 +179,29 @@ class Children:
             return await self._put(held, child, digest, present.record.uid)
         try:
             return await self._put(held, child, digest, None)
-        except Conflict:
-            # Perhaps it is ours: the answer to the apply that made it was lost, or someone took our labels off it.
+        except (AlreadyExists, Conflict) as error:
+            # Perhaps it is ours: the answer to the request that made it was lost, or someone took our labels off it.
             found = await self._client.find(child.resource, held.key.namespace, child.name)
             if found is None:
-                raise
+                raise Conflict(str(error)) from error  # it is gone again: tried again soon
             if all(owner.get("uid") != held.uid for owner in found["metadata"].get("ownerReferences") or ()):
                 raise Rejected(_is_taken(child, "somebody else")) from None
             return await self._put(held, child, digest, found["metadata"]["uid"])
 
     async def _put(self, held: Held, child: Child, digest: str, uid: str | None) -> dict[str, Any]:
-        body = manifest(child, digest, held, self._store.controllers[held.key.kind].resource, uid)
+        owner = _owner(held, self._store.controllers[held.key.kind].resource)
+        body = manifest(child, digest, held.key.namespace, owner, uid)
+        if uid is None and child.fixed:
+            del body["metadata"]["resourceVersion"]
+            return await self._client.make(child.resource, held.key.namespace, body)
         return await self._client.apply(child.resource, held.key.namespace, body, force=uid is not None)
 
     def covered(self, held: Held, child: Child, digest: str, present: HeldChild) -> bool:
         """Whether a live child is as planned."""
-        if present.record.owner_uid != held.uid or present.record.digest != digest:
+        return present.record.owner_uid == held.uid and self._as_planned(child, digest, present)
+
+    def _as_planned(self, child: Child, digest: str, present: HeldChild) -> bool:
+        if present.record.digest != digest:
             return False
         text = present.fields.text
         return self._unowned(child, digest, text) is None or (digest, text) in self._dropped
@@ -241,7 +286,22 @@ def _is_taken(child: Child, owner: str) -> str:
     return f"{child.resource.kind} {child.name} is there already and belongs to {owner}: remove or rename one"
 
 
-def manifest(child: Child, digest: str, held: Held, owner: Resource, uid: str | None = None) -> dict[str, Any]:
+def _owner(held: Held, resource: Resource) -> dict[str, Any]:
+    """The reference to the object that controls a child."""
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "name": held.key.name,
+        "uid": held.uid,
+        "controller": True,
+        # True would need the right to change the owner's finalizers, and hold up its deletion.
+        "blockOwnerDeletion": False,
+    }
+
+
+def manifest(
+    child: Child, digest: str, namespace: str, owner: Mapping[str, Any] | None, uid: str | None = None
+) -> dict[str, Any]:
     """The body to apply: the plan's, with its name, its owner, its digest.
 
     With the uid of what is to be changed it changes nothing else; without one it makes the child, and never changes
@@ -249,18 +309,9 @@ def manifest(child: Child, digest: str, held: Held, owner: Resource, uid: str | 
     """
     metadata = dict(child.body.get("metadata") or {})
     metadata["annotations"] = {**(metadata.get("annotations") or {}), covers.ANNOTATION: digest}
-    metadata |= {"name": child.name, "namespace": held.key.namespace}
-    metadata["ownerReferences"] = [
-        {
-            "apiVersion": owner.api_version,
-            "kind": owner.kind,
-            "name": held.key.name,
-            "uid": held.uid,
-            "controller": True,
-            # True would need the right to change the owner's finalizers, and hold up its deletion.
-            "blockOwnerDeletion": False,
-        }
-    ]
+    metadata |= {"name": child.name, "namespace": namespace}
+    if owner is not None:
+        metadata["ownerReferences"] = [owner]
     if uid is not None:
         metadata["uid"] = uid
     else:

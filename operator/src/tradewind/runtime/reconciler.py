@@ -113,6 +113,9 @@ class Reconciler:
             if plan.expired:
                 await world.client.delete(self._resource(key), key.namespace, key.name, held.uid)
                 logger.info("%s: deleted, as its spec asks for", key)
+            elif plan.children:
+                for shared in world.store.controllers[key.kind].shared:
+                    await world.children.share(key.namespace, shared)
         except NotFound:
             world.queue.add(key)
             self._enqueue(world.store.observe(self._resource(key), held.body(), deleted=True))
@@ -175,6 +178,11 @@ class Reconciler:
             missing=world.missing() & {child.resource for child in controller.children},
             rejections=world.children.rejections(held.key),
             witnesses={name: one.record for name, one in world.store.witnesses(held).items()},
+            shared=frozenset(
+                (child.resource.kind, child.name)
+                for child in controller.shared
+                if world.children.shared(held.key.namespace, child)
+            ),
         )
         return controller.plan(given, observed, world.surroundings(), world.now()), serial
 

@@ -18,4 +18,5 @@ CONTROLLER = Controller(
     plan=plan,
     pods=True,
     expires=True,
+    shared=(networkpolicy.CLOSED,),
 )
