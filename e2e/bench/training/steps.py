@@ -3,7 +3,8 @@
 Three groups of two processes train the same network on the same rows with the same optimiser: a script of PyTorch with
 DistributedDataParallel under torchrun, the recipes' own loop under torchrun, and the same loop in the workers of a job
 on Ray. In each round each group takes a turn of 20 steps, in another order, and Tradewind's workers a second one with
-a checkpoint at its end. What is compared are the turns of a round: medians of the ratios, with bootstrap intervals.
+a checkpoint: it is begun before these steps, and on the disk before the turn is over. What is compared are the turns of
+a round: medians of the ratios, with bootstrap intervals.
 
 python -m e2e.bench.training.steps                               # some minutes on two idle CPUs
 python -m e2e.bench.training.steps --rounds 5 --cases cnn        # a look
