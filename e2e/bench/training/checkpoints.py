@@ -133,12 +133,16 @@ class InPlace:
 def killed(method: Method, folder: Path, first: int, seconds: float) -> int | None:
     """Kill a writer that many seconds after it has begun. Returns the last step that it called finished."""
     reading, writing = os.pipe()
+
+    def say(step: int) -> None:
+        os.write(writing, f"{step}\n".encode())
+
     child = os.fork()
     if child == 0:
         try:
             os.close(reading)
             os.write(writing, b"begun\n")
-            method.write(folder, itertools.count(first), lambda step: os.write(writing, f"{step}\n".encode()))
+            method.write(folder, itertools.count(first), say)
         finally:
             os._exit(1)  # it failed, and is not to go on as its parent does
     os.close(writing)

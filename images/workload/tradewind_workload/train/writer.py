@@ -5,6 +5,7 @@ A checkpoint of the first worker takes a copy in memory; hash, disk and the remo
 
 from __future__ import annotations
 
+import os
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
@@ -33,7 +34,7 @@ class Writer:
         self._folder = folder
         self._fingerprint = fingerprint
         self._keep = keep
-        self._thread = ThreadPoolExecutor(1, "tradewind-checkpoint")
+        self._thread = ThreadPoolExecutor(1, "tradewind-checkpoint", initializer=_step_back)
         self._running: Future[None] | None = None
         self._copy: dict[str, torch.Tensor] = {}
 
@@ -86,3 +87,9 @@ class Writer:
         finally:
             self._thread.shutdown()
             self._copy = {}
+
+
+def _step_back() -> None:
+    """Let the steps go first: what they leave of the processors while they wait for one another is enough."""
+    if sys.platform == "linux":  # where each thread has a niceness of its own
+        os.nice(10)
