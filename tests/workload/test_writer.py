@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import os
+import signal
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,8 @@ from tradewind.api.report import JobDocument
 from tradewind.api.trainingjob import Recipe
 from tradewind_workload.io import files, retries
 from tradewind_workload.io.fault import Fault, StorageUnavailable
+from tradewind_workload.io.files import WEIGHTS
+from tradewind_workload.io.store import locate
 from tradewind_workload.tasks.matrix.network import Classifier, build_network
 from tradewind_workload.train import checkpoint, recipe
 from tradewind_workload.train.checkpoint import State
@@ -90,6 +94,15 @@ def test_steps_go_on_beside_a_write_and_are_not_in_it(tmp_path: Path, before: li
     assert restored.tensors.keys() == expected.keys()
     assert all(torch.equal(restored.tensors[name], tensor) for name, tensor in expected.items())
     assert not all(torch.equal(training.state(2).tensors[name], tensor) for name, tensor in expected.items())
+
+
+def test_steps_go_first(tmp_path: Path, before: list[Callable[[Path], None]]) -> None:
+    own, found = os.getpriority(os.PRIO_PROCESS, 0), []
+    before.append(lambda _: found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
+    with Writer(tmp_path, "mark", 2) as writer:
+        writer.write(state(1), lambda _: None)
+    assert found == [min(19, own + 10)]
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
 def test_a_checkpoint_waits_for_the_one_before_and_there_is_one_copy(
@@ -241,3 +254,35 @@ def test_the_last_epoch_is_told_of_where_checkpoints_are_rare(volumes: Path) -> 
     told = [report["lastCheckpoint"]["step"] for report in reports if "lastCheckpoint" in report]
     assert told == sorted(told)
     assert told[-1] % 4 == 0, "steps of all four epochs"
+
+
+def _attempt(volumes: Path, document: dict[str, Any], last: int | None) -> None:
+    """In a process of its own, which is killed after a step."""
+    os.environ["TRADEWIND_PVC_ROOT"] = str(volumes)
+    from tradewind_workload.train import voice
+
+    class Voice(voice.Voice):
+        def speak(self) -> None:
+            if last is not None and self._training.step >= last:
+                os.kill(os.getpid(), signal.SIGKILL)
+            super().speak()
+
+    recipe.Voice = Voice  # type: ignore[misc]
+    alone(document)
+
+
+def test_a_training_that_is_killed_again_and_again_ends_with_the_same_bits(volumes: Path) -> None:
+    """In its first epoch, in the second while the first one's checkpoint may be on its way, and so on."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["jobs", "tradewind_workload.compress.job", "tradewind_workload.train.result"])
+    found = []
+    for name, kills in (("whole", ()), ("killed", (5, 13, 27))):
+        document = job(volumes, output={"storageUri": f"pvc://claim/{name}"})
+        for last in (*kills, None):
+            process = context.Process(target=_attempt, args=(volumes, document, last))
+            process.start()
+            process.join()
+            assert process.exitcode == (0 if last is None else -signal.SIGKILL)
+        folder, _ = locate(volumes / "claim" / name)
+        found.append((folder / WEIGHTS).read_bytes())
+    assert found[0] == found[1]
