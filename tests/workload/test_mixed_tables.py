@@ -20,7 +20,7 @@ from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.store import locate, open_model
 from tradewind_workload.report.record import Record
 from tradewind_workload.tasks.tabular import family
-from tradewind_workload.train.boosting import settings_of
+from tradewind_workload.train.boosting import depths_of, settings_of
 from tradewind_workload.train.families import encoded
 
 if TYPE_CHECKING:
@@ -329,3 +329,20 @@ def test_a_recipe_says_how_trees_are_grown() -> None:
     assert (settings.rounds, settings.max_depth, settings.learning_rate, settings.patience) == (7, 2, 0.5, 3)
     plain = settings_of(Recipe.model_validate({"task": recipe["task"], "model": {"architecture": "trees"}}))
     assert plain == type(plain)()
+
+
+@pytest.mark.parametrize(
+    ("asked", "rows", "tried"),
+    [
+        ({}, 500, (1, 2, 3, 4)),
+        ({"trees": {"rounds": 7}}, 100_000, (1, 2, 3, 4)),
+        ({}, 100_001, (4,)),
+        ({"trees": {"maxDepth": 6}}, 500, (6,)),
+        ({"trees": {"maxDepth": 2}}, 100_001, (2,)),
+    ],
+)
+def test_depths_are_tried_where_none_is_asked_for_and_rows_are_few(
+    asked: dict[str, Any], rows: int, tried: tuple[int, ...]
+) -> None:
+    recipe = Recipe.model_validate({"task": "tabular-regression", "model": {"architecture": "trees", **asked}})
+    assert depths_of(recipe, rows) == tried

@@ -1,12 +1,15 @@
-"""What boosted trees start from: a linear model, in the graph as in training, that helps and never runs away."""
+"""What boosted trees start from (a linear model, in the graph as in training, that helps and never runs away), and how
+deep they are: the validation rows choose."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
+import xgboost
 from jobs import alone, training_job, write_csv
 from tables import mixed, schema_of, table_of
 from test_tabular_models import SCHEMA, SMALL, asked, labels_of, strange
@@ -16,6 +19,8 @@ from tradewind_workload.tasks.tabular import linear, trees
 from tradewind_workload.tasks.tabular.encoding import Encoding, finish
 from tradewind_workload.tasks.tabular.model import from_trees
 from tradewind_workload.tasks.tabular.statistics import fit
+from tradewind_workload.train.boosting import Grown, Trial, chosen_of
+from tradewind_workload.train.history import History
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,25 +138,103 @@ def test_it_is_written_as_what_it_computes_with() -> None:
     assert len(start.codes) == len(encoding.codes)
 
 
+def trained(volumes: Path, inputs: np.ndarray, values: np.ndarray, output: str = "model", **fields: int) -> Trained:
+    """By a recipe that leaves open what `fields` of its trees do not say."""
+    write_csv(volumes / "claim" / "t.csv", inputs, values.round(6).tolist())
+    spec = {
+        "recipe": {
+            "task": "tabular-regression",
+            "model": {"architecture": "trees", "trees": {"rounds": 300} | fields},
+        },
+        "data": {
+            "train": {"storageUri": "pvc://claim/t.csv"},
+            "label": "label",
+            "validationFraction": "0.3",
+        },
+        "output": {"storageUri": f"pvc://claim/{output}"},
+    }
+    reports, said = alone(training_job(spec))
+    assert reports[-1]["model"]["evaluation"]["betterThanGuessing"]
+    (folder,) = (volumes / "claim" / output / "models").iterdir()
+    return Trained(said, folder)
+
+
+class Trained(NamedTuple):
+    said: str
+    folder: Path
+
+    @property
+    def depth(self) -> int:
+        """Of the deepest tree."""
+        booster = xgboost.Booster(model_file=self.folder / "model.ubj")
+        found = json.loads(bytes(booster.save_raw("json")))["learner"]["gradient_booster"]["model"]["trees"]
+        return max(_depth(tree["left_children"], tree["right_children"]) for tree in found)
+
+
+def _depth(left: list[int], right: list[int], node: int = 0) -> int:
+    return 0 if left[node] == -1 else 1 + max(_depth(left, right, below) for below in (left[node], right[node]))
+
+
 @pytest.mark.parametrize(("bent", "chosen"), [(False, "a linear model"), (True, "one answer for all")])
 def test_the_validation_rows_choose_and_the_log_says_so(bent: bool, chosen: str, volumes: Path) -> None:
     random = np.random.default_rng(4)
     inputs = random.normal(size=(400, 2))
     # A step: one split says it, and would have to take a slope back everywhere else.
     values = np.where(inputs[:, 0] > 0, 1.0, 0.0) if bent else inputs @ [2.0, -1.0]
-    write_csv(volumes / "claim" / "t.csv", inputs, (values + random.normal(0, 0.05, 400)).round(6).tolist())
-    spec = {
-        "recipe": {"task": "tabular-regression", "model": {"architecture": "trees", "trees": {"rounds": 300}}},
-        "data": {
-            "train": {"storageUri": "pvc://claim/t.csv"},
-            "label": "label",
-            "validationFraction": "0.3",
-        },
-        "output": {"storageUri": "pvc://claim/model"},
-    }
-    reports, said = alone(training_job(spec))
-    assert f"the trees start from {chosen}" in said
-    (folder,) = (volumes / "claim" / "model" / "models").iterdir()
-    assert (folder / "start.json").exists() != bent
-    assert "the trees start from" in (folder / "report.html").read_text()
-    assert reports[-1]["model"]["evaluation"]["betterThanGuessing"]
+    made = trained(volumes, inputs, values + random.normal(0, 0.05, 400))
+    assert f"the trees start from {chosen}" in made.said
+    assert (made.folder / "start.json").exists() != bent
+    assert "the trees start from" in (made.folder / "report.html").read_text()
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_trees_are_as_deep_as_the_columns_work_together(together: bool, volumes: Path) -> None:
+    """One split a tree says all where columns add up; where two signs count as a product alone it says nothing."""
+    random = np.random.default_rng(6)
+    inputs = random.normal(size=(400, 6))
+    values = np.sign(inputs[:, 0] * inputs[:, 1]) if together else np.abs(inputs).sum(1)
+    values = values + random.normal(0, 0.3 if together else 1.0, 400)
+    made = trained(volumes, inputs, values, rounds=2000)
+    sentence = f"the trees have a depth of {made.depth}: the least loss on the validation rows is "
+    assert sentence in made.said and sentence in (made.folder / "report.html").read_text()
+    assert made.depth >= 2 if together else made.depth == 1
+    again = trained(volumes, inputs, values, "again", rounds=2000)
+    assert (again.folder / "model.onnx").read_bytes() == (made.folder / "model.onnx").read_bytes()
+
+
+def test_a_depth_that_is_asked_for_is_obeyed(volumes: Path) -> None:
+    random = np.random.default_rng(6)
+    inputs = random.normal(size=(400, 2))
+    made = trained(volumes, inputs, np.sign(inputs).sum(1) + random.normal(0, 0.3, 400), maxDepth=5)
+    assert made.depth == 5
+    assert "the trees have a depth of" not in made.said
+    assert "trees of depth 5 from one answer for all: least loss " in made.said
+    assert "depth 4" not in made.said
+
+
+def test_one_lucky_trial_does_not_choose() -> None:
+    """Start and depth are each chosen by their means."""
+
+    def grown(depth: int, start: Linear | None, loss: float) -> Grown:
+        history = History()
+        history.ended(1, loss, validation_loss=loss)
+        return Grown(Trial(depth, start), None, history)
+
+    line: Any = object()
+    losses = {(1, None): 0.50, (1, line): 0.40, (2, None): 0.41, (2, line): 0.38, (4, None): 0.36, (4, line): 0.45}
+    tried = [grown(depth, start, loss) for (depth, start), loss in losses.items()]
+    chosen, said = chosen_of(tried)
+    assert chosen.trial == Trial(2, line)
+    assert said == (
+        (
+            "the trees start from a linear model of the columns, and learn what it leaves: its least loss on the "
+            "validation rows is 0.4100, and 0.4233 without, on average over the depths"
+        ),
+        (
+            "the trees have a depth of 2: the least loss on the validation rows is 0.4500 with 1, 0.3950 with 2, "
+            "0.4050 with 4, on average over both starts"
+        ),
+    )
+    alike = [grown(depth, start, 0.3) for depth, start in losses]
+    assert chosen_of(alike)[0].trial == Trial(1, None), "of equals the simplest"
+    assert chosen_of(tried[:1]) == (tried[0], ())

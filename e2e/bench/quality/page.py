@@ -21,7 +21,7 @@ _HOW = """
 - **Ours** is the model that [the documentation](local.md#your-own-data) tells a newcomer to take: `trees` for a table,
   `bag` for texts, `cnn` for pictures, trained by the steps of `tradewind run`. Of the examples it is the file of
   `manifests/examples` as it stands. A fifth of the training
-  rows chooses its round or epoch, and is not learnt from.
+  rows chooses its round or epoch, what trees start from and how deep they are, and is not learnt from.
 - **Linear** is a logistic regression, or a ridge regression for numbers, on one-hot categories and standardised numbers
   with medians for gaps; for texts on TF-IDF. **Boosting** is HistGradientBoosting on ordinal codes. Both have
   scikit-learn's defaults (`max_iter=2000` of the logistic regression apart), and learn from all rows that are not the

@@ -1,12 +1,14 @@
 """Boosted trees by a recipe: grown by one worker, exported, and reported round by round.
 
-There are no checkpoints: an attempt that was interrupted starts over, and comes to the same trees.
+What trees start from, and how deep they are where the recipe leaves that open, the validation rows choose. There are no
+checkpoints: an attempt that was interrupted starts over, and comes to the same choice and the same trees.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +26,7 @@ from tradewind_workload.train.judging import answer_of, head_of, judging_part, m
 from tradewind_workload.train.voice import Voice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tradewind.api.trainingjob import Recipe
     from tradewind_workload.data.dealing import Pile
@@ -32,6 +34,11 @@ if TYPE_CHECKING:
     from tradewind_workload.tasks.tabular.encoding import Encoding
     from tradewind_workload.tasks.tabular.linear import Linear
     from tradewind_workload.train.streaming import Stream
+
+
+# Tried where the recipe names none: on few rows a split more below the others is often one too many.
+DEPTHS = (1, 2, 3, 4)
+LINE = "a linear model of the columns"
 
 
 @dataclass
@@ -43,10 +50,21 @@ class Rounds:
 
 
 @dataclass(frozen=True)
-class Grown:
-    """Trees, and what they started from."""
+class Trial:
+    """A way to grow trees."""
 
-    start: Linear | None
+    depth: int
+    start: Linear | None  # None: one answer for all
+
+    def __str__(self) -> str:
+        return f"trees of depth {self.depth} from {'one answer for all' if self.start is None else LINE}"
+
+
+@dataclass(frozen=True)
+class Grown:
+    """Trees, and how they were grown."""
+
+    trial: Trial
     booster: Any
     history: History
 
@@ -81,14 +99,18 @@ def grow(config: dict[str, Any]) -> None:
     classes, weights = len(prepared.labels) or None, tuple(head.balanced_weights().tolist()) if balanced else ()
     encoding = config["fitted"].encoding
     training, validation = _examples(prepared, config["stream"], answer)
-    line = None
-    # A linear model of each label would be one more each; a table larger than memory has rows enough for trees.
-    if isinstance(training, trees.Examples) and isinstance(validation, trees.Examples) and not prepared.several:
-        line = linear.fit(encoding, training, validation, classes=classes, class_weights=weights)
-    starts = (None,) if line is None else (None, line)
-    rounds.steps = len(starts) * settings.rounds
+    starts: tuple[Linear | None, ...] = (None,)
+    depths = (settings.max_depth,)
+    # A table larger than memory has rows enough for trees.
+    if isinstance(training, trees.Examples) and isinstance(validation, trees.Examples):
+        if not prepared.several:  # a linear model of each label would be one more each
+            line = linear.fit(encoding, training, validation, classes=classes, class_weights=weights)
+            starts = (None,) if line is None else (None, line)
+        depths = depths_of(recipe, len(training.rows))
+    trials = [Trial(depth, start) for depth in depths for start in starts]
+    rounds.steps = len(trials) * settings.rounds
 
-    def grown(start: Linear | None) -> Grown:
+    def grown(trial: Trial) -> Grown:
         history, before = History(), rounds.step
 
         def told(number: int, loss: float, learnt: float) -> None:
@@ -96,29 +118,28 @@ def grow(config: dict[str, Any]) -> None:
             loss, learnt = loss * unit, learnt * unit
             history.ended(number, learnt, validation_loss=loss)
             voice.heard(loss=metric_of(loss), round=str(number))
-            if number % 50 == 0:
+            if number % 200 == 0:
                 print(f"round {number}/{settings.rounds}: loss {loss:.4f}", flush=True)
             voice.speak()
 
-        if start is not None:
-            print("once more, from a linear model of the columns", flush=True)
         booster = trees.train(
-            *(_started(start, encoding, examples) for examples in (training, validation)),
+            *(_started(trial.start, encoding, examples) for examples in (training, validation)),
             classes=classes,
-            settings=settings,
+            settings=replace(settings, max_depth=trial.depth),
             class_weights=weights,
             threads=config["threads"],
             seed=recipe.seed,
             on_round=told,
         )
-        return Grown(start, booster, history)
+        made = Grown(trial, booster, history)
+        print(f"{trial}: least loss {made.loss:.4f}, after round {booster.num_boosted_rounds()}", flush=True)
+        return made
 
-    tried = [grown(start) for start in starts]
-    chosen = min(tried, key=lambda one: one.loss)  # of equals the one without a linear model
-    said = _told_of_starts(tried, chosen)
-    if said:
-        print(said, flush=True)
-    start, booster, history = chosen.start, chosen.booster, chosen.history
+    tried = [grown(trial) for trial in trials]
+    chosen, said = chosen_of(tried)
+    for sentence in said:
+        print(sentence, flush=True)
+    start, booster, history = chosen.trial.start, chosen.booster, chosen.history
     print(f"the model is that of round {booster.num_boosted_rounds()}", flush=True)
     _, judging = judging_part(prepared)
     if isinstance(answer, Value):  # for whoever reads the trees' own file
@@ -133,7 +154,7 @@ def grow(config: dict[str, Any]) -> None:
             best=booster.num_boosted_rounds(),
         ),
         became,
-        (*notes, said) if said else notes,
+        (*notes, *said),
         seconds=config["seconds"] | {"start the worker": started, "train": sum(one.history.seconds for one in tried)},
     )
     expected = np.concatenate(
@@ -153,19 +174,53 @@ def settings_of(recipe: Recipe) -> trees.Settings:
     asked = recipe.model.trees or Trees()
     patience = recipe.early_stopping.patience if recipe.early_stopping is not None else trees.Settings.patience
     return trees.Settings(
-        rounds=asked.rounds, patience=patience, learning_rate=float(asked.learning_rate), max_depth=asked.max_depth
+        rounds=asked.rounds,
+        patience=patience,
+        learning_rate=float(asked.learning_rate),
+        max_depth=asked.max_depth or trees.Settings.max_depth,
     )
 
 
-def _told_of_starts(tried: list[Grown], chosen: Grown) -> str:
-    """Why the trees start as they do; empty where there was no choice."""
-    if len(tried) == 1:
-        return ""
-    plain, line = (one.loss for one in tried)
-    losses = f"its least loss on the validation rows is {line:.4f}, and {plain:.4f} without"
-    if chosen.start is None:
-        return f"the trees start from one answer for all, and not from a linear model of the columns: {losses}"
-    return f"the trees start from a linear model of the columns, and learn what it leaves: {losses}"
+def depths_of(recipe: Recipe, rows: int) -> tuple[int, ...]:
+    """The depths that are tried on so many training rows, the least first."""
+    asked = recipe.model.trees or Trees()
+    if asked.max_depth is not None:
+        return (asked.max_depth,)
+    return DEPTHS if rows <= linear.MOST else (trees.Settings.max_depth,)
+
+
+def chosen_of(tried: list[Grown]) -> tuple[Grown, tuple[str, ...]]:
+    """Of start and depth, each by its mean loss over the other, and why; of equals the simplest.
+
+    The losses are on a few hundred rows at times, and the least of eight is as often the luckiest one as the best.
+    Means of trials that differ in one thing alone say more of that thing.
+    """
+    starts = _means(tried, lambda trial: trial.start is not None)
+    depths = _means(tried, lambda trial: trial.depth)
+    line, depth = (min(losses, key=lambda key: losses[key]) for losses in (starts, depths))
+    (chosen,) = (one for one in tried if (one.trial.start is not None, one.trial.depth) == (line, depth))
+    said = []
+    if len(starts) > 1:
+        over = ", on average over the depths" if len(depths) > 1 else ""
+        losses = f"its least loss on the validation rows is {starts[True]:.4f}, and {starts[False]:.4f} without{over}"
+        said.append(
+            f"the trees start from {LINE}, and learn what it leaves: {losses}"
+            if line
+            else f"the trees start from one answer for all, and not from {LINE}: {losses}"
+        )
+    if len(depths) > 1:
+        over = ", on average over both starts" if len(starts) > 1 else ""
+        losses = ", ".join(f"{loss:.4f} with {each}" for each, loss in depths.items())
+        said.append(f"the trees have a depth of {depth}: the least loss on the validation rows is {losses}{over}")
+    return chosen, tuple(said)
+
+
+def _means(tried: list[Grown], of: Callable[[Trial], int]) -> dict[int, float]:
+    """Of each that the trials have, in their order."""
+    losses: dict[int, list[float]] = {}
+    for one in tried:
+        losses.setdefault(of(one.trial), []).append(one.loss)
+    return {key: mean(found) for key, found in losses.items()}
 
 
 def _started(
