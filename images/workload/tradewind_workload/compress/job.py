@@ -15,6 +15,7 @@ from tradewind_workload.compress.rows import BASELINE, judge_all
 from tradewind_workload.compress.source import open_source
 from tradewind_workload.compress.storing import Judged, Storage, Stored
 from tradewind_workload.io.document import compression_spec
+from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.files import ONNX
 from tradewind_workload.io.places import local_path
 from tradewind_workload.io.reporter import rfc3339
@@ -43,6 +44,13 @@ def run(job: JobDocument, reporter: Told, place: Place) -> None:
     before = storage.answers(source.folder / ONNX)
     # Before hours of work: what is bounded must be measured at all.
     known = tuple(source.head.measured(before, judged.targets, source.primary))
+    if source.primary not in known:
+        lack = "none of them has a label" if source.prepared.several else "they all have the same label"
+        raise Fault(
+            "InvalidData",
+            f"the model is judged by {source.primary}, and the {len(judging)} {part.lower()} rows have none, as "
+            f"{lack}: add rows with other labels to spec.data.",
+        )
     metric = source.head.metric(measured_metric(spec.goals, known))
     stored = [Stored(BASELINE, (), source.folder, source.uri, source.digest, answers=before)]
     value = metric_of(metric.measure(before, judged.targets))

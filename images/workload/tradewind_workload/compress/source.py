@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from tradewind_workload.data.preparation import Prepared
     from tradewind_workload.data.rows import Rows
     from tradewind_workload.heads.answer import Answer
-    from tradewind_workload.heads.classification import Classification
-    from tradewind_workload.heads.regression import Regression
+    from tradewind_workload.heads.head import Head
     from tradewind_workload.tasks.family import Fitted
     from tradewind_workload.train.place import Place
 
@@ -55,7 +54,7 @@ class Source:
         return answer_of(self.prepared)
 
     @property
-    def head(self) -> Classification | Regression:
+    def head(self) -> Head:
         """What the answers are measured by."""
         return head_of(self.prepared)
 
@@ -132,6 +131,11 @@ def labels_of(manifest: Manifest) -> tuple[str, ...]:
     return tuple(str(number) for number in range(probabilities.shape[-1]))
 
 
+def _gives_sets(manifest: Manifest) -> bool:
+    """Whether it gives a row any number of labels."""
+    return any(tensor.name == LABELS and tensor.datatype == "BOOL" for tensor in manifest.outputs)
+
+
 def open_source(job: JobDocument, spec: CompressionJobSpec, place: Place) -> Source:
     """The model that a job names, checked, with its rows. Raises Fault in a sentence that says what to do."""
     if job.source is None:
@@ -145,7 +149,8 @@ def open_source(job: JobDocument, spec: CompressionJobSpec, place: Place) -> Sou
         raise Fault("InvalidData", "the model does not say what data it was trained on: set spec.data.")
     task = manifest.task
     if task == "custom":
-        task = "tabular-classification" if labels_of(manifest) else "tabular-regression"
+        kind = "multilabel-classification" if _gives_sets(manifest) else "classification"
+        task = f"tabular-{kind}" if labels_of(manifest) else "tabular-regression"
     headers = read_headers(data, task, families.read_by(manifest))
     prepared = families.trimmed(prepare(data, headers, seed_of(manifest), place.start(1)), data)
     _require_inputs(manifest, prepared)
@@ -164,23 +169,18 @@ def open_source(job: JobDocument, spec: CompressionJobSpec, place: Place) -> Sou
 def _require_known(manifest: Manifest, folder: Path) -> None:
     """Raises Fault(NotSupported) for a model whose inputs or outputs are not those of a recipe's."""
     names = {tensor.name for tensor in manifest.outputs}
-    if ({LABEL, PROBABILITIES} <= names and labels_of(manifest)) or PREDICTION in names:
+    decides = LABEL in names or _gives_sets(manifest)
+    if (decides and PROBABILITIES in names and labels_of(manifest)) or PREDICTION in names:
         if manifest.inputs and (manifest.task != "custom" or len(manifest.inputs) == 1):
             return
         told = f"takes {len(manifest.inputs)} inputs"
-    elif LABELS in names:
-        raise Fault(
-            "NotSupported",
-            f"{folder / ONNX} gives a row any number of labels, and a model to compress gives one class or a number: "
-            "deploy it as it is (spec.model of a ModelDeployment).",
-        )
     else:
         told = f"has the outputs {', '.join(sorted(names))}"
     raise Fault(
         "NotSupported",
-        f"{folder / ONNX} {told}: a model to compress is a recipe's, or takes one input and gives label and "
-        "probabilities (of a fixed number of classes), or prediction, as a recipe's model does. Deploy it as it is "
-        "(spec.model of a ModelDeployment).",
+        f"{folder / ONNX} {told}: a model to compress is a recipe's, or takes one input and gives label (or "
+        "labels, true or false of each) and probabilities, of a fixed number of classes, or prediction, as a recipe's "
+        "model does. Deploy it as it is (spec.model of a ModelDeployment).",
     )
 
 
@@ -205,7 +205,7 @@ def _require_inputs(manifest: Manifest, prepared: Prepared) -> None:
 
 
 def _by_labels(manifest: Manifest, prepared: Prepared) -> Prepared:
-    """The same with classes numbered by the model's own labels. Raises Fault(InvalidData) for one it does not know."""
+    """The same with labels numbered as the model has them. Raises Fault(InvalidData) for one that it does not know."""
     labels = labels_of(manifest)
     if prepared.labels == labels:
         return prepared
@@ -217,6 +217,14 @@ def _by_labels(manifest: Manifest, prepared: Prepared) -> Prepared:
             f"the data has labels that the model does not know ({', '.join(unknown[:5])}){known}: correct spec.data.",
         )
     into = np.array([index[label] for label in prepared.labels], np.int64)
-    train, validation = (rows.with_targets(into[rows.targets]) for rows in (prepared.train, prepared.validation))
-    test = None if prepared.test is None else prepared.test.with_targets(into[prepared.test.targets])
+
+    def renumbered(rows: Rows) -> Rows:
+        if not prepared.several:
+            return rows.with_targets(into[rows.targets])
+        sets = np.zeros((len(rows), len(labels)), np.int8)
+        sets[:, into] = rows.targets
+        return rows.with_targets(sets)
+
+    train, validation = renumbered(prepared.train), renumbered(prepared.validation)
+    test = None if prepared.test is None else renumbered(prepared.test)
     return replace(prepared, labels=labels, train=train, validation=validation, test=test)

@@ -13,7 +13,7 @@ from tradewind.api.artefact import File, Lineage, Manifest
 from tradewind_workload.compress.candidates import NotApplicable, told
 from tradewind_workload.export.inference import ask, open_session
 from tradewind_workload.export.samples import TOLERANCE, TOLERANCE_8_BITS, Asked, golden_of
-from tradewind_workload.heads.answer import Value
+from tradewind_workload.heads.answer import Value, undecided
 from tradewind_workload.io.artefacts import Draft, address, point
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.files import ONNX, SAMPLES
@@ -71,8 +71,17 @@ class Storage:
         return self.workshop.context.source
 
     def answers(self, model: Path) -> np.ndarray:
-        """What a stored model answers to the rows that judge."""
-        return self.source.answer.among(ask(open_session(model, self.spec.measure.threads), self.judged.feeds))
+        """What a stored model answers to the rows that judge.
+
+        Raises Fault(InvalidModel) where it names something else than its probabilities, which are judged.
+        """
+        served = ask(open_session(model, self.spec.measure.threads), self.judged.feeds)
+        if (wrong := undecided(served)) is not None:
+            raise Fault(
+                "InvalidModel",
+                f"{model} {wrong}, and a variant is judged by its probabilities: export the model so that both agree.",
+            )
+        return self.source.answer.among(served)
 
     def store(self, candidate: Candidate) -> Stored:
         """Make a variant, write it, load it back and see that it gives the same outputs; or take over a finished one.
@@ -155,7 +164,9 @@ class Storage:
         if recipe is None:
             metrics, evaluation = self.source.head.measured(answers, self.judged.targets, self.source.primary), None
         else:
-            metrics, evaluation = evaluate(prepared, recipe, answers)
+            # Other rows may suit another metric; a variant is compared by the one of its model.
+            same = recipe.model_copy(update={"primary_metric": self.source.primary})
+            metrics, evaluation = evaluate(prepared, same, answers)
         return Manifest(
             task=source.task,
             inputs=source.inputs,

@@ -116,3 +116,20 @@ class Value:
 
 
 Answer = Classes | Labels | Value
+
+
+def undecided(served: Mapping[str, np.ndarray]) -> str | None:
+    """How the outputs of a graph name something else than their probabilities do; None where they agree.
+
+    Of equally probable classes any may be named.
+    """
+    probabilities = served.get(PROBABILITIES)
+    if probabilities is None:
+        return None
+    if LABEL in served and served[LABEL].dtype.kind == "i":
+        named = served[LABEL].reshape(-1, 1) == np.arange(probabilities.shape[1])
+        if not np.array_equal(probabilities.max(1, where=named, initial=-1), probabilities.max(1)):
+            return f"names a class in {LABEL} that is not its most probable one"
+    if LABELS in served and not np.array_equal(served[LABELS], probabilities >= np.float32(THRESHOLD)):
+        return f"names other labels in {LABELS} than those whose probability is at least {THRESHOLD}"
+    return None

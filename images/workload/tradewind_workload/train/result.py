@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tradewind.api.artefact import Lineage, Manifest
-from tradewind_workload.heads.answer import LABEL, LABELS, Answer, Value
-from tradewind_workload.heads.multilabel import answered
+from tradewind_workload.heads.answer import Answer, Value, undecided
 from tradewind_workload.io.artefacts import Draft
 from tradewind_workload.io.files import ONNX, SAMPLES
 from tradewind_workload.io.store import files_of, finish
@@ -59,12 +58,8 @@ def store(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, trained: 
         served = _asked(session, model, judging)
         answers = answer.among(served)
         require_same(answer, trained.expected, answers, str(draft.folder / ONNX))
-        if LABEL in served and not np.array_equal(served[LABEL], answers.argmax(1)):
-            raise RuntimeError(
-                f"{draft.folder / ONNX} names a class that is not its most probable one: the export is wrong"
-            )
-        if LABELS in served and not np.array_equal(served[LABELS], answered(answers)):
-            raise RuntimeError(f"{draft.folder / ONNX} names other labels than the probable ones: the export is wrong")
+        if (wrong := undecided(served)) is not None:
+            raise RuntimeError(f"{draft.folder / ONNX} {wrong}: the export is wrong")
         metrics, evaluation = evaluate(prepared, spec.recipe, answers)
         print(
             f"{evaluation.part.lower()}: {evaluation.metric} {evaluation.value} (95 % interval {evaluation.low} to "
