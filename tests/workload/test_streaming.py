@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from jobs import alone, blobs, training_job, write_csv
+from PIL import Image
 
 from tradewind.api.data import Data
 from tradewind.api.trainingjob import Recipe
@@ -19,6 +20,7 @@ from tradewind_workload.data.streamed import Streamed
 from tradewind_workload.data.work import Here
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.store import open_model
+from tradewind_workload.tasks.image import family as image
 from tradewind_workload.tasks.tabular import family as tabular
 from tradewind_workload.tasks.text import family as text
 from tradewind_workload.train.streaming import Chunks, Strided
@@ -288,6 +290,46 @@ def test_texts_are_streamed_too(volumes: Path) -> None:
     encoded = prepared.train.encoded(fitted[1].rows, fitted[1].shape)
     ((chunk,),) = deal(encoded, 1, 0, volumes / "dealt").workers
     assert chunk.load()["inputs"].dtype == np.int32
+
+
+def write_pictures(folder: Path, *, table: bool) -> None:
+    """Red and blue ones with some noise, in a folder each or named by a table."""
+    random = np.random.default_rng(2)
+    lines = ["image,label"]
+    for name, channel in (("red", 0), ("blue", 2)):
+        (folder / name).mkdir(parents=True)
+        for i in range(30):
+            pixels = random.integers(0, 120, (20, 16, 3))
+            pixels[..., channel] += 100
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{i}.png")
+            lines.append(f"{name}/{i}.png,{name}")
+    if table:
+        (folder / "table.csv").write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("table", [False, True], ids=["folders", "paths"])
+def test_pictures_are_streamed_too(table: bool, volumes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_pictures(volumes / "claim" / "pictures", table=table)
+    uri = f"pvc://claim/pictures{'/table.csv' if table else ''}"
+    columns = [{"name": "image", "type": "image"}] if table else []
+    data = data_of(train={"storageUri": uri}, columns=columns, prepare=[{"dropDuplicates": {}}], testFraction="0.2")
+    headers = read_headers(data, "image-classification")
+    recipe = Recipe.model_validate({"task": "image-classification", "model": {"architecture": "cnn"}})
+    found = []
+    for held in (1 << 30, 0):
+        prepared = prepare(data, headers, 3, None, Room(held, volumes / "rows", "a test"))
+        found.append((prepared, image.fit(prepared, recipe, data)))
+    (held_rows, fitted), (streamed, other) = found
+    assert "has 0 MB of values, more than 0 MB (a test): its rows are streamed" in capsys.readouterr().out
+    assert isinstance(streamed.train, Streamed) and not isinstance(held_rows.train, Streamed)
+    assert fitted == other
+    assert all_rows(held_rows) == all_rows(streamed)
+    assert streamed.split_digest == held_rows.split_digest
+    encoded = streamed.train.encoded(fitted.rows, fitted.shape)
+    ((chunk,),) = deal(encoded, 1, 0, volumes / "dealt").workers
+    pixels = held_rows.train.encoded(fitted.rows, fitted.shape).load()
+    assert chunk.load()["inputs"].dtype == np.uint8
+    assert sorted(row.tobytes() for row in chunk.load()["inputs"]) == sorted(row.tobytes() for row in pixels)
 
 
 @pytest.mark.parametrize("kind", ["<f4", "<f8", "<i8"])
