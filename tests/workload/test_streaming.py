@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.store import open_model
 from tradewind_workload.tasks.image import family as image
 from tradewind_workload.tasks.tabular import family as tabular
+from tradewind_workload.tasks.tabular import trees
 from tradewind_workload.tasks.text import family as text
 from tradewind_workload.train.streaming import Chunks, Strided
 
@@ -274,6 +276,35 @@ def test_a_job_streams_where_its_memory_asks_for_it(architecture: str, volumes: 
         metrics.append({metric.name: float(metric.value) for metric in manifest.metrics})
         assert not list((volumes / "claim" / output / ".train").glob("rows/*"))
     assert metrics[0] == pytest.approx(metrics[1], abs=0.02 if architecture == "trees" else 1e-4)
+
+
+def test_trees_grow_from_as_many_rows_as_memory_has_room_for(volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a table sorted by class, too: what is left out is a matter of chance."""
+    monkeypatch.setattr(dealing, "CHUNK", 2000)
+    inputs, classes = blobs(600)
+    order = np.argsort(classes, kind="stable")
+    write_csv(volumes / "claim" / "t.csv", inputs[order], np.array(["a", "b", "c"])[classes[order]])
+    _, log = alone(job(volumes, "few", "48Ki", model={"architecture": "trees", "trees": {"rounds": 100}}))
+    told = re.search(r"the trees grow from (\d+) of (\d+) training rows, drawn by chance: XGBoost holds 64 bytes", log)
+    assert told is not None, log
+    grown, every = map(int, told.groups())
+    assert 100 < grown <= 48 * 1024 // 4 // 64 < every
+    (folder,) = (volumes / "claim" / "few" / "models").iterdir()
+    manifest, _ = open_model(folder)
+    accuracy = next(float(metric.value) for metric in manifest.metrics if metric.name == "accuracy")
+    assert accuracy > 0.9
+    assert told.group() in (folder / "report.json").read_text()
+
+
+def test_bins_are_those_of_a_sample() -> None:
+    random = np.random.default_rng(0)
+    rows = np.stack([random.normal(size=5000), random.integers(0, 9, 5000), np.full(5000, np.nan)], axis=1)
+    rows[:100, 0] = np.nan
+    edges = trees.edges(rows.astype(np.float32))
+    counted = np.diff(np.searchsorted(np.sort(rows[100:, 0].astype(np.float32)), edges[:, 0], side="right"))
+    assert set(counted) <= {4900 // trees.BINS, 4900 // trees.BINS + 1}
+    assert np.unique(edges[:, 1]).tolist() == list(range(9))
+    assert not edges[:, 2].any()
 
 
 def test_texts_are_streamed_too(volumes: Path) -> None:
