@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from e2e.faults.history import CHILDREN, RESOURCES, Manifest
+from e2e.faults.history import APPLY, CHILDREN, RESOURCES, Manifest
 from e2e.faults.stage import NAME, REVISION, Stage, now, ray_cluster
 from tradewind.core import covers
 from tradewind.core.labels import MANAGER
@@ -193,8 +193,8 @@ async def _closed(stage: Stage) -> None:
     """A job where there were others before: the pods of all jobs are closed, and its RayJob comes before its policy."""
     body = manifest(CLOSED, covers.digest(CLOSED), stage.namespace, None)
     del body["metadata"]["resourceVersion"]
-    path = f"{RESOURCES['networkpolicies']}/namespaces/{stage.namespace}/networkpolicies"
-    await stage.admin.send("POST", f"{path}?fieldManager={MANAGER}", body)
+    path = f"{RESOURCES['networkpolicies']}/namespaces/{stage.namespace}/networkpolicies/{CLOSED.name}"
+    await stage.admin.send("PATCH", f"{path}?fieldManager={MANAGER}", body, APPLY)
     await asyncio.sleep(NOTICED_SECONDS)
     await _training(stage)
 

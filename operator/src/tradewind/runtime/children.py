@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tradewind.core import covers
+from tradewind.core.labels import MANAGED_BY, MANAGER
 from tradewind.core.plan import Child, Plan, Rejection, Resource
 from tradewind.kube.client import Client
 from tradewind.kube.errors import AlreadyExists, Conflict, Denied, KindMissing, NotFound, Rejected, Unavailable
@@ -125,17 +126,31 @@ class Children:
         if present is not None and present.record.deleting:
             return
         uid = present.record.uid if present is not None else None
-        body = manifest(child, covers.digest(child), namespace, None, uid)
         try:
-            self._store.observe(
-                child.resource, await self._client.apply(child.resource, namespace, body, force=uid is not None)
-            )
-        except (Rejected, Denied, Conflict, NotFound, KindMissing) as error:
+            body = await self._put_shared(namespace, child, uid)
+        except (Rejected, Denied, NotFound, KindMissing) as error:
+            if isinstance(error, Denied) and not self._denials.lasting(child.resource):
+                raise
             self._not_shared[place] = self._monotonic() + LONGEST_RETRY
             logger.info("%s %s/%s is not made: %s", child.resource.kind, namespace, child.name, error)
-        else:
-            self._not_shared.pop(place, None)
-            logger.info("applied %s %s/%s", child.resource.kind, namespace, child.name)
+            return
+        self._denials.over(child.resource)
+        self._not_shared.pop(place, None)
+        self._store.observe(child.resource, body)
+        logger.info("applied %s %s/%s", child.resource.kind, namespace, child.name)
+
+    async def _put_shared(self, namespace: str, child: Child, uid: str | None) -> dict[str, Any]:
+        """Apply it, like a child. Raises `Rejected` where a stranger's object has the name."""
+        body = manifest(child, covers.digest(child), namespace, None, uid)
+        try:
+            return await self._client.apply(child.resource, namespace, body, force=uid is not None)
+        except Conflict:
+            found = None if uid is not None else await self._client.find(child.resource, namespace, child.name)
+            if found is None:
+                raise
+            if (found["metadata"].get("labels") or {}).get(MANAGED_BY) != MANAGER:
+                raise Rejected(_is_taken(child, "somebody else")) from None
+            return found  # the answer to the apply that made it was lost
 
     async def _ensure(self, held: Held, child: Child, present: HeldChild | None) -> bool:
         if child.resource in self._kinds.missing:
