@@ -52,7 +52,8 @@ class Worker:
         dist.all_reduce(torch.ones(1))
         return time.time()
 
-ray.init()
+# The files of the program at all workers: the operator's driver sees to that itself.
+ray.init(runtime_env={{"working_dir": sys.argv[2]}} if len(sys.argv) > 2 else None)
 workers = [Worker.options(scheduling_strategy="SPREAD").remote() for _ in range({WORKERS})]
 address, port = ray.get(workers[0].open.remote())
 stepped = max(ray.get([worker.step.remote(rank, address, port) for rank, worker in enumerate(workers)]))
@@ -100,7 +101,7 @@ def by_hand(name: str, made: dict[str, Any]) -> dict[str, Any]:
     """The program as a RayJob, from one that the operator made."""
     spec = copy.deepcopy(made["spec"])
     spec = {key: value for key, value in spec.items() if key not in ("jobId", "rayClusterSelector")}
-    spec["entrypoint"] = f"python /program/first_step.py {name}"
+    spec["entrypoint"] = f"python /program/first_step.py {name} /program"
     groups = spec["rayClusterSpec"]
     for template in (groups["headGroupSpec"]["template"], *(one["template"] for one in groups["workerGroupSpecs"])):
         template["metadata"] = {}
