@@ -119,7 +119,7 @@ def grow(config: dict[str, Any]) -> None:
             loss, learnt = loss * unit, learnt * unit
             history.ended(number, learnt, validation_loss=loss)
             voice.heard(loss=metric_of(loss), round=str(number))
-            if number % 200 == 0:
+            if number % 50 == 0 and len(depths) == 1:  # few rows take seconds, and each trial has its line
                 print(f"round {number}/{settings.rounds}: loss {loss:.4f}", flush=True)
             voice.speak()
 
