@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 # Tried where the recipe names none: on few rows a split more below the others is often one too many.
 DEPTHS = (1, 2, 3, 4)
+FEW = 20_000  # rows of a training, at most: of more the deepest one is hardly too deep, and the time counts
 LINE = "a linear model of the columns"
 PART = 4  # of the memory of a worker, that is for what XGBoost holds of rows in files
 
@@ -122,7 +123,7 @@ def grow(config: dict[str, Any]) -> None:
             loss, learnt = loss * unit, learnt * unit
             history.ended(number, learnt, validation_loss=loss)
             voice.heard(loss=metric_of(loss), round=str(number))
-            if number % 200 == 0:
+            if number % 50 == 0 and len(depths) == 1:  # few rows take seconds, and each trial has its line
                 print(f"round {number}/{settings.rounds}: loss {loss:.4f}", flush=True)
             voice.speak()
 
@@ -190,7 +191,7 @@ def depths_of(recipe: Recipe, rows: int) -> tuple[int, ...]:
     asked = recipe.model.trees or Trees()
     if asked.max_depth is not None:
         return (asked.max_depth,)
-    return DEPTHS if rows <= linear.MOST else (trees.Settings.max_depth,)
+    return DEPTHS if rows <= FEW else (trees.Settings.max_depth,)
 
 
 def chosen_of(tried: list[Grown]) -> tuple[Grown, tuple[str, ...]]:
@@ -201,7 +202,7 @@ def chosen_of(tried: list[Grown]) -> tuple[Grown, tuple[str, ...]]:
     """
     starts = _means(tried, lambda trial: trial.start is not None)
     depths = _means(tried, lambda trial: trial.depth)
-    line, depth = (min(losses, key=lambda key: losses[key]) for losses in (starts, depths))
+    line, depth = min(starts, key=lambda key: starts[key]), min(depths, key=lambda key: depths[key])
     (chosen,) = (one for one in tried if (one.trial.start is not None, one.trial.depth) == (line, depth))
     said = []
     if len(starts) > 1:

@@ -65,7 +65,7 @@ class Trees(Model):
     max_depth: Annotated[int, Field(ge=1, le=16)] | None = Field(
         default=None,
         description="Splits one below the other, at most. When left out, 1, 2, 3 and 4 are tried, and the loss on the "
-        "validation data chooses; of more than 100,000 training rows, or of a data set larger than memory, it is 4.",
+        "validation data chooses; of more than 20,000 training rows, or of a data set larger than memory, it is 4.",
     )
     learning_rate: FractionString = Field(
         default="0.05", validate_default=True, description="How much of what a tree would correct is taken over."
