@@ -25,11 +25,11 @@ def _network() -> torch.nn.Module:
 
 
 def _process(rank: int, folder: str) -> None:
-    import torch
     import torch.distributed as dist
 
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    from tradewind_workload.train import determinism
+
+    determinism.require(threads=1)
     dist.init_process_group("gloo", store=dist.FileStore(f"{folder}/store", WORLD), rank=rank, world_size=WORLD)
     found = {"sums": _sums(rank), "weights": _weights(rank, folder)}
     Path(folder, f"{rank}.json").write_text(json.dumps(found))

@@ -17,7 +17,7 @@ from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.places import checkpoint_folder
 from tradewind_workload.tasks.augmentation import vary
 from tradewind_workload.tasks.matrix.network import Classifier, build_network, build_preparation
-from tradewind_workload.train import checkpoint
+from tradewind_workload.train import checkpoint, determinism
 from tradewind_workload.train.beginning import beginning, epochs_of
 from tradewind_workload.train.training import Share, Training, shares
 
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _deterministic() -> None:
-    torch.use_deterministic_algorithms(True)
-    torch.set_num_threads(1)
+    determinism.require(threads=1)
 
 
 def recipe(**fields: object) -> Recipe:

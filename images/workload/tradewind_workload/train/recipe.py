@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -219,9 +218,7 @@ def _settings(part: Model) -> dict[str, Any]:
 
 def work(config: dict[str, Any]) -> None:
     """What each worker runs for a network."""
-    import torch
-
-    from tradewind_workload.train import checkpoint, process_group
+    from tradewind_workload.train import checkpoint, determinism, process_group
     from tradewind_workload.train.beginning import beginning, epochs_of, length
     from tradewind_workload.train.best import Choice
     from tradewind_workload.train.reporting import Course, told_of
@@ -229,9 +226,7 @@ def work(config: dict[str, Any]) -> None:
     from tradewind_workload.train.training import Training, outputs_of
 
     started = time.time() - config["asked"]
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
-    torch.set_num_threads(config["threads"])
+    determinism.require(config["threads"])
     job = JobDocument.read(config["job"])
     spec = training_spec(job)
     recipe, prepared, fitted = spec.recipe, config["prepared"], config["fitted"]
