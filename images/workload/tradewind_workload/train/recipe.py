@@ -224,6 +224,7 @@ def work(config: dict[str, Any]) -> None:
     from tradewind_workload.train.reporting import Course, told_of
     from tradewind_workload.train.result import Trained, store
     from tradewind_workload.train.training import Training, outputs_of
+    from tradewind_workload.train.writer import Writer
 
     started = time.time() - config["asked"]
     determinism.require(config["threads"])
@@ -266,25 +267,31 @@ def work(config: dict[str, Any]) -> None:
     voice = Voice(job, training, first_step=training.step, told=told) if rank == 0 else None
     if voice is not None:
         print(beginning(recipe, len(prepared.train), first), flush=True)
-    for epoch in range(first, epochs):
-        if recipe.early_stopping is not None and training.agree(over=choice.over(epoch)):
-            break
-        loss = training.epoch(epoch, voice.speak if voice is not None else lambda: None)
-        outputs = training.outputs(held, len(prepared.validation), answer.width)
-        done = epoch + 1
-        if voice is not None and outputs is not None:
-            value = metric.measure(answer.decoded(outputs), prepared.validation.targets)
-            choice.judge(done, value, training.model)
-            voice.measured(done, loss, metric.name, value)
-            history.ended(done, loss, validation_loss=training.mean_loss(outputs, targets), value=value)
-            if done % spec.checkpoint.every_epochs == 0 or done == epochs or choice.over(done):
-                checkpoint.write(
-                    checkpoints, training.state(done, choice.best, history.laps), mark, spec.checkpoint.keep
-                )
-                voice.kept(training.step)
-            print(f"epoch {done}/{epochs}: loss {loss:.4f}, {metric.name} {value:.4f}", flush=True)
+    writer = Writer(checkpoints, mark, spec.checkpoint.keep)
+
+    def on_step() -> None:
+        if voice is not None:
+            writer.look()
             voice.speak()
+
+    with writer:
+        for epoch in range(first, epochs):
+            if recipe.early_stopping is not None and training.agree(over=choice.over(epoch)):
+                break
+            loss = training.epoch(epoch, on_step)
+            outputs = training.outputs(held, len(prepared.validation), answer.width)
+            done = epoch + 1
+            if voice is not None and outputs is not None:
+                value = metric.measure(answer.decoded(outputs), prepared.validation.targets)
+                choice.judge(done, value, training.model)
+                voice.measured(done, loss, metric.name, value)
+                history.ended(done, loss, validation_loss=training.mean_loss(outputs, targets), value=value)
+                if done % spec.checkpoint.every_epochs == 0 or done == epochs or choice.over(done):
+                    writer.write(training.state(done, choice.best, history.laps), voice.kept)
+                print(f"epoch {done}/{epochs}: loss {loss:.4f}, {metric.name} {value:.4f}", flush=True)
+                voice.speak()
     if voice is not None:
+        voice.speak()  # of the last checkpoint, before the export, which takes its time
         if choice.best is not None:
             print(f"the model is that of epoch {choice.best.epoch}", flush=True)
             training.model.load_state_dict(choice.best.tensors)

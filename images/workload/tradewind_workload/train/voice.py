@@ -52,8 +52,10 @@ class Voice:
         self._metrics = tuple(KeyValue(name=name, value=value) for name, value in metrics.items())
 
     def kept(self, step: int) -> None:
-        """A checkpoint was written."""
+        """A checkpoint is on the disk, which the next report has, at once. Any thread may say so."""
         self._checkpoint = CheckpointRecord(step=step, time=rfc3339(datetime.now(UTC)))
+        self._unsaid = True  # after the record: a report that takes this back has the record
+        self._spoken = -1e9
 
     def speak(self) -> None:
         """Leave a report, if the last one is a second old. Raises Superseded where the operator has moved on."""
