@@ -39,10 +39,13 @@ def test_a_turn_is_over_when_the_last_process_is(tmp_path: Path) -> None:
 
 
 def test_a_row_is_missed_where_the_whole_interval_lies_above_it() -> None:
-    def rounds(ratios: list[float]) -> list[dict[str, Took]]:
-        return [{"ours": Took(ratio, 2 * ratio), "theirs": Took(1.0, 1.0)} for ratio in ratios]
+    def starts(*ratios: list[float]) -> list[list[dict[str, Took]]]:
+        return [[{"ours": Took(ratio, 2 * ratio), "theirs": Took(1.0, 1.0)} for ratio in one] for one in ratios]
 
-    found = row("mlp", "ours / theirs", rounds([1.1] * 9), "ours", "theirs", 1.025)
+    found = row("mlp", "ours / theirs", starts([1.1] * 9), "ours", "theirs", 1.025)
     assert (found["ratio"], found["cpu_ratio"], found["met"]) == ((1.1, 1.1, 1.1), (2.2, 2.2, 2.2), False)
-    assert row("mlp", "ours / theirs", rounds([1.0, 1.1] * 9), "ours", "theirs", 1.025)["met"]
-    assert row("mlp", "ours / theirs", rounds([1.0] * 9), "ours", "theirs", 1.025)["reference_ms"] == 1000 / 20
+    assert row("mlp", "ours / theirs", starts([1.0, 1.1] * 9), "ours", "theirs", 1.025)["met"]
+    assert row("mlp", "ours / theirs", starts([1.0] * 9), "ours", "theirs", 1.025)["reference_ms"] == 1000 / 20
+    processes = starts([1.1] * 9, [1.1] * 9, [0.9] * 9)
+    (middle, low, high) = row("mlp", "ours / theirs", processes, "ours", "theirs", 1.025)["ratio"]
+    assert (middle, low, high) == (1.1, 0.9, 1.1), "processes differ, however alike their rounds are"

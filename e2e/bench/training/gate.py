@@ -17,7 +17,7 @@ class Turn:
     """What a process is told to do."""
 
     steps: int
-    checkpoint: bool = False  # after them
+    checkpoint: bool = False  # of the state before them, on the disk when they are done
 
 
 class Gate:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,36 +37,39 @@ class Case:
 
 
 CASES = {
-    "cnn": Case("cnn", (28, 28), 64, "cnn of 28 x 28 pixels, 64 rows a step"),
     "mlp": Case("mlp", (256,), 128, "mlp of 1024 and 1024 units, 128 rows a step"),
-    "resnet18": Case("resnet18", (3, 32, 32), 16, "resnet18 of 32 x 32 pixels, 16 rows a step"),
+    "cnn": Case("cnn", (32, 32, 3), 64, "cnn of pictures of 32 x 32 pixels, 64 a step"),
+    "resnet18": Case("resnet18", (32, 32, 3), 16, "resnet18 of pictures of 32 x 32 pixels, 16 a step"),
 }
+CLASSES = 10
 
 
 def network_of(case: Case) -> torch.nn.Module:
-    """The network, by a seed."""
+    """The network, as a recipe makes it, by a seed."""
     import torch
 
     from tradewind.api.trainingjob import Architecture
-    from tradewind_workload.tasks.image.networks import of_torchvision
+    from tradewind_workload.tasks.image.family import IMAGENET_DEVIATION, IMAGENET_MEAN, Pictures
     from tradewind_workload.tasks.matrix.network import Classifier, build_network
 
     torch.manual_seed(0)
-    if case.architecture == "resnet18":
-        return of_torchvision("resnet18", 10)
-    units = {"hiddenUnits": [1024, 1024]} if case.architecture == "mlp" else {}
-    architecture = Architecture.model_validate({"architecture": case.architecture, **units})
-    image = (*case.shape, 1) if case.architecture == "cnn" else None
-    width = case.shape[0] if image is None else image[0] * image[1]
-    return Classifier(torch.nn.Sequential(), build_network(architecture, width, image, 10), image)
+    if case.architecture == "mlp":
+        architecture = Architecture.model_validate({"architecture": "mlp", "hiddenUnits": [1024, 1024]})
+        return Classifier(torch.nn.Sequential(), build_network(architecture, case.shape[0], None, CLASSES), None)
+    height, width, channels = case.shape
+    shape = (height, width, channels)
+    pictures = Pictures("picture", shape, "Stretch", IMAGENET_MEAN, IMAGENET_DEVIATION, variation=None, notes=())
+    return pictures.network(Architecture.model_validate({"architecture": case.architecture}), CLASSES, 0)
 
 
 def rows_of(case: Case) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and classes, by a seed."""
+    """Rows and classes, by a seed: numbers, or pixels from 0 to 255."""
     import numpy as np
 
-    random = np.random.default_rng(0)
-    return random.normal(size=(ROWS, *case.shape)).astype(np.float32), random.integers(0, 10, ROWS)
+    random, size = np.random.default_rng(0), (ROWS, *case.shape)
+    pictures = len(case.shape) > 1
+    rows = random.integers(0, 256, size, np.uint8) if pictures else random.normal(size=size).astype(np.float32)
+    return rows, random.integers(0, CLASSES, ROWS)
 
 
 class _Ended(Exception):
@@ -74,16 +78,15 @@ class _Ended(Exception):
 
 def by_recipe(case: Case, gate: Gate, rank: int, checkpoints: str) -> None:
     """The recipes' loop, with a voice as in a job; the processes have met."""
-    import torch
-
     from tradewind.api.report import JobDocument
     from tradewind.api.trainingjob import Recipe
-    from tradewind_workload.train import checkpoint
+    from tradewind_workload.train import determinism
+    from tradewind_workload.train.best import Best
     from tradewind_workload.train.training import Share, Training, shares
     from tradewind_workload.train.voice import Voice
+    from tradewind_workload.train.writer import Writer
 
-    torch.use_deterministic_algorithms(True)
-    torch.set_num_threads(1)
+    determinism.require(threads=1)
     task = "tabular-classification" if case.architecture == "mlp" else "image-classification"
     recipe = Recipe.model_validate(
         {"task": task, "model": {"architecture": case.architecture}, "batchSize": case.batch, "epochs": EPOCHS}
@@ -94,30 +97,33 @@ def by_recipe(case: Case, gate: Gate, rank: int, checkpoints: str) -> None:
     training = Training(network_of(case), recipe, share, epochs=EPOCHS)
     job = JobDocument.read(_DOCUMENT)
     voice = Voice(job, training, told=_Quiet()) if rank == 0 else None
-    turn = gate.next()
-    left = turn.steps if turn is not None else 0
+    # A job's checkpoint has the best epoch's weights beside the present ones.
+    best = Best(1, 0.0, {name: tensor.clone() for name, tensor in training.model.state_dict().items()})
+    writer, left = Writer(Path(checkpoints), "mark", keep=2), 0
 
-    def on_step() -> None:
-        nonlocal turn, left
-        if voice is not None:
-            voice.speak()
-        left -= 1
-        if left:
-            return
-        assert turn is not None
-        if turn.checkpoint and voice is not None:
-            checkpoint.write(Path(checkpoints), training.state(0), "mark", keep=2)
-            voice.kept(training.step)
-        gate.done()
+    def begin() -> None:
+        nonlocal left
         if (turn := gate.next()) is None:
             raise _Ended
         left = turn.steps
+        if turn.checkpoint and voice is not None:
+            writer.write(training.state(0, best), voice.kept)
 
-    try:
+    def on_step() -> None:
+        nonlocal left
+        if voice is not None:
+            writer.look()
+            voice.speak()
+        left -= 1
+        if not left:
+            writer.finish()
+            gate.done()
+            begin()
+
+    with suppress(_Ended), writer:
+        begin()
         for epoch in range(EPOCHS):
             training.epoch(epoch, on_step)
-    except _Ended:
-        return
 
 
 def by_script(case: Case, gate: Gate, rank: int) -> None:
