@@ -31,10 +31,11 @@ class Step:
     """Commands of programs that an environment has."""
 
     environment: str
-    commands: tuple[str, ...]
+    commands: tuple[str, ...]  # {NAME} in one is the Python of another environment
     programs: tuple[str, ...] = ()  # of e2e.cluster, built by Go
     packages: tuple[str, ...] = ()  # of Debian
     beside: bool = False  # in the lane of what waits for clocks more than for the processor
+    others: tuple[str, ...] = ()  # environments that commands name so
 
 
 # Steps at once. On two cores a third made all of them together slower: 281 s against 255 s.
@@ -55,7 +56,12 @@ REST = " ".join(f"--ignore=tests/{path}" for path in (*ELSEWHERE, *WAITING))
 # What fails soonest first; then the longest before the shorter, so that both lanes end together.
 STEPS = {
     "format": Step("operator", ("ruff check .", "ruff format --check .")),
-    "types": Step("operator", ("mypy",)),
+    # What runs in the server is checked against the packages that it runs with.
+    "types": Step(
+        "operator",
+        ("mypy", "mypy --python-executable {server} -p tradewind_processors -p tradewind_server"),
+        others=("server",),
+    ),
     "layers": Step("operator", ("lint-imports",)),
     "generated": Step("operator", ("python -m tradewind.generate --check",)),
     "ray": Step("workload", (f"pytest {' '.join(RAY)}",)),
@@ -112,6 +118,7 @@ def _step(name: str, needs: dict[str, Future[Path]], alone: bool) -> Result:
     step, result, start = STEPS[name], Result(name), time.monotonic()
     try:
         python = needs[step.environment].result()
+        others = {name: needs[name].result() for name in step.others}
         for need in (*step.packages, *step.programs):
             needs[need].result()
     except Failed as failure:
@@ -122,7 +129,8 @@ def _step(name: str, needs: dict[str, Future[Path]], alone: bool) -> Result:
     print(f"== {name}", flush=True)
     with tempfile.TemporaryFile("w+", errors="replace") as output:
         # All of them, so that one look shows all that is wrong.
-        codes = [_run(python, command, None if alone else output.fileno(), result) for command in step.commands]
+        said = None if alone else output.fileno()
+        codes = [_run(python, command.format_map(others), said, result) for command in step.commands]
         output.seek(0)
         print(output.read(), end="", flush=True)
     result.passed = not any(codes)
@@ -153,8 +161,9 @@ def _needs(steps: list[Step], network: ThreadPoolExecutor, processor: ThreadPool
     """What the steps need, being made in the order in which they need it."""
     needs: dict[str, Future[Path]] = {}
     for step in steps:
-        if step.environment not in needs:
-            needs[step.environment] = network.submit(venv.python, step.environment)
+        for environment in (step.environment, *step.others):
+            if environment not in needs:
+                needs[environment] = network.submit(venv.python, environment)
         for package in step.packages:
             if package not in needs:
                 needs[package] = network.submit(_installed, package)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from io import BytesIO
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from tradewind_processors.refusal import Unprocessable
 
@@ -48,7 +47,7 @@ class Picturing:
         height: int,
         width: int,
         channels: int = 3,
-        resize: Literal["Stretch", "Crop"] = "Stretch",
+        resize: str = "Stretch",
         most_pixels: int = MOST_PIXELS,
     ) -> None:
         """`channels` is 1 (grey) or 3 (red, green, blue). Raises Unprocessable for what is none of these."""
@@ -87,7 +86,7 @@ class Picturing:
             return self._pixels(content)
         except (Unprocessable, MemoryError):
             raise
-        except Image.UnidentifiedImageError:
+        except UnidentifiedImageError:
             raise Unprocessable(f"expected a picture ({_LISTED}), got {_told(content)}") from None
         except Image.DecompressionBombError:
             raise self._too_large("more pixels than any camera makes") from None

@@ -79,12 +79,12 @@ class Tokenizing:
             return ""
         if not isinstance(text, str):
             raise Unprocessable(f"expected a text, got {type(text).__name__}", row)
-        text = text[: self._characters]
+        beginning: str = text[: self._characters]
         try:
-            text.encode()
+            beginning.encode()
         except UnicodeEncodeError:
             raise Unprocessable("the text has half of a surrogate pair in it: write it as UTF-8", row) from None
-        return text
+        return beginning
 
     def _tokens(self, texts: list[str]) -> Iterator[list[int]]:
         for start in range(0, len(texts), _BATCH):
@@ -141,9 +141,9 @@ def _read(content: bytes) -> Any:
             "the tokenizer's normalizer may make a text hundreds of times longer: write short texts in its Replace and"
             " Prepend"
         )
-    found, error = _tried(lambda: Tokenizer.from_buffer(content))
-    if error is not None:
-        raise Unprocessable(f"the tokenizer can't be read: {error}")
+    found, wrong = _tried(lambda: Tokenizer.from_buffer(content))
+    if wrong is not None:
+        raise Unprocessable(f"the tokenizer can't be read: {wrong}")
     return found
 
 

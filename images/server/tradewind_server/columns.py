@@ -204,7 +204,7 @@ def _truth(spec: TensorSpec, value: Any, row: int) -> Any:
     return truth if spec.datatype == "BOOL" else int(truth)
 
 
-def takes_datatype(spec: TensorSpec, datatype: Any) -> bool:
+def takes_datatype(spec: TensorSpec, datatype: object) -> bool:
     """Whether a column may be sent as a tensor of that type, from which its own is made without a loss.
 
     A data frame of a client has the types of its own: whole numbers for a column of floats, text for a time.

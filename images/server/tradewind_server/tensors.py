@@ -150,7 +150,7 @@ def from_json(spec: TensorSpec, data: Any, max_rows: int, shape: Sequence[int] |
     if array.dtype.kind == "f" and np.isinf(array).any():
         raise BadRequest(f"{where}: a number is too large for {spec.datatype}")
     if type(None) in kinds and spec.datatype == "BYTES":
-        array[np.equal(array, None)] = ""
+        array[np.equal(array, np.array(None))] = ""
     if shape is None:
         spec.check_shape(array.shape, max_rows)
         return array
@@ -186,6 +186,7 @@ def _check_kinds(spec: TensorSpec, kinds: set[type], data: Any) -> None:
         place, column = _place(spec, data, {type(None)})
         raise BadRequest(f"{place} is {spec.datatype}: null is not a value; {untrained(column)}")
     numbers = kinds - {type(None)}
+    wrong: set[type]
     if dict in kinds or list in kinds:
         wrong, sentence = {dict, list}, f"expected plain values; {spec.expected}"
     elif spec.datatype == "BYTES":

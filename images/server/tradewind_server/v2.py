@@ -138,7 +138,7 @@ def _feeds(model: OnnxModel, inputs: Any, binary: memoryview) -> dict[str, Array
 def _tensor(spec: TensorSpec, tensor: dict[str, Any], binary: memoryview, max_rows: int) -> tuple[Array, int]:
     """The values of an input, and how many of the bytes behind the JSON were its."""
     where = f"input {shown(spec.name)}"
-    datatype = tensor.get("datatype")
+    datatype: Any = tensor.get("datatype")
     if datatype != spec.datatype and not (spec.is_column and columns.takes_datatype(spec, datatype)):
         raise BadRequest(f"{where}: expected datatype {spec.datatype}, got {shown(datatype)}")
     shape = _shape(spec, tensor.get("shape"))
