@@ -32,10 +32,10 @@ class Step:
 
     environment: str
     commands: tuple[str, ...]  # {NAME} in one is the Python of another environment
-    others: tuple[str, ...] = ()  # those
     programs: tuple[str, ...] = ()  # of e2e.cluster, built by Go
     packages: tuple[str, ...] = ()  # of Debian
     beside: bool = False  # in the lane of what waits for clocks more than for the processor
+    others: tuple[str, ...] = ()  # environments that commands name so
 
 
 # Steps at once. On two cores a third made all of them together slower: 281 s against 255 s.
