@@ -18,7 +18,7 @@ from e2e.stories.waiting import Item, until
 from tradewind.core.quantity import parse
 
 TIMES = 3
-MEMORY = "1Gi"  # of a worker
+MEMORY = "1500Mi"  # of a worker
 HEAD = "2Gi"  # of the head, which the operator sets
 NUMBERS, TEXTS, LENGTH = 8, 8, 48
 ROW = 8 * NUMBERS + (8 + LENGTH) * (TEXTS + 1)  # bytes of the values of a row, as the log has them
@@ -97,7 +97,7 @@ def played(kubernetes: Kubernetes, item: Item, pods: int, timeout: float) -> Ite
 
 def test_a_table_larger_than_all_pods_is_trained_on_and_compressed(local: Kubernetes, data: str) -> None:
     pods = 2 * parse(MEMORY) + parse(HEAD)
-    rows = int(TIMES * pods / ROW) + 1
+    rows = FILES * (int(TIMES * pods / ROW / FILES) + 1)
     sizes: dict[str, Any] = {"NUMBERS": NUMBERS, "TEXTS": TEXTS, "LENGTH": LENGTH, "ROWS": rows, "FILES": FILES}
     start_python(local, data, "make-larger", MAKE, **{name: str(size) for name, size in sizes.items()})
     say(

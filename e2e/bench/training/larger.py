@@ -17,11 +17,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,9 +68,11 @@ class Group:
         return self
 
     def __exit__(self, *_: object) -> None:
-        end = time.monotonic() + 10
-        while (self.folder / "cgroup.procs").read_text() and time.monotonic() < end:
-            time.sleep(0.1)  # a process in it is still ending
+        while pids := (self.folder / "cgroup.procs").read_text().split():
+            for pid in map(int, pids):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.1)
         self.folder.rmdir()
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
@@ -84,18 +88,27 @@ class Group:
 
 
 @contextmanager
-def nodes(head: Group, workers: list[Group]) -> Iterator[str]:
-    """A Ray node in each group, with the slots that the operator gives them; the address of the head."""
+def nodes(head: Group, workers: list[Group], folder: Path) -> Iterator[str]:
+    """A Ray node in each group, with the slots that the operator gives them; the address of the head.
+
+    Their own files are in the folder: in Ray's usual one, other programs would find this cluster and join it.
+    """
     started = []
     common = ("-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats")
     try:
-        started.append(head.start(*common, "--head", f"--port={PORT}", "--num-cpus=0"))
         address = f"127.0.0.1:{PORT}"
-        time.sleep(15)
-        for number, group in enumerate(workers):
-            agent = f"--dashboard-agent-listen-port={PORT + 1 + number}"
-            started.append(group.start(*common, f"--address={address}", "--num-cpus=2", agent))
-        time.sleep(15)
+        of = [(head, ["--head", f"--port={PORT}", "--num-cpus=0", f"--temp-dir={folder}"])]
+        of += [(group, [f"--address={address}", "--num-cpus=2"]) for group in workers]
+        for number, (group, options) in enumerate(of):
+            # One after the other: they look for free names and ports of this machine.
+            for _try in range(3):  # Ray gives itself 30 s, which a busy machine may not have
+                started.append(group.start(*common, *options, f"--dashboard-agent-listen-port={PORT + 1 + number}"))
+                output = started[-1].stdout
+                assert output is not None
+                if any("Ray runtime started" in line for line in output):
+                    break
+            else:
+                raise RuntimeError("Ray does not start")
         yield address
     finally:
         for process in reversed(started):
@@ -113,7 +126,7 @@ def measured(name: str, groups: dict[str, Group], program: str, given: list[str]
         first, *workers = groups.values()
         environment = {}
         if workers:
-            environment["RAY_ADDRESS"] = stack.enter_context(nodes(first, workers))
+            environment["RAY_ADDRESS"] = stack.enter_context(nodes(first, workers, volumes / "ray"))
         began = time.monotonic()
         process = first.start("-m", "e2e.bench.training.larger_programs", program, *given, **environment)
         output, _ = process.communicate()
@@ -132,6 +145,8 @@ def _of_report(volumes: Path) -> tuple[float, float]:
     report = json.loads(path.read_bytes())
     phases = {phase["name"]: phase["seconds"] for phase in report["spent"]["phases"]}
     rows = next(part["rows"] for part in report["split"]["parts"] if part["name"] == "train")
+    fewer = re.search(r"the trees grow from (\d+) of", " ".join(report["notes"]))
+    rows = int(fewer[1]) if fewer else rows
     return phases["prepare the data"], rows * report["curve"]["done"] / phases["train"]
 
 
