@@ -52,6 +52,26 @@ def test_the_graph_computes_what_the_training_saw(rows: int) -> None:
     assert Encoding.read(encoding.written()) == encoding
 
 
+@pytest.mark.parametrize("prepare", [(), EVERY])
+def test_columns_are_fitted_alike_however_few_are_counted_at_once(
+    prepare: tuple[dict[str, Any], ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is held of a table of many columns must not grow with them."""
+    table = mixed(500, 1)
+    whole = fitted(KINDS, table, *prepare)
+    counted = list[int]()
+    fit = statistics.fit
+
+    def spied(batch: Any, schema: Any) -> statistics.Statistics:
+        counted.append(len(schema.inputs))
+        return fit(batch, schema)
+
+    monkeypatch.setattr(statistics, "fit", spied)
+    monkeypatch.setattr(statistics, "HELD", 1)
+    assert fitted(KINDS, table, *prepare) == whole
+    assert set(counted) == {1}
+
+
 def test_each_step_gives_the_value_that_it_says() -> None:
     kinds: dict[str, Kind] = {"x": "number", "town": "category", "from": "datetime", "to": "datetime"}
     day = datetime.datetime(2026, 1, 1)  # noqa: DTZ001

@@ -27,7 +27,7 @@ from tradewind_workload.tasks.tabular.columns import PARTS, booleans_of, day_par
 from tradewind_workload.tasks.tabular.derivation import KINDS, as_column
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tradewind_workload.data.schema import ColumnSchema, Kind, Schema
     from tradewind_workload.tasks.tabular.derivation import Derivation
@@ -262,6 +262,23 @@ def finish(statistics: Statistics, schema: Schema, derived: frozenset[str] = fro
 
     `derived` are columns that steps computed, in double precision.
     """
+    return together([encoded(statistics, schema, derived)])
+
+
+def together(parts: Iterable[Encoding]) -> Encoding:
+    """One encoding of the columns of all. Raises Fault(InvalidData) where no column is left to learn from."""
+    whole = Encoding((), (), ())
+    for part in parts:
+        whole = Encoding(
+            whole.names + part.names, whole.numbers + part.numbers, whole.codes + part.codes, whole.notes + part.notes
+        )
+    if not whole.names:
+        raise Fault("InvalidData", f"no column is left to learn from: {' '.join(whole.notes) or 'there is none'}")
+    return whole
+
+
+def encoded(statistics: Statistics, schema: Schema, derived: frozenset[str] = frozenset()) -> Encoding:
+    """The encoding of these columns of a table, of which none may be left; `derived` as of finish."""
     numbers: list[Number] = []
     codes: list[Codes] = []
     notes: list[str] = []
@@ -283,8 +300,6 @@ def finish(statistics: Statistics, schema: Schema, derived: frozenset[str] = fro
             seen = sorted(statistics.parts.get((column.name, part), ()))
             if len(seen) > 1:
                 codes.append(Codes(column.name, column.kind, part, tuple(seen)))
-    if not numbers and not codes:
-        raise Fault("InvalidData", f"no column is left to learn from: {' '.join(notes) or 'there is none'}")
     used = {column.name for column in (*numbers, *codes)}
     names = tuple(column.name for column in schema.inputs if column.name in used)
     return Encoding(names, tuple(numbers), tuple(codes), tuple(notes))

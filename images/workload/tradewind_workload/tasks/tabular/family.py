@@ -132,8 +132,11 @@ def without_outliers(prepared: Prepared, prepare: Sequence[Step]) -> Prepared:
         outliers.require_as_they_stand(prepare, i)
         where, train = f"spec.data.prepare[{i}].dropOutliers", prepared.train
         schema = outliers.looked_at(prepared.schema, step.drop_outliers.columns, where)
-        counted = statistics.merge(train.each(_statistics, NOTHING, schema))
-        fences = outliers.fences(counted, float(step.drop_outliers.ranges))
+        found: dict[str, tuple[float, float]] = {}
+        for some in statistics.groups(schema):
+            counted = statistics.merge(train.each(_statistics, NOTHING, some))
+            found |= outliers.fences(counted, float(step.drop_outliers.ranges)).of
+        fences = outliers.Fences(found)
         left = train.only(_near, fences)
         note = f"{len(train) - len(left)} of {len(train)} training rows dropped by {where}: {fences}"
         prepared = replace(prepared, train=left, notes=(*prepared.notes, note))

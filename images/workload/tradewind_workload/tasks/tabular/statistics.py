@@ -7,7 +7,7 @@ to VALUES different values.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,14 +16,16 @@ import pyarrow.compute as pc
 from tradewind_workload.tasks.tabular.columns import PARTS, day_parts, numbers_of, strings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator
 
     import pyarrow as pa
 
-    from tradewind_workload.data.schema import Kind, Schema
+    from tradewind_workload.data.schema import ColumnSchema, Schema
 
 BUCKETS = 1 << 16  # of a column of numbers: so many different values are counted exactly
 VALUES = 100_000  # of a category that are counted at a time
+HELD = 1 << 25  # bytes of statistics that are held at once, about
+_OF_A_BUCKET, _OF_A_VALUE = 16, 128  # bytes; those of a category's text come to its own length
 _MINIMUM = np.iinfo(np.int64).min
 
 
@@ -132,21 +134,20 @@ class Statistics:
 
 def fit(batch: pa.RecordBatch | pa.Table, schema: Schema) -> Statistics:
     """Statistics of one batch of training rows."""
-    kinds: Mapping[str, Kind] = {column.name: column.kind for column in schema.inputs}
-    numbers = {
-        name: numbers_of(batch.column(name), kind) for name, kind in kinds.items() if kind not in ("category", "text")
-    }
+    numbers: dict[str, Distribution] = {}
+    categories: dict[str, Frequencies] = {}
     parts: dict[tuple[str, str], frozenset[int]] = {}
-    for name, values in numbers.items():
-        if kinds[name] == "datetime":
+    for column in schema.inputs:
+        name, cells = column.name, batch.column(column.name)
+        if column.kind in ("category", "text"):
+            categories[name] = Frequencies.of(cells)
+            continue
+        values = numbers_of(cells, column.kind)
+        numbers[name] = Distribution.of(values)
+        if column.kind == "datetime":
             found = day_parts(values[np.isfinite(values)])
             parts |= {(name, part): frozenset(np.unique(found[part]).tolist()) for part in PARTS}
-    return Statistics(
-        batch.num_rows,
-        {name: Distribution.of(values) for name, values in numbers.items()},
-        {name: Frequencies.of(batch.column(name)) for name in kinds if name not in numbers},
-        parts,
-    )
+    return Statistics(batch.num_rows, numbers, categories, parts)
 
 
 def merge(partials: Iterable[Statistics]) -> Statistics:
@@ -161,3 +162,29 @@ def merge(partials: Iterable[Statistics]) -> Statistics:
             {key: found | other.parts[key] for key, found in first.parts.items()},
         )
     return first
+
+
+def groups(schema: Schema) -> Iterator[Schema]:
+    """The same columns, in their order, a few at a time: the statistics of these come to HELD bytes at most.
+
+    So a table of very many columns is passed over several times, and what is held does not grow with them.
+    """
+    some: list[ColumnSchema] = []
+    room = HELD
+    for column in schema.inputs:
+        needed = _bytes(column)
+        if some and needed > room:
+            yield replace(schema, inputs=tuple(some))
+            some, room = [], HELD
+        some.append(column)
+        room -= needed
+    if some:
+        yield replace(schema, inputs=tuple(some))
+
+
+def _bytes(column: ColumnSchema) -> int:
+    """Of the statistics of a column, at most."""
+    if column.kind in ("category", "text"):
+        text = column.size // max(1, column.rows)
+        return (_OF_A_VALUE + text) * min(VALUES, VALUES if column.distinct is None else column.distinct)
+    return _OF_A_BUCKET * min(BUCKETS, BUCKETS if column.distinct is None else column.distinct)

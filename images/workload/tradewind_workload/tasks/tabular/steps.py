@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import cached_property
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +20,8 @@ from tradewind_workload.tasks.tabular.derivation import (
     FillText,
     LogNumber,
 )
-from tradewind_workload.tasks.tabular.encoding import Encoding, Source, finish, is_precise
+from tradewind_workload.tasks.tabular.encoding import Encoding, Source, encoded, is_precise, together
+from tradewind_workload.tasks.tabular.statistics import groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -51,7 +54,8 @@ class _Fitting:
         self._count = count
         self._steps: list[Derivation] = []
         self._sources: dict[str, Source] = {}
-        self._plain = count(self._so_far(), schema)  # statistics of the columns as they stand
+        # Statistics of the columns as they stand, where these are few enough to be held.
+        self._plain = count(self._so_far(), schema) if len(list(groups(schema))) < 2 else None
 
     def add(self, step: Step, where: str) -> None:
         """Fit a step, after those before it."""
@@ -59,15 +63,13 @@ class _Fitting:
             self._impute(step.impute, where)
         elif step.clip is not None:
             tail = float(step.clip.quantile)
-            for name in self._numbers(step.clip.columns, f"{where}.clip"):
-                found = self._distribution(name, f"{where}.clip")
+            for name, found in self._distributions(step.clip.columns, f"{where}.clip"):
                 self._take(ClipNumber(name, found.quantile(tail), found.quantile(1 - tail)))
         elif step.log is not None:
             for name in self._numbers(step.log.columns, f"{where}.log"):
                 self._take(LogNumber(name))
         elif step.bin is not None:
-            for name in self._numbers(step.bin.columns, f"{where}.bin"):
-                found = self._distribution(name, f"{where}.bin")
+            for name, found in self._distributions(step.bin.columns, f"{where}.bin"):
                 shares = np.arange(1, step.bin.bins) / step.bin.bins
                 edges = sorted({found.quantile(float(share)) for share in shares} - {float(found.values[0])})
                 self._take(BinNumber(name, tuple(edges)), "category")
@@ -91,7 +93,8 @@ class _Fitting:
 
     def _impute(self, asked: Impute, where: str) -> None:
         suited = [name for name, kind in self._kinds.items() if kind in _SUITED[asked.strategy]]
-        for name in asked.columns or suited:
+        names = asked.columns or suited
+        for name in names:
             if name not in self._kinds:
                 raise _unknown(name, f"{where}.impute", self._kinds)
             if name not in suited:
@@ -100,13 +103,14 @@ class _Fitting:
                     f"{where}.impute: the column {name!r} is a {self._kinds[name]}, which the strategy "
                     f"{asked.strategy} is not for: remove it from columns, or choose mostFrequent or constant.",
                 )
+        for name, found in self._statistics(names) if asked.strategy != "constant" else zip(names, repeat(None)):
             if self._kinds[name] in ("category", "text"):
-                self._take(FillText(name, self._text(name, asked, where)), self._kinds[name])
+                self._take(FillText(name, self._text(name, found, asked, where)), self._kinds[name])
             else:
-                self._take(FillNumber(name, self._number(name, asked, where)))
+                self._take(FillNumber(name, self._number(name, found, asked, where)))
 
-    def _text(self, name: str, asked: Impute, where: str) -> str:
-        if asked.strategy == "constant":
+    def _text(self, name: str, counted: Statistics | None, asked: Impute, where: str) -> str:
+        if counted is None:
             if not asked.value:
                 raise Fault(
                     "InvalidData",
@@ -114,13 +118,13 @@ class _Fitting:
                     "give another value, for example 'unknown'.",
                 )
             return asked.value
-        found: Frequencies = self._statistics(name).categories[name]
+        found: Frequencies = counted.categories[name]
         if not found.counts:
             raise self._empty(name, f"{where}.impute")
         return min(found.counts, key=lambda value: (-found.counts[value], value))
 
-    def _number(self, name: str, asked: Impute, where: str) -> float:
-        if asked.strategy == "constant":
+    def _number(self, name: str, counted: Statistics | None, asked: Impute, where: str) -> float:
+        if counted is None:
             if self._kinds[name] == "boolean" and asked.value in ("true", "false"):
                 return float(asked.value == "true")
             if not is_plain_number(asked.value or "") or not math.isfinite(float(asked.value or "")):
@@ -130,7 +134,7 @@ class _Fitting:
                     "the columns that it is for (columns), or give a finite number, for example '0'.",
                 )
             return float(asked.value or "")
-        found = self._distribution(name, f"{where}.impute")
+        found = self._present(counted, name, f"{where}.impute")
         if asked.strategy == "mean":
             return found.moments(found.values)[0]
         return found.quantile(0.5) if asked.strategy == "median" else float(found.values[found.counts.argmax()])
@@ -152,8 +156,12 @@ class _Fitting:
             return "remove it, or correct its type in spec.data.columns"
         return "a step bin before this one makes categories of it. Remove it, or move this step before that one"
 
-    def _distribution(self, name: str, where: str) -> Distribution:
-        found = self._statistics(name).numbers[name]
+    def _distributions(self, names: Sequence[str], where: str) -> Iterator[tuple[str, Distribution]]:
+        for name, found in self._statistics(tuple(self._numbers(names, where))):
+            yield name, self._present(found, name, where)
+
+    def _present(self, counted: Statistics, name: str, where: str) -> Distribution:
+        found = counted.numbers[name]
         if not found.present:
             raise self._empty(name, where)
         return found
@@ -170,11 +178,33 @@ class _Fitting:
             f"step, {remedy}.",
         )
 
-    def _statistics(self, name: str) -> Statistics:
-        """Of one column as the steps so far leave it."""
-        if all(step.result != name for step in self._steps):
-            return self._plain
-        return self._count(self._so_far(), replace(self._schema, inputs=(self._column(name),)))
+    def _statistics(self, names: Sequence[str]) -> Iterator[tuple[str, Statistics]]:
+        """Of each of these columns as the steps so far leave it."""
+        for some, found in self._counted(names):
+            for column in some.inputs:
+                yield column.name, found
+
+    def _counted(self, names: Sequence[str]) -> Iterator[tuple[Schema, Statistics]]:
+        """The same of a few of them at once."""
+        schema = replace(self._schema, inputs=tuple(self._column(name) for name in names))
+        if self._plain is not None and not any(step.result in names for step in self._steps):
+            yield schema, self._plain
+            return
+        before = self._so_far()
+        for some in groups(schema):
+            yield some, self._count(before, some)
+
+    @cached_property
+    def _precise(self) -> frozenset[str]:
+        """The columns of numbers that need double precision, as they stand."""
+        plain, all_at_once = Encoding((), (), ()), self._plain
+        counted = [all_at_once] if all_at_once else (self._count(plain, some) for some in groups(self._schema))
+        return frozenset(
+            name
+            for found in counted
+            for name, distribution in found.numbers.items()
+            if distribution.present and is_precise(self._raw[name].kind, distribution)
+        )
 
     def _column(self, name: str) -> ColumnSchema:
         raw = self._raw.get(name, self._schema.inputs[0])
@@ -184,9 +214,7 @@ class _Fitting:
         for name in step.sources:
             if name not in self._sources and name in self._raw and all(made.result != name for made in self._steps):
                 raw = self._raw[name].kind
-                found = self._plain.numbers.get(name)
-                precise = found is not None and found.present > 0 and is_precise(raw, found)
-                self._sources[name] = Source(name, raw, precise or raw == "datetime")
+                self._sources[name] = Source(name, raw, name in self._precise or raw == "datetime")
         self._steps.append(step)
         self._kinds[step.result] = kind
 
@@ -195,11 +223,8 @@ class _Fitting:
 
     def finished(self) -> Encoding:
         """The encoding, with the steps that lead to a column that is used."""
-        if not self._steps:
-            return finish(self._plain, self._schema)
-        schema = replace(self._schema, inputs=tuple(self._column(name) for name in self._kinds))
         derived = frozenset(step.result for step in self._steps)
-        made = finish(self._count(self._so_far(), schema), schema, derived)
+        made = together(encoded(found, some, derived) for some, found in self._counted(tuple(self._kinds)))
         needed, steps = {column.name for column in (*made.numbers, *made.codes)}, []
         for step in reversed(self._steps):
             if step.result in needed:
