@@ -13,25 +13,30 @@ import numpy as np
 
 from tradewind.api.report import JobDocument
 from tradewind.api.trainingjob import Trees
+from tradewind_workload.data.dealing import Dealt
 from tradewind_workload.data.rows import Rows
 from tradewind_workload.heads.answer import Answer, Value
 from tradewind_workload.heads.classification import Classification
 from tradewind_workload.io.document import training_spec
 from tradewind_workload.io.places import local_path
 from tradewind_workload.tasks.tabular import linear, trees
+from tradewind_workload.train.cluster import memory
 from tradewind_workload.train.history import History, curve
 from tradewind_workload.train.judging import answer_of, head_of, judging_part, metric_of
 from tradewind_workload.train.voice import Voice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from tradewind.api.trainingjob import Recipe
+    from tradewind.api.trainingjob import Recipe, TrainingJobSpec
     from tradewind_workload.data.dealing import Pile
     from tradewind_workload.data.preparation import Prepared
     from tradewind_workload.tasks.tabular.encoding import Encoding
     from tradewind_workload.tasks.tabular.linear import Linear
     from tradewind_workload.train.streaming import Stream
+
+
+PART = 4  # of the memory of a worker, that is for what XGBoost holds of rows in files
 
 
 @dataclass
@@ -80,7 +85,8 @@ def grow(config: dict[str, Any]) -> None:
     balanced = recipe.class_weights == "Balanced" and isinstance(head, Classification)
     classes, weights = len(prepared.labels) or None, tuple(head.balanced_weights().tolist()) if balanced else ()
     encoding = config["fitted"].encoding
-    training, validation = _examples(prepared, config["stream"], answer)
+    stream, notes = _limited(config["stream"], trees.held(classes if classes is not None and classes > 2 else 1), spec)
+    training, validation = _examples(prepared, stream, answer)
     line = None
     # A linear model of each label would be one more each; a table larger than memory has rows enough for trees.
     if isinstance(training, trees.Examples) and isinstance(validation, trees.Examples) and not prepared.several:
@@ -124,7 +130,7 @@ def grow(config: dict[str, Any]) -> None:
     if isinstance(answer, Value):  # for whoever reads the trees' own file
         booster.set_attr(label_mean=repr(answer.mean), label_deviation=repr(answer.deviation))
     model = from_trees(encoding, booster, answer, start)
-    became, notes = told_of(config["fitted"], prepared)
+    became, more = told_of(config["fitted"], prepared)
     course = Course(
         curve(
             history.laps,
@@ -133,7 +139,7 @@ def grow(config: dict[str, Any]) -> None:
             best=booster.num_boosted_rounds(),
         ),
         became,
-        (*notes, said) if said else notes,
+        (*more, *notes, *([said] if said else [])),
         seconds=config["seconds"] | {"start the worker": started, "train": sum(one.history.seconds for one in tried)},
     )
     expected = np.concatenate(
@@ -168,6 +174,26 @@ def _told_of_starts(tried: list[Grown], chosen: Grown) -> str:
     return f"the trees start from a linear model of the columns, and learn what it leaves: {losses}"
 
 
+def _limited(stream: Stream | None, held: int, spec: TrainingJobSpec) -> tuple[Stream | None, list[str]]:
+    """The stream with no more training rows than XGBoost can hold so many bytes of; a sentence where they are fewer.
+
+    A chunk has rows by chance, so some of the chunks are a sample of all.
+    """
+    if stream is None:
+        return None, []
+    (chunks,) = stream.dealt.workers
+    most = memory(spec.resources) // PART // held
+    fit = max(1, int(np.searchsorted(np.cumsum([len(chunk) for chunk in chunks]), most, side="right")))
+    if fit == len(chunks):
+        return stream, []
+    note = (
+        f"the trees grow from {sum(map(len, chunks[:fit]))} of {sum(map(len, chunks))} training rows, drawn by chance: "
+        f"XGBoost holds {held} bytes of each, and 1/{PART} of spec.resources.memory is for that"
+    )
+    print(note, flush=True)
+    return replace(stream, dealt=Dealt((chunks[:fit],))), [note]
+
+
 def _started(
     start: Linear | None, encoding: Encoding, examples: trees.Examples | trees.Batches
 ) -> trees.Examples | trees.Batches:
@@ -193,12 +219,14 @@ def _examples(
             validation.load(), learnt(validation.targets)
         )
 
-    def batches(piles: Sequence[Pile], name: str) -> trees.Batches:
+    def batches(piles: Sequence[Pile], name: str, sample: Callable[[], np.ndarray] | None = None) -> trees.Batches:
         def read() -> Iterator[trees.Examples]:
             for pile in piles:
                 for records in pile.pieces():
                     yield trees.Examples(np.ascontiguousarray(records["inputs"]), learnt(records["target"]))
 
-        return trees.Batches(read, stream.folder / name)
+        return trees.Batches(read, stream.folder / name, sample)
 
-    return batches(stream.dealt.workers[0], "trees"), batches([stream.validation], "trees-validation")
+    (chunks,) = stream.dealt.workers
+    training = batches(chunks, "trees", lambda: np.ascontiguousarray(chunks[0].load()["inputs"]))
+    return training, batches([stream.validation], "trees-validation")
