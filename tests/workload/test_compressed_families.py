@@ -76,6 +76,7 @@ def compress(
     candidates: list[dict[str, Any]],
     goals: dict[str, Any] | None = None,
     other: dict[str, Any] | None = None,
+    memory: str = "2Gi",
 ) -> Compressed:
     """Compress the model with that digest."""
     trained, _ = open_model(volumes / "claim/model", digest)
@@ -83,7 +84,7 @@ def compress(
         {
             "model": {"trainingJobRef": {"name": "job"}},
             "candidates": candidates,
-            "measure": {"repeats": 10, "warmup": 2, "batchSizes": [1]},
+            "measure": {"repeats": 10, "warmup": 2, "batchSizes": [1], "resources": {"memory": memory}},
             "output": {"storageUri": "pvc://claim/variants"},
         }
         | ({} if goals is None else {"goals": goals})
@@ -190,6 +191,49 @@ def test_a_number_is_judged_in_its_own_unit_and_direction(volumes: Path) -> None
     while node.op_type not in ("Gemm", "MatMul", "DequantizeLinear"):
         node = made_by[node.input[0]]
     assert node.op_type != "DequantizeLinear"
+
+
+@pytest.mark.parametrize("label", ["class", "price"])
+def test_a_table_larger_than_memory_is_judged_by_the_same_rows(label: str, volumes: Path) -> None:
+    """Calibration and pruning see other rows of it, and the 8 bits of each request are those of the same requests."""
+    write_table(volumes, label)
+    task = "tabular-classification" if label == "class" else "tabular-regression"
+    model = {"architecture": "mlp", "hiddenUnits": [64, 64]}
+    recipe = {"task": task, "model": model, "epochs": 12, "optimizer": {"lr": "0.003"}}
+    alone(training_job({"recipe": recipe, "data": table(label), "output": {"storageUri": "pvc://claim/model"}}))
+    digest = open_model(volumes / "claim/model")[1]
+    held, streamed = (compress(volumes, digest, CANDIDATES, memory=memory) for memory in ("2Gi", "8Ki"))
+    require_served_alike(streamed, ["dynamic", "static", "half", "both"])
+    said = "more than 0 MB (1/8 of spec.measure.resources.memory): its rows are streamed from files"
+    assert said in streamed.output and said not in held.output
+    assert not list(volumes.glob("claim/variants/.train/rows/*"))
+    for name in ("baseline", "dynamic"):
+        assert streamed.rows[name].quality == held.rows[name].quality
+    samples = [(found.folders["dynamic"] / "samples.json").read_text() for found in (held, streamed)]
+    assert samples[0] == samples[1]
+
+
+def test_classes_of_a_larger_table_are_the_models_own(volumes: Path) -> None:
+    """The data of the compression lacks a class, so its own classes have other numbers."""
+    recipe = {
+        "task": "tabular-classification",
+        "model": {"architecture": "linear"},
+        "epochs": 30,
+        "optimizer": {"lr": "0.1"},
+    }
+    inputs, classes = blobs(300)
+    names = np.array(["a", "b", "c"])[classes]
+    write_csv(volumes / "claim/table.csv", inputs, names)
+    write_csv(volumes / "claim/fewer.csv", inputs[names != "a"], names[names != "a"])
+    data = table() | {"label": "label"}
+    alone(training_job({"recipe": recipe, "data": data, "output": {"storageUri": "pvc://claim/model"}}))
+    other, digest = data | {"train": {"storageUri": "pvc://claim/fewer.csv"}}, open_model(volumes / "claim/model")[1]
+    held, streamed = (
+        compress(volumes, digest, CANDIDATES[1:2], other=other, memory=memory) for memory in ("2Gi", "8Ki")
+    )
+    quality = streamed.rows["baseline"].quality
+    assert quality == held.rows["baseline"].quality
+    assert quality is not None and float(quality.value) > 0.9
 
 
 def test_trees_have_nothing_to_compress_and_are_measured(volumes: Path) -> None:

@@ -18,6 +18,7 @@ from tradewind_workload.compress.methods.channels import without_channels
 from tradewind_workload.compress.methods.quantisation import dynamic_int8, static_int8
 from tradewind_workload.compress.source import Source
 from tradewind_workload.data.fitting import Stage
+from tradewind_workload.data.preparation import Room
 from tradewind_workload.export.inference import ask, open_session
 from tradewind_workload.heads.answer import Classes
 from tradewind_workload.io.fault import Fault
@@ -94,7 +95,7 @@ def source(folder: Path, network: dict[str, torch.Tensor] | None = None) -> Sour
     fitted = Matrix((8, 8), (), (8, 8, 1), (), None)
     manifest = Manifest(task="image-classification", inputs=(fitted.taken,), outputs=(), files={})
     prepared: Any = SimpleNamespace(labels=tuple("abcde"), train=[], several=False)
-    return Source(folder, "pvc://claim/model", manifest, "sha256:0", prepared, fitted)
+    return Source(folder, "pvc://claim/model", manifest, "sha256:0", prepared, fitted, Room(0, folder, "a test"))
 
 
 def test_network_is_rebuilt_from_safetensors_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

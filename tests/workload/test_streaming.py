@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from jobs import alone, blobs, training_job, write_csv
+from PIL import Image
 
 from tradewind.api.data import Data
 from tradewind.api.trainingjob import Recipe
@@ -19,7 +21,9 @@ from tradewind_workload.data.streamed import Streamed
 from tradewind_workload.data.work import Here
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.store import open_model
+from tradewind_workload.tasks.image import family as image
 from tradewind_workload.tasks.tabular import family as tabular
+from tradewind_workload.tasks.tabular import trees
 from tradewind_workload.tasks.text import family as text
 from tradewind_workload.train.streaming import Chunks, Strided
 
@@ -274,6 +278,35 @@ def test_a_job_streams_where_its_memory_asks_for_it(architecture: str, volumes: 
     assert metrics[0] == pytest.approx(metrics[1], abs=0.02 if architecture == "trees" else 1e-4)
 
 
+def test_trees_grow_from_as_many_rows_as_memory_has_room_for(volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a table sorted by class, too: what is left out is a matter of chance."""
+    monkeypatch.setattr(dealing, "CHUNK", 2000)
+    inputs, classes = blobs(600)
+    order = np.argsort(classes, kind="stable")
+    write_csv(volumes / "claim" / "t.csv", inputs[order], np.array(["a", "b", "c"])[classes[order]])
+    _, log = alone(job(volumes, "few", "48Ki", model={"architecture": "trees", "trees": {"rounds": 100}}))
+    told = re.search(r"the trees grow from (\d+) of (\d+) training rows, drawn by chance: XGBoost holds 64 bytes", log)
+    assert told is not None, log
+    grown, every = map(int, told.groups())
+    assert 100 < grown <= 48 * 1024 // 4 // 64 < every
+    (folder,) = (volumes / "claim" / "few" / "models").iterdir()
+    manifest, _ = open_model(folder)
+    accuracy = next(float(metric.value) for metric in manifest.metrics if metric.name == "accuracy")
+    assert accuracy > 0.9
+    assert told.group() in (folder / "report.json").read_text()
+
+
+def test_bins_are_those_of_a_sample() -> None:
+    random = np.random.default_rng(0)
+    rows = np.stack([random.normal(size=5000), random.integers(0, 9, 5000), np.full(5000, np.nan)], axis=1)
+    rows[:100, 0] = np.nan
+    edges = trees.edges(rows.astype(np.float32))
+    counted = np.diff(np.searchsorted(np.sort(rows[100:, 0].astype(np.float32)), edges[:, 0], side="right"))
+    assert set(counted) <= {4900 // trees.BINS, 4900 // trees.BINS + 1}
+    assert np.unique(edges[:, 1]).tolist() == list(range(9))
+    assert not edges[:, 2].any()
+
+
 def test_texts_are_streamed_too(volumes: Path) -> None:
     write_table(volumes, "table", seed=1, note=[f"the {word} one" for word in ["good", "bad"] * (ROWS // 2)])
     data = data_of(inputs=["note"])
@@ -288,6 +321,46 @@ def test_texts_are_streamed_too(volumes: Path) -> None:
     encoded = prepared.train.encoded(fitted[1].rows, fitted[1].shape)
     ((chunk,),) = deal(encoded, 1, 0, volumes / "dealt").workers
     assert chunk.load()["inputs"].dtype == np.int32
+
+
+def write_pictures(folder: Path, *, table: bool) -> None:
+    """Red and blue ones with some noise, in a folder each or named by a table."""
+    random = np.random.default_rng(2)
+    lines = ["image,label"]
+    for name, channel in (("red", 0), ("blue", 2)):
+        (folder / name).mkdir(parents=True)
+        for i in range(30):
+            pixels = random.integers(0, 120, (20, 16, 3))
+            pixels[..., channel] += 100
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{i}.png")
+            lines.append(f"{name}/{i}.png,{name}")
+    if table:
+        (folder / "table.csv").write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("table", [False, True], ids=["folders", "paths"])
+def test_pictures_are_streamed_too(table: bool, volumes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_pictures(volumes / "claim" / "pictures", table=table)
+    uri = f"pvc://claim/pictures{'/table.csv' if table else ''}"
+    columns = [{"name": "image", "type": "image"}] if table else []
+    data = data_of(train={"storageUri": uri}, columns=columns, prepare=[{"dropDuplicates": {}}], testFraction="0.2")
+    headers = read_headers(data, "image-classification")
+    recipe = Recipe.model_validate({"task": "image-classification", "model": {"architecture": "cnn"}})
+    found = []
+    for held in (1 << 30, 0):
+        prepared = prepare(data, headers, 3, None, Room(held, volumes / "rows", "a test"))
+        found.append((prepared, image.fit(prepared, recipe, data)))
+    (held_rows, fitted), (streamed, other) = found
+    assert "has 0 MB of values, more than 0 MB (a test): its rows are streamed" in capsys.readouterr().out
+    assert isinstance(streamed.train, Streamed) and not isinstance(held_rows.train, Streamed)
+    assert fitted == other
+    assert all_rows(held_rows) == all_rows(streamed)
+    assert streamed.split_digest == held_rows.split_digest
+    encoded = streamed.train.encoded(fitted.rows, fitted.shape)
+    ((chunk,),) = deal(encoded, 1, 0, volumes / "dealt").workers
+    pixels = held_rows.train.encoded(fitted.rows, fitted.shape).load()
+    assert chunk.load()["inputs"].dtype == np.uint8
+    assert sorted(row.tobytes() for row in chunk.load()["inputs"]) == sorted(row.tobytes() for row in pixels)
 
 
 @pytest.mark.parametrize("kind", ["<f4", "<f8", "<i8"])

@@ -17,7 +17,7 @@ from tradewind.api.report import JobDocument, Report
 from tradewind.api.trainingjob import Recipe
 from tradewind_workload.compress.source import Source, seed_of
 from tradewind_workload.data.headers import read_headers
-from tradewind_workload.data.preparation import prepare
+from tradewind_workload.data.preparation import Room, prepare
 from tradewind_workload.io.document import compression_spec, training_spec
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.files import ONNX
@@ -177,7 +177,7 @@ def test_a_network_that_is_not_the_models_is_not_pruned(volumes: Path) -> None:
     network = fitted.network(recipe.model, 3, 0).eval()
     (volumes / "model.onnx").write_bytes(to_onnx(network, (4,), Classes(prepared.labels)))  # type: ignore[arg-type]
     manifest = Manifest(task="t", inputs=(fitted.taken,), outputs=(), files={})
-    source = Source(volumes, "pvc://claim/model", manifest, "sha256:0", prepared, fitted)
+    source = Source(volumes, "pvc://claim/model", manifest, "sha256:0", prepared, fitted, Room(0, volumes, "a test"))
 
     save_file(network.state_dict(), volumes / "model.safetensors")
     assert source.network(recipe) is not None

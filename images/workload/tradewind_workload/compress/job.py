@@ -6,25 +6,29 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tradewind.api.compressionjob import CompressionResult
 from tradewind.api.job import CheckpointRecord, TrainerStatus
 from tradewind.api.report import Report
 from tradewind_workload.compress.candidates import Workshop
+from tradewind_workload.compress.judged import Judged
 from tradewind_workload.compress.model import Context
 from tradewind_workload.compress.rows import BASELINE, judge_all
 from tradewind_workload.compress.source import open_source
-from tradewind_workload.compress.storing import Judged, Storage, Stored
+from tradewind_workload.compress.storing import Storage, Stored
 from tradewind_workload.io.document import compression_spec
-from tradewind_workload.io.files import ONNX
-from tradewind_workload.io.places import local_path
+from tradewind_workload.io.files import ONNX, remove
+from tradewind_workload.io.places import local_path, stream_folder
 from tradewind_workload.io.reporter import rfc3339
-from tradewind_workload.measure.measurement import measure
+from tradewind_workload.measure.measurement import ROWS, measure
 from tradewind_workload.measure.page import Part, write_report
 from tradewind_workload.measure.processor import processor
 from tradewind_workload.measure.verdict import Measured, measured_metric
 from tradewind_workload.train.judging import metric_of
 
 if TYPE_CHECKING:
+    from tradewind.api.compressionjob import CompressionJobSpec
     from tradewind.api.report import JobDocument
     from tradewind_workload.train.place import Place, Told
 
@@ -32,11 +36,18 @@ if TYPE_CHECKING:
 def run(job: JobDocument, reporter: Told, place: Place) -> None:
     """Make, measure and judge the variants, write the report, and tell the operator."""
     spec = compression_spec(job)
+    try:
+        reporter.final(Report(compression=_made(job, spec, reporter, place)).written())
+    finally:
+        remove(stream_folder(local_path(spec.output.storage_uri), job.uid))
+
+
+def _made(job: JobDocument, spec: CompressionJobSpec, reporter: Told, place: Place) -> CompressionResult:
     source = open_source(job, spec, place)
     cpu = processor()
     print(f"measuring on {cpu}", flush=True)
     part, judging = source.judging
-    judged = Judged(source.fitted.feeds(judging.table()), judging.targets)
+    judged = Judged.of(judging, source.fitted, source.room.held)
     progress = _Progress(reporter, 2 * len(spec.candidates) + 2)
     storage = Storage(job, spec, Workshop(Context(source, cpu, spec.measure.threads)), judged)
 
@@ -54,7 +65,8 @@ def run(job: JobDocument, reporter: Told, place: Place) -> None:
 
     whole = [variant for variant in stored if variant.folder is not None]
     models = [variant.folder / ONNX for variant in whole if variant.folder is not None]
-    figures = measure(models, judged.feeds, spec.measure, progress.step)
+    asked = judged.some(np.arange(min(ROWS, len(judging))))
+    figures = measure(models, asked, spec.measure, progress.step)
     measured = {
         variant.name: Measured(metric.measure(variant.answers, judged.targets), model.stat().st_size, found)
         for variant, model, found in zip(whole, models, figures, strict=True)
@@ -66,7 +78,7 @@ def run(job: JobDocument, reporter: Told, place: Place) -> None:
     result = CompressionResult(variants=variants, report_uri=spec.output.storage_uri, processor=str(cpu)[:256])
     judged_on = Part(part.lower(), len(judging), metric.higher_is_better)
     write_report(local_path(spec.output.storage_uri), job, spec, result, source.digest, judged_on)
-    reporter.final(Report(compression=result).written())
+    return result
 
 
 class _Progress:

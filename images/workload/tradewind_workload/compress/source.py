@@ -10,14 +10,15 @@ import numpy as np
 from tradewind.api.artefact import MANIFEST
 from tradewind_workload.data.headers import read_headers
 from tradewind_workload.data.preparation import prepare
+from tradewind_workload.data.streamed import Streamed
 from tradewind_workload.export.inference import ask, open_session
 from tradewind_workload.heads.answer import LABEL, LABELS, PREDICTION, PROBABILITIES
 from tradewind_workload.io.artefacts import address
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.files import ONNX, WEIGHTS
-from tradewind_workload.io.places import local_path
+from tradewind_workload.io.places import local_path, stream_folder
 from tradewind_workload.io.store import data_of, locate, open_model, recipe_of
-from tradewind_workload.train import families
+from tradewind_workload.train import cluster, families
 from tradewind_workload.train.judging import answer_of, head_of, judging_part
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from tradewind.api.compressionjob import CompressionJobSpec
     from tradewind.api.report import JobDocument
     from tradewind.api.trainingjob import Recipe
-    from tradewind_workload.data.preparation import Prepared
+    from tradewind_workload.data.preparation import Prepared, Room
     from tradewind_workload.data.rows import Rows
     from tradewind_workload.heads.answer import Answer
     from tradewind_workload.heads.classification import Classification
@@ -48,6 +49,7 @@ class Source:
     digest: str
     prepared: Prepared  # rows load as a network takes them; their classes are numbered by the model's own labels
     fitted: Fitted
+    room: Room  # what there is for rows
 
     @property
     def answer(self) -> Answer:
@@ -147,7 +149,9 @@ def open_source(job: JobDocument, spec: CompressionJobSpec, place: Place) -> Sou
     if task == "custom":
         task = "tabular-classification" if labels_of(manifest) else "tabular-regression"
     headers = read_headers(data, task, families.read_by(manifest))
-    prepared = families.trimmed(prepare(data, headers, seed_of(manifest), place.start(1)), data)
+    rows = stream_folder(local_path(spec.output.storage_uri), job.uid)
+    room = cluster.room(spec.measure.resources, "spec.measure.resources.memory", rows, families.side_of(manifest))
+    prepared = families.trimmed(prepare(data, headers, seed_of(manifest), place.start(1), room), data)
     _require_inputs(manifest, prepared)
     if manifest.split is not None and manifest.split.digest != prepared.split_digest:
         print(
@@ -158,7 +162,7 @@ def open_source(job: JobDocument, spec: CompressionJobSpec, place: Place) -> Sou
     prepared = _by_labels(manifest, prepared)
     fitted = families.read(manifest, folder, prepared)
     uri = address(job.source.storage_uri, named, folder)
-    return Source(folder, uri, manifest, digest, families.encoded(prepared, fitted), fitted)
+    return Source(folder, uri, manifest, digest, families.encoded(prepared, fitted), fitted, room)
 
 
 def _require_known(manifest: Manifest, folder: Path) -> None:
@@ -217,6 +221,11 @@ def _by_labels(manifest: Manifest, prepared: Prepared) -> Prepared:
             f"the data has labels that the model does not know ({', '.join(unknown[:5])}){known}: correct spec.data.",
         )
     into = np.array([index[label] for label in prepared.labels], np.int64)
-    train, validation = (rows.with_targets(into[rows.targets]) for rows in (prepared.train, prepared.validation))
+    train = prepared.train
+    if isinstance(train, Streamed):
+        train = train.with_classes(into, len(labels))
+    else:
+        train = train.with_targets(into[train.targets])
+    validation = prepared.validation.with_targets(into[prepared.validation.targets])
     test = None if prepared.test is None else prepared.test.with_targets(into[prepared.test.targets])
     return replace(prepared, labels=labels, train=train, validation=validation, test=test)

@@ -11,8 +11,8 @@ import numpy as np
 
 from tradewind.api.artefact import File, Lineage, Manifest
 from tradewind_workload.compress.candidates import NotApplicable, told
-from tradewind_workload.export.inference import ask, open_session
-from tradewind_workload.export.samples import TOLERANCE, TOLERANCE_8_BITS, Asked, golden_of
+from tradewind_workload.export.inference import open_session
+from tradewind_workload.export.samples import TOLERANCE, TOLERANCE_8_BITS, Asked, candidates, golden_of
 from tradewind_workload.heads.answer import Value
 from tradewind_workload.io.artefacts import Draft, address, point
 from tradewind_workload.io.fault import Fault
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tradewind.api.compressionjob import Candidate, CompressionJobSpec
     from tradewind.api.report import JobDocument
     from tradewind_workload.compress.candidates import Workshop
+    from tradewind_workload.compress.judged import Judged
     from tradewind_workload.compress.model import Model
     from tradewind_workload.compress.source import Source
     from tradewind_workload.measure.verdict import Verdict
@@ -48,14 +49,6 @@ class Stored:
     answers: np.ndarray | None = None  # to the rows that judge it
 
 
-@dataclass(frozen=True)
-class Judged:
-    """The rows that judge, as the graph takes them, and what is true of them."""
-
-    feeds: dict[str, np.ndarray]
-    targets: np.ndarray
-
-
 @dataclass
 class Storage:
     """Where the variants of a job go."""
@@ -72,7 +65,7 @@ class Storage:
 
     def answers(self, model: Path) -> np.ndarray:
         """What a stored model answers to the rows that judge."""
-        return self.source.answer.among(ask(open_session(model, self.spec.measure.threads), self.judged.feeds))
+        return self.source.answer.among(self.judged.outputs(open_session(model, self.spec.measure.threads)))
 
     def store(self, candidate: Candidate) -> Stored:
         """Make a variant, write it, load it back and see that it gives the same outputs; or take over a finished one.
@@ -110,13 +103,13 @@ class Storage:
         output, started = local_path(uri), time.monotonic()
         made = self.workshop.make(candidate)
         answer, threads = self.source.answer, self.spec.measure.threads
-        expected = ask(open_session(made.onnx, threads), self.judged.feeds)
+        expected = self.judged.outputs(open_session(made.onnx, threads))
         with Draft.begin(output) as draft:
             draft.write(ONNX, made.onnx)
             for name, content in sorted(made.files.items()):
                 draft.write(name, content)
             session = open_session(draft.folder / ONNX, threads)
-            loaded = ask(session, self.judged.feeds)
+            loaded = self.judged.outputs(session)
             if any(not np.array_equal(expected[name], loaded[name]) for name in expected):
                 raise RuntimeError("the file gives other outputs than the model that was written")
             answers = answer.among(loaded)
@@ -138,12 +131,11 @@ class Storage:
         numbers = np.arange(len(rows))
         if isinstance(source.answer, Value):  # near 0, a part of the value would be less than a step of 8 bits
             numbers = np.flatnonzero(np.abs(answers) >= source.answer.deviation)
-        some = rows.take(numbers)
-        table = some.table() if len(some) else None
-        if table is None:
+        some = rows.take(numbers[candidates(rows.targets[numbers])])
+        if not len(some):
             return None
-        feeds = {name: values[numbers] for name, values in self.judged.feeds.items()}
-        asked = Asked(feeds, lambda chosen: source.fitted.instances(table.take(chosen)))
+        table = some.table()
+        asked = Asked(source.fitted.feeds(table), lambda chosen: source.fitted.instances(table.take(chosen)))
         return golden_of(session, asked, some.targets, tolerance)
 
     def _manifest(self, made: Model, words: tuple[str, ...], answers: np.ndarray, files: dict[str, File]) -> Manifest:

@@ -12,7 +12,7 @@ from tradewind_workload.data.inference import Partial, Told, finish, fit, merge,
 from tradewind_workload.data.pictures import labels
 from tradewind_workload.data.table import Batch, Source, batches
 from tradewind_workload.data.texts import only_texts
-from tradewind_workload.data.typed import typed
+from tradewind_workload.data.typed import typed, typed_column
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.retries import patiently
 
@@ -123,6 +123,16 @@ def look(layout: Layout, data: Data, label: Label = "category", takes: Takes = "
         some = FILES if any(column.kind == "image" for column in schema.inputs) else first.cells.num_rows
         typed(replace(first, cells=first.cells.slice(0, some)), schema)
     return schema
+
+
+def first_pictures(layout: Layout, schema: Schema, data: Data) -> list[bytes]:
+    """The files of the first pictures, of a schema whose one input is pictures."""
+    first = next(batches(layout.sources[0], data.missing), None)
+    if first is None:
+        return []
+    (column,) = schema.inputs
+    some = replace(first, cells=first.cells.slice(0, FILES))
+    return [content for content in typed_column(some, column).to_pylist() if content]
 
 
 def by_columns(schema: Schema, data: Data, takes: Takes) -> bool:

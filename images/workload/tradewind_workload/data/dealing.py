@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tradewind_workload.data.stored import writing
-from tradewind_workload.data.streamed import examples
+from tradewind_workload.data.streamed import Taken
 from tradewind_workload.io.files import make_folder
 from tradewind_workload.io.retries import patiently, require_length
 
@@ -74,13 +74,13 @@ def deal(train: Streamed, workers: int, seed: int, folder: Path) -> Dealt:
     """Write the rows as the model takes them; no row more than a few blocks have is in memory."""
     make_folder(folder)
     blocks = list(train.blocks())
-    first, _ = examples(blocks[0], train.part, train.encode, train.shape)
+    taken = Taken.of(train)
+    first, _ = taken.examples(blocks[0])
     rows, each = len(train), first[:1].nbytes + 8
     chunks = max(1, round(rows * each / workers / CHUNK))
-    table = (train.part, train.encode, train.shape, seed)
     run = max(RUN, math.ceil(len(blocks) / RUNS))
     calls = (
-        (blocks[start : start + run], start, workers * chunks, str(folder / f"{start:06d}"), table)
+        (blocks[start : start + run], start, workers * chunks, str(folder / f"{start:06d}"), taken, seed)
         for start in range(0, len(blocks), run)
     )
     parts = list(train.work.each(_dealt, calls))
@@ -100,13 +100,12 @@ def pile(rows: Rows, path: Path) -> Pile:
 
 
 def _dealt(
-    blocks: Sequence[Stored], number: int, chunks: int, stem: str, table: tuple[Any, ...]
+    blocks: Sequence[Stored], number: int, chunks: int, stem: str, taken: Taken, seed: int
 ) -> tuple[list[tuple[str, int]], np.dtype]:
     """Deal out the rows of some blocks; `number` is that of the first of them. The files, and the kind of a record."""
-    part, encode, shape, seed = table
     counts, kind = np.zeros(chunks, np.int64), np.dtype(np.float32)
     for i, block in enumerate(blocks):
-        inputs, targets = examples(block, part, encode, shape)
+        inputs, targets = taken.examples(block)
         records, kind = _together(inputs, targets), _kind(inputs, targets)
         drawn = np.random.default_rng([seed, 7, number + i]).integers(0, chunks, len(records))
         order = np.argsort(drawn, kind="stable")

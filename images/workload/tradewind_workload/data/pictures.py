@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from io import BytesIO
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import pyarrow as pa
+from PIL import Image
 
 from tradewind_workload.data.file import File, Files
 from tradewind_workload.io.fault import Fault
@@ -23,6 +26,7 @@ NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"  # how Hive and Spark write a miss
 TOGETHER = 256  # pictures that one task reads
 BYTES = 1 << 26  # of the pictures of a batch
 ROWS = 256  # of a batch
+COLOURS = 3  # channels, where it is not known that there are fewer
 # What Windows, macOS and network drives leave in folders of pictures.
 _LEFT = ("thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin")
 
@@ -139,6 +143,16 @@ def grouped(files: Sequence[File]) -> list[tuple[File, ...]]:
     """The files that are read together, so that many small ones are not as many tasks; all are in one partition."""
     alike = [tuple(some) for _, some in groupby(files, key=lambda file: file.partition)]
     return [some[start : start + TOGETHER] for some in alike for start in range(0, len(some), TOGETHER)]
+
+
+def pixels_of(content: bytes, side: int) -> int:
+    """Values of a picture in colours that is brought to at most `side` pixels a side; 0 where it can't be opened."""
+    try:
+        with Image.open(BytesIO(content)) as image:
+            smaller = min(1.0, side / max(image.size))
+            return COLOURS * math.prod(max(1, round(smaller * length)) for length in image.size)
+    except Exception:  # noqa: BLE001 -- whoever reads all of them says which can't be opened, and why
+        return 0
 
 
 def labels(files: Sequence[File]) -> pa.RecordBatch:

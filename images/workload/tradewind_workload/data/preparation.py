@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tradewind_workload.data.dataset import by_columns, described, pictures_alone, require_numbers
+from tradewind_workload.data.dataset import by_columns, described, first_pictures, pictures_alone, require_numbers
 from tradewind_workload.data.fitting import Stage, fit
 from tradewind_workload.data.holding import Sets, parts_in_memory
 from tradewind_workload.data.labels import Spread, require_spread
+from tradewind_workload.data.pictures import COLOURS, pixels_of
 from tradewind_workload.data.rows import Form, Rows, block_inputs, read_schema
 from tradewind_workload.data.streamed import Streamed
 from tradewind_workload.data.streaming import parts_in_files
@@ -65,8 +66,10 @@ class Room:
     """What a job has for its tables."""
 
     held: int  # bytes of values that are held in memory
-    folder: Path  # for the blocks of a table that has more
+    folder: Path  # for the blocks of a data set that has more
     why: str  # where the limit is from, for the log
+    field: str = "spec.resources.memory"  # what to raise where that does not help
+    side: int = 64  # pixels of the longer side of a picture, where spec.data.imageShape is left out
 
 
 def prepare(data: Data, headers: Headers, seed: int, work: Work | None = None, room: Room | None = None) -> Prepared:
@@ -111,13 +114,15 @@ def prepare(data: Data, headers: Headers, seed: int, work: Work | None = None, r
     sets = Sets(layout, others, schemas, form, headers.label)
     steps: list[Dropped] = []
     train: Rows | Streamed
-    if room is not None and schema is not None and not headers.pictures and _needs(sets, schema) > room.held:
-        needed = _needs(sets, schema)
+    needed = 0
+    if room is not None and schema is not None and not (headers.pictures and sets.label == "labels"):
+        needed = _needs(sets, schema, data, room, pictures=headers.pictures)
+    if room is not None and needed > room.held:
         if sets.label == "labels":
             raise Fault(
                 "NotSupported",
                 f"{_much(layout, needed, room)}, and rows with any number of labels can't be streamed: raise "
-                f"spec.resources.memory to {math.ceil(needed / room.held)} times as much, or give fewer rows.",
+                f"{room.field} to {math.ceil(needed / room.held)} times as much, or give fewer rows.",
             )
         print(f"{_much(layout, needed, room)}: its rows are streamed from files below the output folder", flush=True)
         labels, train, judging, digest = parts_in_files(sets, data, seed, work, room.folder, steps)
@@ -155,14 +160,28 @@ def _column_names(layout: Layout, data: Data) -> tuple[str, ...]:
     return () if any(layout.columns[name].shape for name in chosen) else chosen
 
 
-def _needs(sets: Sets, schema: Schema) -> int:
+def _needs(sets: Sets, schema: Schema, data: Data, room: Room, *, pictures: bool) -> int:
     """Bytes of the values of all data sets in memory; of the others by the size of their files."""
     sizes = [
         sum(Path(file.path).stat().st_size for source in found.sources for file in source.files)
         for found in (sets.train, *sets.others)
     ]
-    values = 4 * len(schema.inputs) * schema.label.rows if sets.form == "matrix" else schema.size
+    if pictures:
+        values = schema.label.rows * _of_a_picture(sets, schema, data, room)
+    else:
+        values = 4 * len(schema.inputs) * schema.label.rows if sets.form == "matrix" else schema.size
     return int(values * sum(sizes) / max(1, sizes[0]))
+
+
+def _of_a_picture(sets: Sets, schema: Schema, data: Data, room: Room) -> float:
+    """Bytes of a picture in memory by the first ones: those of its file, or its pixels where these are more."""
+    some = first_pictures(sets.train, schema, data)
+    pixels = (
+        [math.prod((*data.image_shape, COLOURS)[:3])]
+        if data.image_shape is not None
+        else [found for content in some if (found := pixels_of(content, room.side))]
+    )
+    return max(sum(map(len, some)) / max(1, len(some)), sum(pixels) / max(1, len(pixels)))
 
 
 def _much(layout: Layout, needed: int, room: Room) -> str:

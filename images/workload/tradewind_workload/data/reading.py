@@ -86,7 +86,8 @@ def read_table(layout: Layout, data: Data, schema: Schema | None, form: Form, wo
         raise Fault("InvalidData", f"{layout.uri} has no rows.")
     counts = [block.rows for block in blocks]
     named = tuple(file.name for source in layout.sources for file in source.files)
-    files = np.bincount([block.file for block in blocks], counts, len(named)).astype(np.int64)
+    pictures = layout.format == "images"  # of which each file is a row
+    files = np.ones(len(named)) if pictures else np.bincount([block.file for block in blocks], counts, len(named))
     index = Rows(
         tuple(blocks),
         np.zeros(0, np.int64),
@@ -95,7 +96,8 @@ def read_table(layout: Layout, data: Data, schema: Schema | None, form: Form, wo
         np.zeros(0, np.int64),
         np.array([0, *accumulate(counts[:-1])]),
         named,
-        np.cumsum([0, *files[:-1]]),
+        np.cumsum([0, *files[:-1].astype(np.int64)]),
+        pictures=pictures,
         work=OnDisk(work),
     )
     return Table(layout, index, tuple(np.packbits(np.ones(count, bool)) for count in counts), work)

@@ -55,6 +55,7 @@ class Streamed:
     tallies: tuple[Tally, ...]  # of the rows of this part in each block
     encode: Callable[[pa.Table], np.ndarray] | None = None  # as of Rows
     shape: tuple[int, ...] = ()
+    classes: np.ndarray | None = None  # int64, by the index of a class in the files: its index
 
     def __len__(self) -> int:
         return sum(tally.rows for tally in self.tallies)
@@ -107,7 +108,7 @@ class Streamed:
             here = block == number
             inside = numbers[here] - (ends[number] - self.tallies[number].rows)
             offset[here] = np.flatnonzero(stored.parts() == self.part)[inside]
-            targets.append(stored.targets()[offset[here]])
+            targets.append(renumbered(stored.targets()[offset[here]], self.classes))
         return replace(
             self.index,
             block=block,
@@ -136,6 +137,15 @@ class Streamed:
         """See Rows."""
         return replace(self, encode=encode, shape=shape)
 
+    def with_classes(self, classes: np.ndarray, count: int) -> Streamed:
+        """The same rows with other indices of their classes, int64 by the present index; there are `count` then."""
+        tallies = []
+        for tally in self.tallies:
+            found = np.zeros(count, np.int64)
+            found[classes] = tally.classes
+            tallies.append(replace(tally, classes=found))
+        return replace(self, tallies=tuple(tallies), classes=classes)
+
 
 def tally_of(rows: Rows | Streamed, classes: int) -> Tally:
     """What is known of rows together; `classes` is 0 where their labels are numbers."""
@@ -155,11 +165,28 @@ def _left(function: Callable[..., np.ndarray], block: Stored, part: int, classes
     return Tally.of(targets[parts == part], classes)
 
 
-def examples(
-    block: Stored, part: int, encode: Callable[[pa.Table], np.ndarray] | None, shape: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The inputs of a part's rows as a model takes them, [n, *shape], and their targets, [n]."""
-    offsets = np.flatnonzero(block.parts() == part)
-    rows = block_table(block.inputs()).take(offsets)
-    made = block_inputs(rows) if encode is None else encode(rows)
-    return made.reshape(len(offsets), *shape), block.targets()[offsets]
+def renumbered(targets: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
+    """Targets as they stand in files, with the indices of a Streamed's classes."""
+    return targets if classes is None else classes[targets]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """How the rows of a Streamed are taken from its blocks; it goes to where these are worked on."""
+
+    part: int
+    encode: Callable[[pa.Table], np.ndarray] | None
+    shape: tuple[int, ...]
+    classes: np.ndarray | None
+
+    @classmethod
+    def of(cls, rows: Streamed) -> Taken:
+        """As these are."""
+        return cls(rows.part, rows.encode, rows.shape, rows.classes)
+
+    def examples(self, block: Stored) -> tuple[np.ndarray, np.ndarray]:
+        """The inputs of the rows in a block as a model takes them, [n, *shape], and their targets, [n]."""
+        offsets = np.flatnonzero(block.parts() == self.part)
+        rows = block_table(block.inputs()).take(offsets)
+        made = block_inputs(rows) if self.encode is None else self.encode(rows)
+        return made.reshape(len(offsets), *self.shape), renumbered(block.targets()[offsets], self.classes)

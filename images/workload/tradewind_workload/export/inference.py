@@ -11,7 +11,7 @@ import onnxruntime
 from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 BATCH = 256
 TOKENS = 4096  # of texts in a batch: for each, a transformer takes 50 KB and more
@@ -40,11 +40,33 @@ def open_session(model: Path | bytes, threads: int = 1) -> onnxruntime.Inference
 
 def ask(session: onnxruntime.InferenceSession, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """All outputs by name, of the values of at least one row by the name of the input; rows first."""
+    return joined(asked(session, [feeds]))
+
+
+def asked(
+    session: onnxruntime.InferenceSession, pieces: Iterable[Mapping[str, np.ndarray]]
+) -> Iterator[dict[str, np.ndarray]]:
+    """The outputs of rows that come a few at a time, a batch at a time: the batches are those of `ask` of all rows."""
     names = [output.name for output in session.get_outputs()]
-    first = next(iter(feeds.values()))
-    batch = BATCH if first.dtype != np.int64 or first.ndim != 2 else max(1, min(BATCH, TOKENS // first.shape[1]))
-    parts = [
-        session.run(names, {name: values[start : start + batch] for name, values in feeds.items()})
-        for start in range(0, len(first), batch)
-    ]
-    return {name: np.concatenate(found) for name, found in zip(names, zip(*parts, strict=True), strict=True)}
+    for feeds in _batches(pieces):
+        yield dict(zip(names, session.run(names, feeds), strict=True))
+
+
+def joined(parts: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The values of all, by name."""
+    found = list(parts)
+    return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+
+
+def _batches(pieces: Iterable[Mapping[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
+    left: dict[str, np.ndarray] = {}
+    for piece in pieces:
+        feeds = joined([left, piece]) if left else dict(piece)
+        first = next(iter(feeds.values()))
+        batch = BATCH if first.dtype != np.int64 or first.ndim != 2 else max(1, min(BATCH, TOKENS // first.shape[1]))
+        whole = len(first) - len(first) % batch
+        for start in range(0, whole, batch):
+            yield {name: values[start : start + batch] for name, values in feeds.items()}
+        left = {name: values[whole:] for name, values in feeds.items()} if whole < len(first) else {}
+    if left:
+        yield left

@@ -8,6 +8,7 @@ import os
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from tradewind_workload.data.preparation import Room
 from tradewind_workload.io.document import training_spec
 from tradewind_workload.io.fault import Superseded, causes, fault_in
 from tradewind_workload.io.files import make_folder, storage_fault
@@ -16,11 +17,15 @@ from tradewind_workload.io.retries import patiently
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tradewind.api.placement import Resources
     from tradewind.api.report import JobDocument
     from tradewind.api.trainingjob import TrainingJobSpec
     from tradewind_workload.data.work import Work
+
+# Of a pod's memory, so much may be values of the tables; a part of the same size is in use in several forms.
+HELD = 8
 
 _PLACES = ("TRADEWIND_JOB_FILE", "TRADEWIND_MOUNT", "TRADEWIND_PVC_ROOT")
 _SUFFIXES = {"m": Decimal("0.001"), "": Decimal(1)}
@@ -53,6 +58,14 @@ def amount(quantity: str) -> Decimal:
 def memory(resources: Resources) -> int:
     """Bytes of memory of a worker."""
     return int(amount(resources.memory))
+
+
+def room(resources: Resources, field: str, folder: Path, side: int) -> Room:
+    """What a pod has for its rows, and the folder for those of a larger set; `field` names its memory.
+
+    `side` are the pixels of the longer side of a picture.
+    """
+    return Room(memory(resources) // HELD, folder, f"1/{HELD} of {field}", field, side)
 
 
 def processes(workers: int, resources: Resources) -> int:

@@ -79,6 +79,19 @@ def encoded(prepared: Prepared, fitted: Fitted) -> Prepared:
     return replace(prepared, train=train, validation=validation, test=test, row_shape=fitted.shape)
 
 
+def side(recipe: Recipe) -> int:
+    """Pixels of the longer side of a picture that the models of a recipe see, where spec.data says nothing."""
+    from tradewind_workload.tasks.image.family import LARGEST, LARGEST_TORCHVISION
+
+    return LARGEST_TORCHVISION if recipe.model.architecture in TORCHVISION else LARGEST
+
+
+def side_of(manifest: Manifest) -> int:
+    """The same of a finished model; 0 where it takes no pictures."""
+    pictures = (tensor.processor.picture for tensor in manifest.inputs if tensor.processor is not None)
+    return max((max(picture.height, picture.width) for picture in pictures if picture is not None), default=0)
+
+
 def read_by(manifest: Manifest) -> Takes:
     """What a finished model takes, as its inputs say."""
     kinds = {tensor.kind for tensor in manifest.inputs}

@@ -17,7 +17,7 @@ from tradewind.api.base import Model
 from tradewind.api.report import JobDocument, Report
 from tradewind.api.trainingjob import ModelResult, Recipe, TrainingJobSpec
 from tradewind_workload.data.headers import read_headers
-from tradewind_workload.data.preparation import Room, prepare
+from tradewind_workload.data.preparation import prepare
 from tradewind_workload.heads.answer import Labels, Value
 from tradewind_workload.heads.multilabel import MultiLabel
 from tradewind_workload.heads.regression import Regression
@@ -45,9 +45,6 @@ if TYPE_CHECKING:
     from tradewind_workload.train.place import Place, Told
     from tradewind_workload.train.streaming import Stream
     from tradewind_workload.train.training import Loss
-
-# Of a worker's memory, so much may be values of the tables; a part of the same size is in use in several forms.
-HELD = 8
 
 
 def run(job: JobDocument, reporter: Told, place: Place) -> None:
@@ -81,7 +78,7 @@ def _make(job: JobDocument, spec: TrainingJobSpec, place: Place, began: float) -
     tables = place.start(spec.workers)
     print(f"preparing {spec.data.train.storage_uri}", flush=True)
     rows = stream_folder(local_path(spec.output.storage_uri), job.uid)
-    room = Room(cluster.memory(spec.resources) // HELD, rows, f"1/{HELD} of spec.resources.memory")
+    room = cluster.room(spec.resources, "spec.resources.memory", rows, families.side(spec.recipe))
     prepared = families.trimmed(prepare(spec.data, headers, spec.recipe.seed, tables, room), spec.data)
     for note in (*prepared.notes, *require_measurable(prepared, spec.recipe)):
         print(note, flush=True)

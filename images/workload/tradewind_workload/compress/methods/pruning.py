@@ -11,8 +11,6 @@ from tradewind_workload.io.files import WEIGHTS
 from tradewind_workload.train.judging import head_of
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from tradewind.api.trainingjob import Recipe
     from tradewind_workload.compress.model import Context
     from tradewind_workload.train.training import Loss
@@ -57,7 +55,7 @@ class Pruning:
         import torch
 
         from tradewind_workload.compress.methods.channels import without_channels
-        from tradewind_workload.train.recipe import learnt, loss_of
+        from tradewind_workload.train.recipe import loss_of
 
         torch.use_deterministic_algorithms(True)
         torch.set_num_threads(context.threads)
@@ -66,25 +64,24 @@ class Pruning:
         assert recipe is not None
         recipe = recipe.model_copy(update={"precision": "fp32"})  # it runs on CPUs
         network = model.network if model.network is not None else source.network(recipe)
-        targets = learnt(source.answer, source.prepared.train.targets)
         loss = loss_of(head_of(source.prepared), recipe, "cpu")
-        smaller = without_channels(network, context.rows, targets, loss, self.sparsity)
+        smaller = without_channels(network, *context.sample, loss, self.sparsity)
         if self.epochs:
-            self._tune(smaller, recipe, targets, loss, context)
+            self._tune(smaller, recipe, loss, context)
         smaller.eval()
         made = source.fitted.model(smaller, source.answer)
         source.require_same(smaller, made.onnx, "the pruned model")
         return Model(source, made.onnx, {**model.files, **made.weights}, smaller)
 
-    def _tune(self, network: Any, recipe: Recipe, targets: np.ndarray, loss: Loss, context: Context) -> None:
+    def _tune(self, network: Any, recipe: Recipe, loss: Loss, context: Context) -> None:
         """Train as the recipe did, on the training rows alone."""
-        from tradewind_workload.train.training import Share, Training
+        from tradewind_workload.train.training import Training
 
-        fitted, rows = context.source.fitted, context.rows
+        fitted = context.source.fitted
         training = Training(
             network,
             recipe,
-            Share(rows, targets, (len(rows),)),
+            context.training,
             epochs=self.epochs,
             loss=loss,
             augment=fitted.augment(),

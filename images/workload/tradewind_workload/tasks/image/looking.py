@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from tradewind_workload.data.rows import Rows
+    from tradewind_workload.data.streamed import Streamed
 
 NAMED = 5  # pictures that a refusal names
 _GREY = ("1", "L", "LA", "I;16", "I;16B", "I;16L", "I;16N", "I", "F")
@@ -70,9 +71,9 @@ def _looked(block: pa.Table, offsets: np.ndarray, column: str) -> Look:
     return look_at(block_columns(block).take(offsets)[column], offsets)
 
 
-def look(rows: Rows, column: str, part: str) -> Look:
+def look(rows: Rows | Streamed, column: str, part: str) -> Look:
     """All pictures of a part of the data. Raises Fault(InvalidData) that names those that can't be opened."""
-    found = rows.each(_looked, column)
+    found = list(rows.each(_looked, column))
     broken = [
         (rows.place(int(rows.starts[number]) + offset), why)
         for number, seen in zip(rows.numbers(), found, strict=True)
@@ -103,9 +104,9 @@ def median(look: Look) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def sums(rows: Rows, column: str, picturing: Picturing) -> tuple[np.ndarray, np.ndarray]:
+def sums(rows: Rows | Streamed, column: str, picturing: Picturing) -> tuple[np.ndarray, np.ndarray]:
     """Mean and deviation of the pixels by channel, float64 [channels] each, of pictures that can be opened."""
-    parts = rows.each(_sums, column, picturing)
+    parts = list(rows.each(_sums, column, picturing))
     count, total, squares = (sum(part[i] for part in parts) for i in range(3))
     mean = total / count
     return mean, np.sqrt(np.maximum(squares / count - mean**2, 0))
