@@ -1,15 +1,15 @@
-"""A table several times larger than the memory of the pod that trains on it: what it needs, and how fast it goes.
+"""A table several times larger than the memory of the pods that train on it: what they need, and how fast it goes.
 
-A recipe prepares and trains in one process without a cluster, in a memory group of the kernel with the limit of the
-pod: more, and it is killed. Beside it stands the plain loop that a newcomer writes over the same Parquet files, in a
-group of the same limit: the same network, the same batches, rows in the order of the files, nothing fitted or judged.
+A recipe prepares and trains in a memory group of the kernel with the limit of its pod: more, and it is killed. Beside
+it stands the plain loop that a newcomer writes over the same Parquet files, in a group of the same limit: the same
+network, the same batches, rows in the order of the files, nothing fitted or judged.
 
 python -m e2e.bench.training.larger                               # 512Mi, a Parquet table of 1.6 GB, an mlp
-python -m e2e.bench.training.larger --format csv
+python -m e2e.bench.training.larger --format csv.gz --files 4
 python -m e2e.bench.training.larger --architecture trees
-python -m e2e.bench.training.larger --memory 1Gi --times 10
+python -m e2e.bench.training.larger --workers 2 --memory 1Gi      # a Ray node in a group for the head and each worker
 
-It needs root, for the group (cgroup v1 at /sys/fs/cgroup/memory).
+Without --workers there is one process and no Ray. It needs root, for the groups (cgroup v1 at /sys/fs/cgroup/memory).
 """
 
 from __future__ import annotations
@@ -17,24 +17,29 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from e2e import venv
+from e2e.bench.training.larger_programs import make
+from e2e.memory import NOTHING, Held, Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[3]
 GROUPS = Path("/sys/fs/cgroup/memory")
-PIECE = 1 << 15  # rows that are made at once
-EPOCHS, BATCH = 2, 1024
-HIDDEN = 128  # units of both networks
+SOURCES = ("operator/src", "images/processors", "images/workload", ".")
+HEAD_MEMORY = 2 << 30  # as the operator gives it
+PORT = 26379  # of Ray's head
+MIB = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -42,166 +47,95 @@ class Run:
     """What a program needed."""
 
     name: str
-    limit: int  # bytes
-    peak: int  # bytes of its own memory, at most; the page cache, which the kernel takes back, is not counted
+    limits: dict[str, int]  # bytes, by group
+    peaks: dict[str, Held]
     killed: int  # processes, for too much memory
     seconds: float
     prepared: float  # seconds of these before the first epoch
-    rows_a_second: float  # in an epoch
-
-
-def make(folder: Path, rows: int, columns: int, form: str) -> int:
-    """Write a table of that many rows. Returns the bytes of its values."""
-    import pyarrow as pa
-    import pyarrow.csv
-    import pyarrow.parquet
-
-    folder.mkdir(parents=True)
-    random, weights = np.random.default_rng(0), np.random.default_rng(1).normal(size=columns)
-    names = [*(f"f{i}" for i in range(columns)), "label"]
-    schema = pa.schema([(name, pa.float32()) for name in names[:-1]] + [(names[-1], pa.string())])
-    path = folder / f"table.{form}"
-    writer: Any = (
-        pyarrow.parquet.ParquetWriter(path, schema) if form == "parquet" else pyarrow.csv.CSVWriter(path, schema)
-    )
-    with writer:
-        for start in range(0, rows, PIECE):
-            some = min(PIECE, rows - start)
-            values = random.normal(size=(some, columns)).astype(np.float32).round(4)
-            positive = values @ weights + random.normal(size=some) > 0
-            columns_ = [*map(pa.array, np.ascontiguousarray(values.T)), pa.array(np.where(positive, "yes", "no"))]
-            writer.write_table(pa.Table.from_arrays(columns_, schema=schema))
-    return 4 * rows * columns
-
-
-def recipe(volumes: Path, memory: str, architecture: str) -> None:
-    """Prepare and train in this process."""
-    from tradewind.api.report import JobDocument
-    from tradewind_workload.train import recipe as recipe_job
-    from tradewind_workload.train.place import Alone
-
-    class Silent:
-        def progress(self, report: dict[str, Any]) -> None:
-            """Nobody hears it."""
-
-        def final(self, report: dict[str, Any]) -> None:
-            """Nobody hears it."""
-
-        def close(self) -> None:
-            """Nothing is left."""
-
-    os.environ["TRADEWIND_PVC_ROOT"] = str(volumes)
-    network = {"epochs": EPOCHS, "batchSize": BATCH, "optimizer": {"lr": "0.001"}}
-    model: dict[str, Any] = {"architecture": architecture}
-    model |= {"trees": {"rounds": 20}} if architecture == "trees" else {"hiddenUnits": [HIDDEN]}
-    document = {
-        "kind": "TrainingJob",
-        "namespace": "bench",
-        "name": "larger",
-        "uid": "11111111-1111-1111-1111-111111111111",
-        "attempt": 1,
-        "run": "attempt-1",
-        "reportUrl": "",
-        "spec": {
-            "workers": 1,
-            "resources": {"memory": memory},
-            "data": {
-                "train": {"storageUri": "pvc://claim/data"},
-                "label": "label",
-                "validationFraction": "0.1",
-                "prepare": [] if architecture == "trees" else [{"standardize": {}}],
-            },
-            "recipe": {
-                "task": "tabular-classification",
-                "model": model,
-                **({} if architecture == "trees" else network),
-            },
-            "output": {"storageUri": "pvc://claim/model"},
-        },
-    }
-    recipe_job.run(JobDocument.read(document), Silent(), Alone(Silent()))
-
-
-def plain(volumes: Path) -> None:
-    """An epoch as a newcomer writes it."""
-    import pyarrow.parquet
-    import torch
-
-    torch.set_num_threads(1)
-    # With pyarrow's defaults, the whole file ends up in memory.
-    file = pyarrow.parquet.ParquetFile(volumes / "claim" / "data" / "table.parquet", pre_buffer=False)
-    columns = file.schema_arrow.names[:-1]
-    network = torch.nn.Sequential(torch.nn.Linear(len(columns), HIDDEN), torch.nn.ReLU(), torch.nn.Linear(HIDDEN, 2))
-    optimizer = torch.optim.AdamW(network.parameters(), lr=0.001)
-    began, rows = time.monotonic(), 0
-    for batch in file.iter_batches(64 * BATCH):
-        inputs = torch.from_numpy(np.stack([batch.column(name).to_numpy() for name in columns], axis=1))
-        targets = torch.from_numpy((batch.column("label").to_numpy(zero_copy_only=False) == "yes").astype(np.int64))
-        order = torch.randperm(len(targets))
-        for start in range(0, len(order), BATCH):
-            chosen = order[start : start + BATCH]
-            optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(network(inputs[chosen]), targets[chosen]).backward()
-            optimizer.step()
-        rows += len(targets)
-    print(f"RATE {rows / (time.monotonic() - began)}", flush=True)
+    rows_a_second: float  # in an epoch; 0 where it failed
 
 
 class Group:
     """A memory group of the kernel."""
 
     def __init__(self, name: str, limit: int) -> None:
-        self.folder, self.limit, self.peak = GROUPS / f"{name}-{os.getpid()}", limit, 0
-        self._over = threading.Event()
+        self.folder, self.limit = GROUPS / f"tradewind-{name}-{os.getpid()}", limit
 
     def __enter__(self) -> Group:
         self.folder.mkdir()
         (self.folder / "memory.limit_in_bytes").write_text(str(self.limit))
-        self._watching = threading.Thread(target=self._watch)
-        self._watching.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._watching.join()
+        while pids := (self.folder / "cgroup.procs").read_text().split():
+            for pid in map(int, pids):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.1)
         self.folder.rmdir()
 
-    def enter(self) -> None:
-        """In a process that is to be in it."""
-        (self.folder / "cgroup.procs").write_text(str(os.getpid()))
-
-    def figure(self, file: str, name: str) -> int:
-        """A number of a file of the group."""
-        lines = (line.split() for line in (self.folder / file).read_text().splitlines())
-        return next(int(line[1]) for line in lines if line[0] == name)
-
-    def _watch(self) -> None:
-        while not self._over.wait(0.1):
-            self.peak = max(self.peak, self.figure("memory.stat", "total_rss"))
-
-
-def measured(name: str, limit: int, arguments: list[str], volumes: Path) -> Run:
-    """Run this module so in a group."""
-    sources = os.pathsep.join(
-        str(ROOT / part) for part in ("operator/src", "images/processors", "images/workload", ".")
-    )
-    began = time.monotonic()
-    with Group(f"tradewind-{arguments[0]}", limit) as group:
-        process = subprocess.run(
-            [str(venv.python("workload")), "-m", "e2e.bench.training.larger", "--inside", *arguments],
-            env=os.environ | {"PYTHONPATH": sources},
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Python with these arguments, in the group."""
+        enter = ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(self.folder / "cgroup.procs")]
+        return subprocess.Popen(
+            [*enter, str(venv.python("workload")), *arguments],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in SOURCES)} | environment,
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,
-            check=False,
-            preexec_fn=group.enter,
         )
-        seconds, killed = time.monotonic() - began, group.figure("memory.oom_control", "oom_kill")
-    print(process.stdout)
-    if process.returncode:
-        return Run(name, limit, group.peak, killed, seconds, 0.0, 0.0)
-    prepared, rate = _of_report(volumes) if name == "Tradewind" else (0.0, float(process.stdout.split()[-1]))
-    return Run(name, limit, group.peak, killed, seconds, prepared, rate)
+
+
+@contextmanager
+def nodes(head: Group, workers: list[Group], folder: Path) -> Iterator[str]:
+    """A Ray node in each group, with the slots that the operator gives them; the address of the head.
+
+    Their own files are in the folder: in Ray's usual one, other programs would find this cluster and join it.
+    """
+    started = []
+    common = ("-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats")
+    try:
+        address = f"127.0.0.1:{PORT}"
+        of = [(head, ["--head", f"--port={PORT}", "--num-cpus=0", f"--temp-dir={folder}"])]
+        of += [(group, [f"--address={address}", "--num-cpus=2"]) for group in workers]
+        for number, (group, options) in enumerate(of):
+            # One after the other: they look for free names and ports of this machine.
+            for _try in range(3):  # Ray gives itself 30 s, which a busy machine may not have
+                started.append(group.start(*common, *options, f"--dashboard-agent-listen-port={PORT + 1 + number}"))
+                output = started[-1].stdout
+                assert output is not None
+                if any("Ray runtime started" in line for line in output):
+                    break
+            else:
+                raise RuntimeError("Ray does not start")
+        yield address
+    finally:
+        for process in reversed(started):
+            process.terminate()
+        for process in started:
+            process.wait()
+
+
+def measured(name: str, groups: dict[str, Group], program: str, given: list[str], volumes: Path) -> Run:
+    """Run a program of larger_programs in the first of the groups; the others are workers."""
+    with ExitStack() as stack:
+        for group in groups.values():
+            stack.enter_context(group)
+        watch = stack.enter_context(Watch(lambda: {of: group.folder for of, group in groups.items()}))
+        first, *workers = groups.values()
+        environment = {}
+        if workers:
+            environment["RAY_ADDRESS"] = stack.enter_context(nodes(first, workers, volumes / "ray"))
+        began = time.monotonic()
+        process = first.start("-m", "e2e.bench.training.larger_programs", program, *given, **environment)
+        output, _ = process.communicate()
+        seconds = time.monotonic() - began
+    print(output)
+    prepared, rate = 0.0, 0.0
+    if not process.returncode:
+        prepared, rate = _of_report(volumes) if program == "recipe" else (0.0, float(output.split()[-1]))
+    limits = {of: group.limit for of, group in groups.items()}
+    return Run(name, limits, watch.peaks, sum(watch.killed.values()), seconds, prepared, rate)
 
 
 def _of_report(volumes: Path) -> tuple[float, float]:
@@ -214,54 +148,52 @@ def _of_report(volumes: Path) -> tuple[float, float]:
 
 
 def table(runs: list[Run]) -> str:
-    """The runs in Markdown."""
-    lines = [
-        "| program | limit | peak | killed | whole run | before the first epoch | rows a second in an epoch |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    lines += [
-        f"| {run.name} | {run.limit / 2**20:.0f} MiB | {run.peak / 2**20:.0f} MiB | {run.killed} "
-        f"| {run.seconds:.0f} s | {run.prepared:.0f} s | {run.rows_a_second:,.0f} |"
-        for run in runs
-    ]
+    """The runs in Markdown, with a row for each group."""
+    columns = ("program", "limit", "peak", "page cache", "killed", "whole run", "before the first epoch")
+    lines = [f"| {' | '.join((*columns, 'rows a second in an epoch'))} |", f"|{' --- |' * (len(columns) + 1)}"]
+    for run in runs:
+        for of, limit in run.limits.items():
+            peak = run.peaks.get(of, NOTHING)
+            name = f"{run.name}, {of}" if len(run.limits) > 1 else run.name
+            lines.append(
+                f"| {name} | {limit / MIB:.0f} MiB | {peak.own / MIB:.0f} MiB | {peak.cache / MIB:.0f} MiB "
+                f"| {run.killed} | {run.seconds:.0f} s | {run.prepared:.0f} s | {run.rows_a_second:,.0f} |"
+            )
     return "\n".join(lines)
 
 
 def main() -> int:
-    """Measure, print and write the JSON; 1 if ours was killed."""
+    """Measure, print and write the JSON; 1 if ours was killed or failed."""
     from tradewind_workload.train.cluster import amount
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--memory", default="512Mi", help="of the pod")
-    parser.add_argument("--times", type=float, default=3.0, help="the values of the table, in memories of the pod")
+    parser.add_argument("--memory", default="512Mi", help="of a worker's pod")
+    parser.add_argument("--times", type=float, default=3.0, help="the values of the table, in memories of all pods")
     parser.add_argument("--columns", type=int, default=63)
-    parser.add_argument("--format", choices=("parquet", "csv"), default="parquet")
+    parser.add_argument("--format", choices=("parquet", "csv", "csv.gz"), default="parquet")
+    parser.add_argument("--files", type=int, default=1, help="that the table is in")
     parser.add_argument("--architecture", choices=("linear", "mlp", "trees"), default="mlp")
+    parser.add_argument("--workers", type=int, default=0, help="on a Ray cluster; 0: one process without Ray")
     parser.add_argument("--folder", type=Path, help="for the table; a temporary one when left out")
-    parser.add_argument("--inside", choices=("recipe", "plain"), help=argparse.SUPPRESS)
-    parser.add_argument("--volumes", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--json", type=Path, default=ROOT / "build" / "bench" / "larger.json")
     args = parser.parse_args()
-    if args.inside == "recipe":
-        recipe(args.volumes, args.memory, args.architecture)
-        return 0
-    if args.inside == "plain":
-        plain(args.volumes)
-        return 0
     limit = int(amount(args.memory))
-    rows = int(args.times * limit / (4 * args.columns))
+    groups = {"one process": Group("recipe", limit)}
+    if args.workers:
+        groups = {"head": Group("head", HEAD_MEMORY)}
+        groups |= {f"worker {i}": Group(f"worker{i}", limit) for i in range(1, args.workers + 1)}
+    rows = int(args.times * sum(group.limit for group in groups.values()) / (4 * args.columns))
     with tempfile.TemporaryDirectory(dir=args.folder) as root:
         volumes = Path(root)
-        size = make(volumes / "claim" / "data", rows, args.columns, args.format)
-        on_disk = sum(file.stat().st_size for file in (volumes / "claim" / "data").iterdir())
+        size, on_disk = make(volumes / "claim" / "data", rows, args.columns, args.format, args.files)
         print(
-            f"{rows:,} rows of {args.columns} numbers: {size / 2**20:.0f} MiB, "
-            f"{on_disk / 2**20:.0f} MiB of {args.format}"
+            f"{rows:,} rows of {args.columns} numbers: {size / MIB:.0f} MiB, {on_disk / MIB:.0f} MiB of {args.format}",
+            flush=True,
         )
         given = ["--volumes", str(volumes), "--memory", args.memory, "--architecture", args.architecture]
-        runs = [measured("Tradewind", limit, ["recipe", *given], volumes)]
+        runs = [measured("Tradewind", groups, "recipe", [*given, "--workers", str(args.workers)], volumes)]
         if args.format == "parquet" and args.architecture != "trees":
-            runs.append(measured("plain loop", limit, ["plain", *given], volumes))
+            runs.append(measured("plain loop", {"one process": Group("plain", limit)}, "plain", given, volumes))
     print(table(runs))
     args.json.parent.mkdir(parents=True, exist_ok=True)
     args.json.write_text(json.dumps({"arguments": vars(args), "runs": [asdict(run) for run in runs]}, default=str))
