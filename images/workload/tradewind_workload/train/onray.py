@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import pyarrow as pa
 import ray
 
 from tradewind_workload.io.fault import fault_in
@@ -13,9 +15,9 @@ from tradewind_workload.io.fault import fault_in
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    import pyarrow as pa
-
     from tradewind_workload.data.work import Block
+
+_LIBC = ctypes.CDLL(None)
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -65,7 +67,17 @@ def _tables(function: Callable[[_Item], Iterator[pa.Table]], item: _Item) -> Ite
 
 @ray.remote(num_cpus=1)
 def _called(function: Callable[..., _Result], *arguments: Any) -> _Result:
-    return function(*arguments)
+    try:
+        return function(*arguments)
+    finally:
+        _give_back()
+
+
+def _give_back() -> None:
+    """Leave the memory of what was let go to others: this process may stay, idle, beside one that trains."""
+    pa.default_memory_pool().release_unused()
+    if (trim := getattr(_LIBC, "malloc_trim", None)) is not None:  # of glibc
+        trim(0)
 
 
 @contextmanager
