@@ -57,6 +57,15 @@ def _groups(root: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
+def memory_of(pod: str) -> Path | None:
+    """The memory group of the pod with that uid; None where there is none (yet)."""
+    for root in hierarchies():
+        for group in (root / NAME).glob(f"kubepods/**/pod{pod}"):
+            if (group / "memory.stat").exists():
+                return group
+    return None
+
+
 def processes() -> set[int]:
     """The pids of everything in the cluster's cgroups."""
     found: set[int] = set()
