@@ -79,6 +79,7 @@ class World:
     writes: list[str] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     serial: int = 0
+    shares: bool = False  # whether what the objects of the namespace share is there
     expired: bool = False  # a plan deleted the object
 
     @property
@@ -113,6 +114,8 @@ class World:
             self.missing,
             self.rejections,
             self.witnesses | self._endpoints(),
+            # They come after the first plan that has children.
+            frozenset((one.resource.kind, one.name) for one in self.controller.shared if self.shares),
         )
 
     def _endpoints(self) -> dict[tuple[str, str], ChildRecord]:
@@ -194,6 +197,7 @@ class World:
                 self.writes.append(f"delete {key[0]} {key[1]}")
                 # As with finalizers and grace, it is gone some time later.
                 self.children[key] = replace(record, deleting=True)
+        self.shares = self.shares or bool(plan.children)
         if plan.status != self.manifest.get("status", {}):
             self.writes.append("status")
             self.manifest["status"] = json.loads(json.dumps(plan.status))

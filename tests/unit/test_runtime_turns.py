@@ -19,6 +19,7 @@ from tradewind.runtime.metrics import Metrics
 from tradewind.runtime.queue import Queue
 from tradewind.runtime.reconciler import Reconciler, World, run_workers
 from tradewind.runtime.reports import Reports
+from tradewind.runtime.shared import Shared
 from tradewind.runtime.store import Key, Store
 from tradewind.training.controller import CONTROLLER as TRAINING
 
@@ -49,12 +50,14 @@ async def test_a_look_at_all_objects_leaves_others_a_turn_after_every_pass() -> 
     queue: Queue[Key] = Queue()
     client: Any = None  # nothing is to be asked or written
     kinds = Kinds(store.resources, lambda _: None)
+    children = Children(store, client, kinds, time.monotonic)
     world = World(
         store=store,
         client=client,
         queue=queue,
         reports=Reports(queue.add),
-        children=Children(store, client, kinds, time.monotonic),
+        children=children,
+        shared=Shared(store, client, kinds, children, time.monotonic),
         metrics=Metrics(),
         surroundings=surroundings,
         missing=frozenset,

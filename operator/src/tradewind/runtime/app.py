@@ -34,6 +34,7 @@ from tradewind.runtime.reconciler import Reconciler, World, run_workers
 from tradewind.runtime.report import Endpoint
 from tradewind.runtime.reports import Reports
 from tradewind.runtime.settings import BadConfig, ConfigFile
+from tradewind.runtime.shared import Shared
 from tradewind.runtime.store import Key, Store
 from tradewind.runtime.sync import Sync
 from tradewind.runtime.tasks import cancel, done_before, waiting
@@ -80,13 +81,15 @@ class Operator:
         self.kuberay = KubeRay(self.client, self._all_touched)
         self.reports = Reports(self.queue.add)
         self._ca = (options.tls_dir / "ca.crt").read_text()
+        children = Children(self.store, self.client, self.kinds, time.monotonic)
         self.reconciler = Reconciler(
             World(
                 store=self.store,
                 client=self.client,
                 queue=self.queue,
                 reports=self.reports,
-                children=Children(self.store, self.client, self.kinds, time.monotonic),
+                children=children,
+                shared=Shared(self.store, self.client, self.kinds, children, time.monotonic),
                 metrics=self.metrics,
                 surroundings=self._surroundings,
                 missing=lambda: self.store.resources - (self.kinds.served & self.sync.synced),

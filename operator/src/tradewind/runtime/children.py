@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from tradewind.core import covers
-from tradewind.core.labels import MANAGED_BY, MANAGER
 from tradewind.core.plan import Child, Plan, Rejection, Resource
 from tradewind.kube.client import Client
 from tradewind.kube.errors import AlreadyExists, Conflict, Denied, KindMissing, NotFound, Rejected, Unavailable
@@ -48,9 +47,6 @@ class Children:
             OrderedDict()
         )  # plans of which we own all fields, last ones last
         self._denials = Denials(monotonic)  # of kinds
-        self._digests: dict[tuple[Resource, str], str] = {}  # of what is shared, which is always planned the same
-        # Until when what is shared in a namespace is not tried again, by its name; on the monotonic clock.
-        self._not_shared: dict[tuple[str, str], float] = {}
 
     def rejections(self, key: Key) -> tuple[Rejection, ...]:
         """What the API server refused of the object's children, in its words."""
@@ -103,55 +99,6 @@ class Children:
             changed |= await self._delete(held, present)
         return changed
 
-    def shared(self, namespace: str, child: Child) -> bool:
-        """Whether what the objects of a namespace share is there as planned."""
-        present = self._store.named(child.resource, namespace, child.name)
-        if present is None or present.record.deleting:
-            return False
-        known = (child.resource, child.name)
-        if known not in self._digests:
-            self._digests[known] = covers.digest(child)
-        return self._as_planned(child, self._digests[known], present)
-
-    async def share(self, namespace: str, child: Child) -> None:
-        """Make what the objects of a namespace share.
-
-        Where it is refused it is tried again later, and nobody is told: it is there for speed, and whoever plans with
-        it sees that it isn't there.
-        """
-        present, place = self._store.named(child.resource, namespace, child.name), (namespace, child.name)
-        waits = self._monotonic() < self._not_shared.get(place, 0.0)
-        if waits or child.resource in self._kinds.missing or self.shared(namespace, child):
-            return
-        if present is not None and present.record.deleting:
-            return
-        uid = present.record.uid if present is not None else None
-        try:
-            body = await self._put_shared(namespace, child, uid)
-        except (Rejected, Denied, NotFound, KindMissing) as error:
-            if isinstance(error, Denied) and not self._denials.lasting(child.resource):
-                raise
-            self._not_shared[place] = self._monotonic() + LONGEST_RETRY
-            logger.info("%s %s/%s is not made: %s", child.resource.kind, namespace, child.name, error)
-            return
-        self._denials.over(child.resource)
-        self._not_shared.pop(place, None)
-        self._store.observe(child.resource, body)
-        logger.info("applied %s %s/%s", child.resource.kind, namespace, child.name)
-
-    async def _put_shared(self, namespace: str, child: Child, uid: str | None) -> dict[str, Any]:
-        """Apply it, like a child. Raises `Rejected` where a stranger's object has the name."""
-        body = manifest(child, covers.digest(child), namespace, None, uid)
-        try:
-            return await self._client.apply(child.resource, namespace, body, force=uid is not None)
-        except Conflict:
-            found = None if uid is not None else await self._client.find(child.resource, namespace, child.name)
-            if found is None:
-                raise
-            if (found["metadata"].get("labels") or {}).get(MANAGED_BY) != MANAGER:
-                raise Rejected(_is_taken(child, "somebody else")) from None
-            return found  # the answer to the apply that made it was lost
-
     async def _ensure(self, held: Held, child: Child, present: HeldChild | None) -> bool:
         if child.resource in self._kinds.missing:
             return False  # the planner says so in a condition
@@ -200,7 +147,7 @@ class Children:
             if found is None:
                 raise Conflict(str(error)) from error  # it is gone again: tried again soon
             if all(owner.get("uid") != held.uid for owner in found["metadata"].get("ownerReferences") or ()):
-                raise Rejected(_is_taken(child, "somebody else")) from None
+                raise Rejected(is_taken(child, "somebody else")) from None
             return await self._put(held, child, digest, found["metadata"]["uid"])
 
     async def _put(self, held: Held, child: Child, digest: str, uid: str | None) -> dict[str, Any]:
@@ -213,9 +160,10 @@ class Children:
 
     def covered(self, held: Held, child: Child, digest: str, present: HeldChild) -> bool:
         """Whether a live child is as planned."""
-        return present.record.owner_uid == held.uid and self._as_planned(child, digest, present)
+        return present.record.owner_uid == held.uid and self.as_planned(child, digest, present)
 
-    def _as_planned(self, child: Child, digest: str, present: HeldChild) -> bool:
+    def as_planned(self, child: Child, digest: str, present: HeldChild) -> bool:
+        """Whether a live child is as planned, whoever owns it."""
         if present.record.digest != digest:
             return False
         text = present.fields.text
@@ -244,7 +192,7 @@ class Children:
     def _taken(self, held: Held, child: Child, digest: str, other: HeldChild, refusal: _Refusal | None) -> bool:
         if other.owner == held.key:
             return False  # of an earlier object of this name: it is being deleted, its end brings us here again
-        return self._refuse(held, child, digest, _is_taken(child, str(other.owner or "nobody")), refusal)
+        return self._refuse(held, child, digest, is_taken(child, str(other.owner or "nobody")), refusal)
 
     def _refuse(self, held: Held, child: Child, digest: str, message: str, before: _Refusal | None) -> bool:
         same = before is not None and before.rejection.digest == digest
@@ -297,7 +245,8 @@ def in_order(children: Sequence[Child]) -> list[Child]:
     return ordered
 
 
-def _is_taken(child: Child, owner: str) -> str:
+def is_taken(child: Child, owner: str) -> str:
+    """Why a child can't be made where another object has its name."""
     return f"{child.resource.kind} {child.name} is there already and belongs to {owner}: remove or rename one"
 
 

@@ -24,6 +24,7 @@ from tradewind.runtime.invalid import unreadable
 from tradewind.runtime.metrics import Metrics
 from tradewind.runtime.queue import Queue
 from tradewind.runtime.reports import Reports
+from tradewind.runtime.shared import Shared
 from tradewind.runtime.store import Held, Key, Store
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class World:
     queue: Queue[Key]
     reports: Reports
     children: Children
+    shared: Shared
     metrics: Metrics
     surroundings: Callable[[], Surroundings]
     missing: Callable[[], frozenset[Resource]]
@@ -114,8 +116,8 @@ class Reconciler:
                 await world.client.delete(self._resource(key), key.namespace, key.name, held.uid)
                 logger.info("%s: deleted, as its spec asks for", key)
             elif plan.children:
-                for shared in world.store.controllers[key.kind].shared:
-                    await world.children.share(key.namespace, shared)
+                for child in world.store.controllers[key.kind].shared:
+                    await world.shared.make(key.namespace, child)
         except NotFound:
             world.queue.add(key)
             self._enqueue(world.store.observe(self._resource(key), held.body(), deleted=True))
@@ -181,7 +183,7 @@ class Reconciler:
             shared=frozenset(
                 (child.resource.kind, child.name)
                 for child in controller.shared
-                if world.children.shared(held.key.namespace, child)
+                if world.shared.stands(held.key.namespace, child)
             ),
         )
         return controller.plan(given, observed, world.surroundings(), world.now()), serial
