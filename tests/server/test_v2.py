@@ -151,7 +151,9 @@ def test_pipelined_and_chunked_requests(classifier: Process) -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-@pytest.mark.parametrize("outputs", [[], [{"name": "label"}], [{"name": "probabilities"}]], ids=["all", "label", "prob"])
+@pytest.mark.parametrize(
+    "outputs", [[], [{"name": "label"}], [{"name": "probabilities"}]], ids=["all", "label", "prob"]
+)
 def test_no_class_is_named_where_the_model_gives_no_number(
     classifier: Process, bad: float, outputs: list[dict[str, Any]]
 ) -> None:
