@@ -108,6 +108,19 @@ TABLES = [
     Table("too few cells after what is no row", "\n\nsep=;\nx;y;label\n\n1;2;a\n\n1;b\n", "row 2 of t.csv has 2 cells"),
     Table("too many cells", 'x,y,label\n"1",2,a\n\n1,2,3,b\n', "row 2 of t.csv has 4 cells, and the header 3"),
     Table("too few cells after a cell of two lines", 'x,y,label\n1,"2\n",a\n1,b\n', "row 2 of t.csv has 2 cells"),
+    *(
+        Table(
+            f"a year that no calendar has, {kind}",
+            parquet(x=pa.array([0, value], kind), label=["a", "b"]),
+            "t.parquet can't be read as parquet: the column 'x' has a time outside of the years 1 to 9999. Correct the",
+            file="t.parquet",
+        )
+        for kind, value in (
+            (pa.timestamp("ms"), 2**60),
+            (pa.timestamp("us", "Europe/Berlin"), -(2**60)),
+            (pa.date32(), 2**30),
+        )
+    ),
     Table("a form feed before the header", "\x0c\n" + PLAIN, READ),
     Table("a form feed and empty lines", "\n\x0c\r\n\x1d\n" + PLAIN, READ),
     Table("a line separator in a name", "\n" + PLAIN.replace("x,", "x\u2028x,"), {"x\u2028x": [1, 3]} | READ_BUT_X),
