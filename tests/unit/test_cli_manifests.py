@@ -171,6 +171,18 @@ def test_the_extra_has_what_the_images_have_without_ray() -> None:
     assert images - newest <= set(project["project"]["optional-dependencies"]["run"])
 
 
+def test_one_run_at_a_time_works_on_an_output_folder(tmp_path: Path) -> None:
+    with (
+        volumes.alone(tmp_path, "pvc://claim/model"),
+        volumes.alone(tmp_path, "pvc://claim/other"),
+        pytest.raises(BadManifest, match="another tradewind run works on pvc://claim/model in"),
+        volumes.alone(tmp_path, "pvc://claim/model"),
+    ):
+        pass
+    with volumes.alone(tmp_path, "pvc://claim/model"):
+        pass
+
+
 def test_a_job_is_another_one_when_a_file_that_it_reads_changes(tmp_path: Path) -> None:
     spec = {
         "recipe": {"model": {"storageUri": "pvc://weights/small"}},

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tradewind.api.data import Data
@@ -32,6 +34,23 @@ def require_data(folder: Path, data: Data, remedy: str) -> None:
         path = path_of(folder, dataset.storage_uri)
         if not path.exists():
             raise BadManifest(f"{dataset.storage_uri} is {path} here, and that does not exist: {remedy}.")
+
+
+@contextmanager
+def alone(folder: Path, storage_uri: str) -> Iterator[None]:
+    """Keep other runs on this machine from an output folder: of two with the same spec and data, one would remove the
+    checkpoints and the rows that the other one works with. Raises BadManifest where there is one already."""
+    lock = folder / ".tradewind" / "locks" / hashlib.sha256(storage_uri.encode()).hexdigest()[:16]
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadManifest(
+                f"another tradewind run works on {storage_uri} in {folder} at this moment: wait until it has ended, or "
+                "stop it."
+            ) from None
+        yield
 
 
 def state(folder: Path, told: Mapping[str, Any]) -> str:
