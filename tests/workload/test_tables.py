@@ -130,6 +130,8 @@ TABLES = [
     Table(
         "Parquet in csv", parquet(x=[1, 3], label=["a", "b"]), "t.csv is Parquet, and no csv: give it the ending .pa"
     ),
+    Table("a name like Parquet's mark", PLAIN.replace("x,", "PAR1,"), {"PAR1": [1, 3]} | READ_BUT_X),
+    Table("a name like bzip2's mark", PLAIN.replace("x,", "BZh,"), {"BZh": [1, 3]} | READ_BUT_X),
     Table(
         "packed lines",
         bz2.compress(b'{"x": 1, "label": "a"}\n'),

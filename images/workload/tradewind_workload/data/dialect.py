@@ -91,7 +91,7 @@ def read_start(file: File, said: Csv | None, field: str, missing: tuple[str, ...
     quote = (said.quote if said else None) or '"'
     body = "".join(_lines(text)[skip:]) if skip else text
     delimiter = (said.delimiter if said else None) or hint or _delimiter(body, quote, whole, file, field)
-    if _escapes(body, delimiter, quote):
+    if _escapes(body, delimiter, quote, whole):
         raise Fault(
             "InvalidData",
             f"{file.name} writes a quote within a cell as \\{quote}: write it doubled, {quote}{quote} (in Spark with "
@@ -132,7 +132,7 @@ def _rows(text: str, delimiter: str, quote: str, whole: bool) -> list[list[str]]
     return found if whole or len(found) < 2 else found[:-1]
 
 
-def _escapes(text: str, delimiter: str, quote: str) -> bool:
+def _escapes(text: str, delimiter: str, quote: str, whole: bool) -> bool:
     """Whether cells can be read with a backslash before their own quotes, and not with these doubled."""
 
     def reads(**how: Any) -> bool:
@@ -141,7 +141,7 @@ def _escapes(text: str, delimiter: str, quote: str) -> bool:
             for _ in reader:
                 pass
         except csv.Error as error:
-            return "unexpected end" in str(error)  # the sample ends within a cell
+            return not whole and "unexpected end" in str(error)  # the sample ends within a cell
         return True
 
     return f"\\{quote}" in text and not reads() and reads(escapechar="\\", doublequote=False)

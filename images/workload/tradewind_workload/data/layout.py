@@ -16,7 +16,7 @@ from pyarrow import types
 from tradewind.api.data import MISSING
 from tradewind_workload.data.dialect import Start, open_bytes, read_start
 from tradewind_workload.data.files import find_files
-from tradewind_workload.data.magic import require_text
+from tradewind_workload.data.magic import BYTES, require_text
 from tradewind_workload.data.names import written_otherwise
 from tradewind_workload.data.pictures import IMAGE, LABEL, grouped
 from tradewind_workload.data.table import Source, json_rows
@@ -307,7 +307,7 @@ def _shapes(columns: dict[str, Column]) -> dict[str, tuple[int, ...]]:
 
 def _jsonl(file: File) -> dict[str, Column]:
     with open_bytes(file) as stream:
-        require_text(stream.read(4), file, "jsonl")
+        require_text(stream.read(BYTES), file, "jsonl")
     columns: dict[str, Column] = {}
     for row in islice(json_rows(file), SAMPLED):
         for name, value in row.items():

@@ -79,8 +79,9 @@ def batches(source: Source, missing: tuple[str, ...]) -> Iterator[Batch]:
                 continue
             columns = {name: cells.column(i) for i, name in enumerate(cells.schema.names)}
             if not source.pictures:  # the name of a folder is a label whatever it is
-                if beyond := next((name for name, column in columns.items() if not within_years(column)), None):
-                    raise ValueError(f"the column {beyond!r} has a time outside of the years 1 to 9999")
+                for name, column in columns.items():
+                    if not within_years(column):
+                        raise ValueError(f"the column {name!r} has a time outside of the years 1 to 9999")
                 columns = {
                     name: _plain(column, missing, empty=name != source.empty) for name, column in columns.items()
                 }
