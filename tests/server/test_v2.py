@@ -148,3 +148,20 @@ def test_pipelined_and_chunked_requests(classifier: Process) -> None:
     body = json.dumps({"inputs": [INPUT | {"data": [0, 9, 0, 0]}]}).encode()
     reply = classifier.http.post("/v2/models/classifier/infer", content=iter([body[:10], body[10:]]))
     assert reply.json()["outputs"][0]["data"] == [1]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize(
+    "outputs", [[], [{"name": "label"}], [{"name": "probabilities"}]], ids=["all", "label", "prob"]
+)
+def test_no_class_is_named_where_the_model_gives_no_number(
+    classifier: Process, bad: float, outputs: list[dict[str, Any]]
+) -> None:
+    """A label of probabilities that are NaN would be the first class, whatever was sent."""
+    rows = np.array([[[0, 9], [0, 0]], [[0, bad], [0, 0]]], "<f4")
+    document = {"inputs": [behind("inputs", "FP32", [2, 2, 2], rows.tobytes())], "outputs": outputs}
+    reply = binary(classifier, document, rows.tobytes())
+    assert reply.status_code == 400, reply.text
+    assert "the model has no answer for row 1: its probabilities are not finite" in reply.json()["error"]
+    fine = np.nan_to_num(rows, posinf=9).tobytes()
+    assert binary(classifier, document, fine).status_code == 200

@@ -17,6 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "manifests/examples/digits.yaml"
 
 
+NAMED = "apiVersion: tradewind.dev/v1alpha1\nkind: TrainingJob\nmetadata: {{name: {}}}"
+
+
 def digits() -> list[dict[str, Any]]:
     return [body for body in yaml.safe_load_all(DIGITS.read_text()) if body]
 
@@ -44,6 +47,7 @@ def test_every_example_is_read(path: Path) -> None:
     [
         ("TrainingJob", "recipe.batchSize", 1, "spec.recipe.batchSize is shared by the workers: it must be at least"),
         ("TrainingJob", "recipe.epoch", 3, "spec.recipe.epoch: this field is not known."),
+        ("TrainingJob", "data.label", True, "spec.data.label: it is bool and not a text: write it in quotes."),
         ("TrainingJob", "recipe.epochs", "many", "spec.recipe.epochs: input should be a valid integer"),
         (
             "TrainingJob",
@@ -81,6 +85,9 @@ def test_what_the_api_server_refuses_is_refused(
     ("text", "sentence"),
     [
         ("kind: [", "is not YAML"),
+        ("[" * 5000 + "]" * 5000, "is nested too deeply"),
+        (NAMED.format("a, namespace: ../../x"), "TrainingJob a: metadata.namespace: at most 63 lower-case letters"),
+        (NAMED.format("a, namespace: 5"), "TrainingJob a: metadata.namespace: at most 63 lower-case letters"),
         ("kind: ConfigMap\nmetadata: {name: x}", "has no TrainingJob, CompressionJob or ModelDeployment"),
         ("- 1", "document 1 of"),
         ("apiVersion: tradewind.dev/v1\nkind: TrainingJob", "does not know tradewind.dev/v1 TrainingJob"),
@@ -162,6 +169,18 @@ def test_the_extra_has_what_the_images_have_without_ray() -> None:
     assert {need.partition(">")[0] for need in besides} == {"rich"}
     newest = {need for need in images if need.startswith("pydantic")}
     assert images - newest <= set(project["project"]["optional-dependencies"]["run"])
+
+
+def test_one_run_at_a_time_works_on_an_output_folder(tmp_path: Path) -> None:
+    with (
+        volumes.alone(tmp_path, "pvc://claim/model"),
+        volumes.alone(tmp_path, "pvc://claim/other"),
+        pytest.raises(BadManifest, match="another tradewind run works on pvc://claim/model in"),
+        volumes.alone(tmp_path, "pvc://claim/model"),
+    ):
+        pass
+    with volumes.alone(tmp_path, "pvc://claim/model"):
+        pass
 
 
 def test_a_job_is_another_one_when_a_file_that_it_reads_changes(tmp_path: Path) -> None:

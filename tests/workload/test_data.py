@@ -466,8 +466,23 @@ def test_whole_numbers_with_a_point_are_the_classes_without_one(volumes: Path) -
     write_csv(volumes / "claim/train.csv", inputs, [f"{label}.5" for label in classes])
     assert "set the label's type to category in spec.data.columns" in refusal()
     assert prepared(columns=as_they_stand).labels == ("0.5", "1.5", "2.5")
-    write_csv(volumes / "claim/train.csv", inputs, ["yes ", "yes"] * 20)
-    assert "has the classes 'yes ' and 'yes', which differ in spaces alone" in refusal()
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [("yes ", "yes"), ("a b", "a\u00a0b"), ("caf\u00e9", "cafe\u0301"), ("\ufeffno", "no"), ("a\u200bb", "ab")],
+)
+def test_labels_that_look_the_same_are_not_two(volumes: Path, labels: tuple[str, str]) -> None:
+    inputs, _ = blobs(40)
+    write_csv(volumes / "claim/train.csv", inputs, labels * 20)
+    assert f"has {' and '.join(map(ascii, sorted(labels)))}, which look the same" in refusal()
+
+
+def test_a_label_that_is_no_number_of_a_regression(volumes: Path) -> None:
+    inputs, _ = blobs(40)
+    write_csv(volumes / "claim/train.csv", inputs, ["true", "false"] * 20)
+    told = refusal(task="tabular-regression")
+    assert told.endswith("otherwise correct it, or set spec.recipe.task to a classification, if these are classes.")
 
 
 def test_what_a_spreadsheet_writes(volumes: Path, capsys: pytest.CaptureFixture[str]) -> None:

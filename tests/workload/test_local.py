@@ -19,6 +19,7 @@ from jobs import ROOT, SOURCES, alone, digits, finish, start, training_job
 
 from e2e import venv
 from tradewind.api.artefact import MANIFEST
+from tradewind_cli import volumes as volumes_of
 from tradewind_workload.io.files import REPORT, REPORT_PAGE
 from tradewind_workload.io.store import locate, open_model
 
@@ -147,6 +148,21 @@ def test_data_that_changed_is_trained_on_anew(ran: Ran) -> None:
     code, output = tradewind(ran.file, ran.volumes, STOP_AT="epoch 1/3")
     assert code == 130, output
     assert "Traceback" not in output
+
+
+def test_pictures_that_a_table_names_are_data_too(volumes: Path) -> None:
+    """Else a model of other pictures would count as finished."""
+    claim = volumes / "claim"
+    (claim / "photos").mkdir(parents=True)
+    (claim / "photos/1").write_bytes(b"one")
+    (claim / "t.csv").write_text("photo,label\nphotos/1,a\n../../1,b\n,c\nphotos/9,d\n")
+    data = {"train": {"storageUri": "pvc://claim/t.csv"}, "validationFraction": "0.5"}
+    told = {"data": data | {"columns": [{"name": "photo", "type": "image"}, {"name": "other", "type": "image"}]}}
+    before = volumes_of.state(volumes, told)
+    (claim / "other").touch()
+    assert volumes_of.state(volumes, told) == before
+    (claim / "photos/1").write_bytes(b"two")
+    assert volumes_of.state(volumes, told) != before
 
 
 def test_data_that_is_missing_is_named(tmp_path: Path) -> None:

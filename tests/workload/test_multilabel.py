@@ -286,6 +286,7 @@ def test_each_label_has_a_training_row(volumes: Path) -> None:
         (["red", "loud", "red"], {}, r"never has ';', .* is between labels \(a cell is 'red'\): correct the separator"),
         (["red;loud", "NA", ""], {}, r"missing in 10 rows \(the first is row 2\)"),
         (["red;", "red", ""], {}, "has only one label, 'red'"),
+        (["a b;c", "a\u00a0b", ""], {}, r"has 'a b' and 'a\\xa0b', which look the same"),
         (['"[""red"", ""loud""]"', "", ""], {}, "is a list: write its labels as a text"),
     ],
 )

@@ -193,6 +193,7 @@ REFUSED: list[tuple[dict[str, bytes], dict[str, Any], str]] = [
         {},
         r"pictures of pvc://claim/train have no label: put each into a folder.*cat/1.png",
     ),
+    (FINE | {"a=b/3.png": b""}, {}, r"the first is a=b/3.png\): move each .*, and name no class with =, which makes a"),
     (FINE | {"3.png": b""}, {}, r"has 1 pictures beside the folders of the classes \(the first is 3.png\): move each"),
     (
         FINE | {"cat/notes.txt": b""},

@@ -93,6 +93,20 @@ def test_a_number_is_learnt_and_served_in_its_own_unit(architecture: str, town: 
     assert reports[-1]["model"]["primaryMetric"] == "rmse"
 
 
+def test_rows_that_a_model_can_not_answer_are_named(volumes: Path) -> None:
+    """What overflows on the way is no answer, and not a wrong export either."""
+    rents(volumes / "claim/train.csv", 1, town=False)
+    rents(volumes / "claim/test.csv", 2, town=False)
+    lines = (volumes / "claim/test.csv").read_text().splitlines()
+    lines[7] = "3e38,-3e38,900"
+    (volumes / "claim/test.csv").write_text("\n".join(lines) + "\n")
+    document = job({"architecture": "mlp"}, prepare=[{"standardize": {}}])
+    document["spec"]["recipe"]["epochs"] = 1
+    with pytest.raises(Fault, match=r"no finite number for 1 test rows \(the first is row 7 of test.csv\)") as caught:
+        alone(document)
+    assert caught.value.reason == "InvalidData"
+
+
 def test_labels_that_no_number_can_be_learnt_of_are_refused(volumes: Path) -> None:
     rents(volumes / "claim/train.csv", 1, town=True)
     rents(volumes / "claim/test.csv", 2, town=True)

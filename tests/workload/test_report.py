@@ -249,6 +249,15 @@ def test_rows_show_what_the_data_has() -> None:
     assert len(first) == 40 and of_table(table, ("", "")).more_columns == 65
 
 
+def test_columns_whose_long_names_start_alike_are_all_shown() -> None:
+    names = [f"{'How much do you agree with this: ' * 5}{i}" for i in range(3)]
+    (row,) = of_table(pa.table({name: [i] for i, name in enumerate(names)}), ("row 1",)).rows
+    assert list(row.values()) == [0, 1, 2]
+    assert all(len(name) <= 120 for name in row)
+    (row,) = of_arrays(np.array([[0.0, 1.0, 2.0]], np.float32), ("row 1",), tuple(names), None).rows
+    assert list(row.values()) == [0, 1, 2]
+
+
 def test_rows_of_arrays_are_pictures_or_numbers() -> None:
     pixels = np.zeros((2, 8, 8), np.float32)
     pixels[0, 2, 3] = 16

@@ -59,6 +59,7 @@ def zstd(text: str) -> bytes:
 PLAIN = "x,y,label\n1,2.5,a\n3,4.5,b\n"
 READ: Expected = {"x": [1, 3], "y": [2.5, 4.5], "label": ["a", "b"]}
 GERMAN = "x;y;label\n1;2,5;a\n3;4,5;b\n"
+READ_BUT_X: Expected = {"y": [2.5, 4.5], "label": ["a", "b"]}
 ONE_COLUMN: Expected = {"x": [1, 2], "label": ["a", "b"]}
 
 TABLES = [
@@ -107,6 +108,62 @@ TABLES = [
     Table("too few cells after what is no row", "\n\nsep=;\nx;y;label\n\n1;2;a\n\n1;b\n", "row 2 of t.csv has 2 cells"),
     Table("too many cells", 'x,y,label\n"1",2,a\n\n1,2,3,b\n', "row 2 of t.csv has 4 cells, and the header 3"),
     Table("too few cells after a cell of two lines", 'x,y,label\n1,"2\n",a\n1,b\n', "row 2 of t.csv has 2 cells"),
+    *(
+        Table(
+            f"a year that no calendar has, {kind}",
+            parquet(x=pa.array([0, value], kind), label=["a", "b"]),
+            "t.parquet can't be read as parquet: the column 'x' has a time outside of the years 1 to 9999. Correct the",
+            file="t.parquet",
+        )
+        for kind, value in (
+            (pa.timestamp("ms"), 2**60),
+            (pa.timestamp("us", "Europe/Berlin"), -(2**60)),
+            (pa.date32(), 2**30),
+        )
+    ),
+    Table("a form feed before the header", "\x0c\n" + PLAIN, READ),
+    Table("a form feed and empty lines", "\n\x0c\r\n\x1d\n" + PLAIN, READ),
+    Table("a line separator in a name", "\n" + PLAIN.replace("x,", "x\u2028x,"), {"x\u2028x": [1, 3]} | READ_BUT_X),
+    Table("UTF-32", PLAIN.encode("utf-32"), READ, log="UTF-32 with a byte order mark"),
+    Table("packed, and not said", gzip.compress(PLAIN.encode()), "t.csv is packed by gzip, and no csv: give it the en"),
+    Table("a workbook", b"PK\x03\x04" + bytes(40), "t.csv is a ZIP archive or a workbook, and no csv: unpack it"),
+    Table(
+        "Parquet in csv", parquet(x=[1, 3], label=["a", "b"]), "t.csv is Parquet, and no csv: give it the ending .pa"
+    ),
+    Table("a name like Parquet's mark", PLAIN.replace("x,", "PAR1,"), {"PAR1": [1, 3]} | READ_BUT_X),
+    Table("a name like bzip2's mark", PLAIN.replace("x,", "BZh,"), {"BZh": [1, 3]} | READ_BUT_X),
+    Table(
+        "packed lines",
+        bz2.compress(b'{"x": 1, "label": "a"}\n'),
+        "t.jsonl is packed by bzip2, and no jsonl: give it the ending .bz2",
+        file="t.jsonl",
+    ),
+    Table(
+        "quotes after a backslash",
+        'x,t,label\n1,"he said \\"so\\", twice",a\n2,"no",b\n',
+        't.csv writes a quote within a cell as \\": write it doubled, ""',
+    ),
+    Table(
+        "quotes after a backslash, without a delimiter behind them",
+        'x,t,label\n1,"he said \\"so\\"",a\n2,"no",b\n',
+        't.csv writes a quote within a cell as \\": write it doubled, ""',
+    ),
+    Table(
+        "a backslash before the quote that ends a cell",
+        'x,label\n1,"C:\\dir\\"\n2,"say ""\\"" so"\n',
+        {"x": [1, 2], "label": ["C:\\dir\\", 'say "\\" so']},
+    ),
+    Table(
+        "a label's name in another form of Unicode",
+        "x,e\u0301tat\n1,a\n2,b\n",
+        "('e\\u0301tat' looks the same, and is not '\\xe9tat': copy the name from the data). Set spec.data.label",
+        data={"label": "\u00e9tat"},
+    ),
+    Table(
+        "columns of two files in two forms of Unicode",
+        {"1.csv": "e\u0301,label\n1,a\n", "2.csv": "\u00e9,label\n2,b\n"},
+        "lacks e\u0301 ('\\xe9' looks the same, and is not 'e\\u0301'",
+    ),
     Table("a name twice", "x,x,label\n1,2,a\n", "t.csv has the column 'x' twice"),
     Table("the index of pandas", ",x,label\n0,1,a\n", "column 1 of t.csv has no name in the header"),
     Table("nothing at all", "", "t.csv is empty"),

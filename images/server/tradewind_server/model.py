@@ -27,6 +27,9 @@ from tradewind_server.tensors import Array, TensorSpec, check_axes
 
 log = logging.getLogger(__name__)
 
+# What the answers of a model with a manifest stand on: of no number, a label would be that of some class all the same.
+GROUNDS = ("probabilities", "prediction")
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -55,6 +58,7 @@ class OnnxModel(BaseKServeModel):  # type: ignore[misc]  # kserve carries no typ
         self.samples: Samples | None = None
         self.inputs: dict[str, TensorSpec] = {}
         self.outputs: dict[str, TensorSpec] = {}
+        self._grounds: tuple[str, ...] = ()
         self.providers: list[str] = []
         self._processing = Processing(None, {}, {}, limits.pixels)
         self._session: onnxruntime.InferenceSession = None
@@ -80,6 +84,9 @@ class OnnxModel(BaseKServeModel):  # type: ignore[misc]  # kserve carries no typ
             self._processing = Processing(self.manifest, artefact.processors, graph, self.limits.pixels)
             self.inputs = self._processing.inputs
             self.outputs = _as_users_know(self.outputs, self.manifest.outputs)
+            self._grounds = tuple(
+                name for name in GROUNDS if name in self.outputs and self.outputs[name].dtype.kind == "f"
+            )
         if artefact.samples is not None:
             self.samples = samples.read(artefact.samples, listed=self.manifest is not None)
         tried = self._try()
@@ -120,7 +127,7 @@ class OnnxModel(BaseKServeModel):  # type: ignore[misc]  # kserve carries no typ
     async def infer(self, feeds: dict[str, Array], wanted: Sequence[str]) -> list[Array]:
         """The outputs `wanted`, in that order, for a value of every input.
 
-        Raises BadRequest if the model can't take these values, Unavailable if too many wait,
+        Raises BadRequest if the model can't take these values or has no answer for them, Unavailable if too many wait,
         Failed if it fails for another reason.
         """
         if self._waiting >= self.limits.queue + self.threads:
@@ -132,17 +139,21 @@ class OnnxModel(BaseKServeModel):  # type: ignore[misc]  # kserve carries no typ
         if len(self.inputs) > 1:
             check_axes(self.inputs.values(), feeds)
         self._processing.check_size(feeds)
+        asked = [*wanted, *(name for name in self._grounds if name not in wanted)]
         self._waiting += 1
         metrics.WAITING.set(self._waiting)
         try:
             outputs, seconds = await asyncio.get_running_loop().run_in_executor(
-                self._pool, self._run, feeds, wanted, time.perf_counter()
+                self._pool, self._run, feeds, asked, time.perf_counter()
             )
         finally:
             self._waiting -= 1
             metrics.WAITING.set(self._waiting)
         self._mean_seconds += 0.1 * (seconds - self._mean_seconds)
-        return outputs
+        for name, output in zip(asked, outputs, strict=True):
+            if name in self._grounds:
+                _require_numbers(name, output)
+        return outputs[: len(wanted)]
 
     def _run(self, feeds: dict[str, Array], wanted: Sequence[str], asked: float) -> tuple[list[Array], float]:
         """The outputs, and the seconds that the request had a thread."""
@@ -223,6 +234,16 @@ class OnnxModel(BaseKServeModel):  # type: ignore[misc]  # kserve carries no typ
             self._answer({name: np.concatenate([array, array]) for name, array in feeds.items()})
         except BadRequest as failure:
             log.warning("the model answers one row, but not two, though it declares any number: %s", failure)
+
+
+def _require_numbers(name: str, output: Array) -> None:
+    """Refuses values from which the model gives no finite number, such as NaN, or what overflows on the way."""
+    finite = np.isfinite(output)
+    if not finite.all():
+        raise BadRequest(
+            f"the model has no answer for row {int(np.argwhere(~finite)[0][0])}: its {name} are not finite there. A"
+            " value of that row is NaN or infinite, or far larger than any that the model was trained on: correct it"
+        )
 
 
 def _check_manifest(manifest: Manifest, inputs: dict[str, TensorSpec], outputs: dict[str, TensorSpec]) -> None:

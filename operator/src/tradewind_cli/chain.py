@@ -59,7 +59,7 @@ class Chain:
         from tradewind_workload.train import recipe
         from tradewind_workload.train.place import Alone
 
-        with Screen(f"TrainingJob {name}") as screen:
+        with volumes.alone(self.folder, spec.output.storage_uri), Screen(f"TrainingJob {name}") as screen:
             recipe.run(self._document(item, told), screen, Alone(screen))
         report = _result(screen)
         status = TrainingJobStatus(conditions=_complete(), model=report.model)
@@ -76,7 +76,8 @@ class Chain:
         from tradewind_workload.compress import job
         from tradewind_workload.train.place import Alone
 
-        with Screen(f"CompressionJob {item.metadata.name}") as screen:
+        output = item.spec.output.storage_uri
+        with volumes.alone(self.folder, output), Screen(f"CompressionJob {item.metadata.name}") as screen:
             job.run(self._document(item, told, found.model), screen, Alone(screen))
         report = _result(screen)
         assert report.compression is not None

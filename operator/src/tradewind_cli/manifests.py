@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GROUP = "tradewind.dev"
+_NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 Object = TrainingJob | CompressionJob | ModelDeployment
 _KINDS: tuple[type[Object], ...] = (
     TrainingJob,
@@ -50,6 +52,8 @@ def read(path: Path) -> Manifests:
         raise BadManifest(f"{path} can't be read: {error.strerror}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadManifest(f"{path} is not YAML: {' '.join(str(error).split())}.") from None
+    except RecursionError:
+        raise BadManifest(f"{path} is not YAML of Kubernetes: it is nested too deeply.") from None
     found: dict[str, list[Any]] = {}
     jobs, others = [], []
     for body in _objects(documents, path):
@@ -115,9 +119,15 @@ def _read(body: dict[str, Any], path: Path) -> Object:
     metadata = body.get("metadata")
     if not isinstance(metadata, dict) or not metadata.get("name"):
         raise BadManifest(f"{path}: a {kind.kind} has no metadata.name.")
+    namespace = metadata.get("namespace") or "default"
+    if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
+        raise BadManifest(
+            f"{where}: metadata.namespace: at most 63 lower-case letters, digits and '-', starting and ending with a "
+            "letter or digit."
+        )
     if unknown := sorted(body.keys() - {"apiVersion", "kind", "metadata", "spec", "status"}):
         raise BadManifest(f"{where}: the field {unknown[0]} is not known; did it lose its indentation?")
-    item = _parsed(kind, {"metadata": {"namespace": "default", "uid": "", **metadata}, "spec": body.get("spec")}, where)
+    item = _parsed(kind, {"metadata": {"uid": "", **metadata, "namespace": namespace}, "spec": body.get("spec")}, where)
     if wrong := [*broken(item, "")]:
         field, rule = wrong[0]
         raise BadManifest(f"{where}: {f'{field[1:]}: ' if field else ''}{rule.message}.")
@@ -133,6 +143,8 @@ def _parsed(kind: type[Object], content: dict[str, Any], where: str) -> Object:
         said = f"{said[:1].lower()}{said[1:]}".removesuffix(".")
         if first["type"] == "extra_forbidden":
             said = "this field is not known"
+        elif first["type"] == "string_type":
+            said = f"it is {type(first['input']).__name__} and not a text: write it in quotes"
         said = _sentences().get(str(first.get("ctx", {}).get("pattern")), said)
         raise BadManifest(f"{where}: {_path(first['loc'])}: {said}.") from None
 

@@ -4,7 +4,7 @@ is no such thing."""
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -62,6 +62,22 @@ def numbers(column: pa.Array, decimal: Decimal | None) -> pa.Array:
     between = {".": r"[, '\x{00a0}\x{202f}]", ",": r"[. '\x{00a0}\x{202f}]", None: r"[ '\x{00a0}\x{202f}]"}
     text = pc.replace_substring_regex(text, between[decimal], "")
     return (pc.replace_substring(text, ",", ".") if decimal == "," else text).cast(pa.float64())
+
+
+_A_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_FIRST, _LAST = (day.toordinal() - date(1970, 1, 1).toordinal() for day in (date.min, date.max))  # days since 1970
+
+
+def within_years(column: pa.Array) -> bool:
+    """Whether times or days are of the years 1 to 9999, which Python and ISO 8601 can write; other types are."""
+    if pa.types.is_timestamp(column.type):
+        a_day = 86_400 * _A_SECOND[column.type.unit]
+    elif pa.types.is_date(column.type):
+        a_day = 1 if pa.types.is_date32(column.type) else 86_400_000
+    else:
+        return True
+    found = pc.min_max(column.cast(pa.int32()) if pa.types.is_date32(column.type) else column.cast(pa.int64())).as_py()
+    return found["min"] is None or (found["min"] >= _FIRST * a_day and found["max"] < (_LAST + 1) * a_day)
 
 
 def leading_zeros(column: pa.Array) -> pa.Array:

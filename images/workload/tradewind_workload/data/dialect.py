@@ -9,10 +9,12 @@ import re
 import sys
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
+from tradewind_workload.data.encoding import CALLED, SAMPLE, encoding_of
+from tradewind_workload.data.magic import require_text
 from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:
@@ -21,13 +23,8 @@ if TYPE_CHECKING:
 
 Decimal = Literal[".", ","]
 
-SAMPLE = 1 << 18  # bytes of a file's start that delimiter and decimal mark are seen from
-ENCODED = 1 << 23  # bytes that the encoding is seen from: a first letter with an accent may stand far down
 DELIMITERS = (",", ";", "\t", "|")
 NAMES = {",": "','", ";": "';'", "\t": "tabs", "|": "'|'"}
-BOMS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-CALLED = {"utf-8": "UTF-8", "utf-16": "UTF-16"}
-
 # A number in each of the two ways to write it, with or without marks between the thousands.
 _GROUPS = r"[1-9]\d{0,2}(?:[%s '\u00a0\u202f]\d{3})+"
 _NUMBER: dict[Decimal, re.Pattern[str]] = {
@@ -79,7 +76,8 @@ def read_start(file: File, said: Csv | None, field: str, missing: tuple[str, ...
     """
     with open_bytes(file) as stream:
         raw = stream.read(SAMPLE)
-        encoding, bom = _encoding(raw, stream, said, file, field)
+        require_text(raw, file, "csv")
+        encoding, bom = encoding_of(raw, stream, said, file, field)
     whole = len(raw) < SAMPLE
     try:
         text = codecs.getincrementaldecoder(encoding)().decode(raw, final=whole).removeprefix("\ufeff")
@@ -91,8 +89,14 @@ def read_start(file: File, said: Csv | None, field: str, missing: tuple[str, ...
         ) from None
     skip, hint = _before_header(text)
     quote = (said.quote if said else None) or '"'
-    body = "".join(text.splitlines(keepends=True)[skip:]) if skip else text
+    body = "".join(_lines(text)[skip:]) if skip else text
     delimiter = (said.delimiter if said else None) or hint or _delimiter(body, quote, whole, file, field)
+    if _escapes(body, delimiter, quote, whole):
+        raise Fault(
+            "InvalidData",
+            f"{file.name} writes a quote within a cell as \\{quote}: write it doubled, {quote}{quote} (in Spark with "
+            "the option escape='\"'), or save the data as Parquet.",
+        )
     rows = _rows(body, delimiter, quote, whole)
     if not rows:
         raise Fault("InvalidData", f"{file.name} is empty: put data there, or correct {field}.storageUri.")
@@ -103,10 +107,15 @@ def read_start(file: File, said: Csv | None, field: str, missing: tuple[str, ...
     return Start(Dialect(delimiter, quote, encoding, decimal, bom, skip), names, len(rows) > 1 or not whole)
 
 
+def _lines(text: str) -> list[str]:
+    """Lines with their ends, as Arrow counts them: str.splitlines also ends them at form feeds and the like."""
+    return list(io.StringIO(text, newline=""))
+
+
 def _before_header(text: str) -> tuple[int, str | None]:
     """Lines before the header (empty ones, and `sep=;`), and the delimiter that they say."""
     skip, hint = 0, None
-    for line in text.splitlines()[:100]:
+    for line in _lines(text)[:100]:
         if found := _EXCEL.fullmatch(line.strip()):
             hint = found[1]
         elif line.strip():
@@ -115,100 +124,27 @@ def _before_header(text: str) -> tuple[int, str | None]:
     return skip, hint
 
 
-def _encoding(raw: bytes, stream: pa.NativeFile, said: Csv | None, file: File, field: str) -> tuple[str, bool]:
-    bom = next((mark for mark in BOMS if raw.startswith(mark)), None)
-    if said is not None and said.encoding is not None:
-        try:
-            found = codecs.lookup(said.encoding)
-        except LookupError:
-            found = None
-        if found is None or not _encodes_text(found):
-            raise Fault(
-                "InvalidData",
-                f"{field}.csv.encoding {said.encoding!r} is not known: write for example utf-8, utf-16, cp1252 or "
-                "latin-1.",
-            )
-        return "utf-8" if found.name == "utf-8-sig" else found.name, bom is not None
-    if bom is not None:
-        return BOMS[bom], True
-    if b"\0" in raw:
-        raise Fault(
-            "InvalidData",
-            f"{file.name} is no text as it stands (it has zero bytes): set {field}.csv.encoding, for example to "
-            "utf-16-le, or correct the file.",
-        )
-    decoder, content, read = codecs.getincrementaldecoder("utf-8")(), raw, 0
-    while content:
-        try:
-            decoder.decode(content)
-        except UnicodeDecodeError:
-            return _single_bytes(content, file, field), False
-        read += len(content)
-        content = stream.read(SAMPLE) if read < ENCODED else b""
-    return "utf-8", False
-
-
-def _encodes_text(found: codecs.CodecInfo) -> bool:
-    """Whether a codec reads bytes as text; Python has some that pack bytes."""
-    try:
-        b"a".decode(found.name)
-    except LookupError:
-        return False
-    except UnicodeDecodeError:
-        pass
-    return True
-
-
-def _single_bytes(content: bytes, file: File, field: str) -> str:
-    """cp1252 where the bytes read well so. Raises Fault with what else it may be: a wrong guess garbles every class."""
-    if _western(content):
-        return "cp1252"
-    from charset_normalizer import from_bytes
-
-    # Words with something to see in them, often enough to be counted.
-    words = [word for word in dict.fromkeys(re.split(rb"[\s,;|\"]+", content)) if not word.isascii()][:500]
-    best = from_bytes(b" ".join(words * 20)[:SAMPLE]).best()
-    sample = " ".join(str(best).split()[: min(3, len(words))]) if best is not None else ""
-    likely = f"; it may be {best.encoding} ({sample!r})" if best is not None else ""
-    raise Fault(
-        "InvalidData",
-        f"{file.name} is not UTF-8, and its encoding is not clear{likely}: set {field}.csv.encoding, or save the file "
-        "as UTF-8.",
-    )
-
-
-# In words as Western Europe writes them: a letter with an accent, or two that stand beside plain ones.
-_ACCENTED = re.compile(r"(?<![^\x00-\x7f])[\u00c0-\u00ff](?![^\x00-\x7f])")
-_TWO_ACCENTED = re.compile(
-    r"(?<=[A-Za-z])[\u00df-\u00ff]{2}(?![^\x00-\x7f])|(?<![^\x00-\x7f])[\u00df-\u00ff]{2}(?=[A-Za-z])"
-)
-# Signs as they are used beside such words; bytes of other code pages would be other signs, and within words.
-_QUOTES = r"\u2018-\u201e\u00ab\u00bb\u2013\u2014"
-_SIGN = re.compile(
-    rf"(?<![A-Za-z])[{_QUOTES}\u00a1\u00bf\u00a9]"
-    rf"|[{_QUOTES}\u20ac\u00a3\u00a7\u00a9\u00ae\u2122\u00b5\u00b2\u00b3\u00bc-\u00be\u2022\u2026\u00a0](?![A-Za-z])"
-    r"|\u00b0(?![A-BD-EG-Za-z])"
-)
-
-
-def _western(content: bytes) -> bool:
-    """Whether most of what is not ASCII reads as cp1252 in the way that the languages of Western Europe use it."""
-    try:
-        text = " ".join({word.decode("cp1252") for word in content.split() if not word.isascii()})
-    except UnicodeDecodeError:
-        return False
-    signs = [character for character in text if not character.isascii() and not character.isalpha()]
-    good = len(_ACCENTED.findall(text)) + len(_TWO_ACCENTED.findall(text))
-    letters = re.findall(r"[^\W\d_\x00-\x7f\u00b2\u00b3\u00b9\u00bc-\u00be]+", text)
-    return len(_SIGN.findall(text)) == len(signs) and 2 * good >= len(letters) + bool(letters)
-
-
 def _rows(text: str, delimiter: str, quote: str, whole: bool) -> list[list[str]]:
     """The rows of the sample that are complete, empty ones left out."""
     csv.field_size_limit(sys.maxsize)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quotechar=quote)
     found = [row for row in reader if row]
     return found if whole or len(found) < 2 else found[:-1]
+
+
+def _escapes(text: str, delimiter: str, quote: str, whole: bool) -> bool:
+    """Whether cells can be read with a backslash before their own quotes, and not with these doubled."""
+
+    def reads(**how: Any) -> bool:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quotechar=quote, strict=True, **how)
+        try:
+            for _ in reader:
+                pass
+        except csv.Error as error:
+            return not whole and "unexpected end" in str(error)  # the sample ends within a cell
+        return True
+
+    return f"\\{quote}" in text and not reads() and reads(escapechar="\\", doublequote=False)
 
 
 def _delimiter(text: str, quote: str, whole: bool, file: File, field: str) -> str:

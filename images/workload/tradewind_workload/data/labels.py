@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import pyarrow as pa
 
-from tradewind_workload.data.names import fractions, in_order, is_plain_number, renaming
+from tradewind_workload.data.names import alike, fractions, in_order, is_plain_number, renaming
 from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:
@@ -238,12 +238,18 @@ def _classes(found: Found, place: Callable[[int], str], where: str, data: Data) 
             f"{where} has {more}{len(names)} different values in {found.rows} rows: these are not classes. Correct "
             "spec.data.label.",
         )
-    if alike := next((name for name in sorted(names) if name != name.strip() and name.strip() in names), None):
+    _require_told_apart(names, where)
+    return Classes(in_order(names), rename)
+
+
+def _require_told_apart(names: set[str], where: str) -> None:
+    """Raises Fault(InvalidData) where two labels look the same: what is one label to people must not become two."""
+    if (two := alike(names)) is not None:
         raise Fault(
             "InvalidData",
-            f"{where} has the classes {alike!r} and {alike.strip()!r}, which differ in spaces alone: correct the data.",
+            f"{where} has {' and '.join(map(ascii, two))}, which look the same (they differ in spaces, invisible "
+            "characters or Unicode's forms): correct the data.",
         )
-    return Classes(in_order(names), rename)
 
 
 def _columns(found: Found, layout: Layout, data: Data) -> Sets:
@@ -281,6 +287,7 @@ def _parted(found: Found, where: str, data: Data) -> Sets:
             f"{f' (a cell is {some[:80]!r})' if some else ''}: correct the separator, or set spec.recipe.task to one "
             "that gives a row one class.",
         )
+    _require_told_apart(names, where)
     if len(names) < 2:
         raise Fault(
             "InvalidData",

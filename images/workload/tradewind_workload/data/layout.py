@@ -14,8 +14,10 @@ import pyarrow.parquet
 from pyarrow import types
 
 from tradewind.api.data import MISSING
-from tradewind_workload.data.dialect import Start, read_start
+from tradewind_workload.data.dialect import Start, open_bytes, read_start
 from tradewind_workload.data.files import find_files
+from tradewind_workload.data.magic import BYTES, require_text
+from tradewind_workload.data.names import written_otherwise
 from tradewind_workload.data.pictures import IMAGE, LABEL, grouped
 from tradewind_workload.data.table import Source, json_rows
 from tradewind_workload.io.fault import Fault
@@ -86,7 +88,7 @@ class Layout:
                 raise Fault(
                     "InvalidData",
                     f"{self.uri} has no {self._noun} {name!r}, which spec.data.inputs names; it has "
-                    f"{_listed(self.columns)}.",
+                    f"{_listed(self.columns)}{written_otherwise(name, self.columns)}.",
                 )
             if name in labels:
                 raise Fault(
@@ -123,7 +125,8 @@ class Layout:
             remedy = f"Correct {field}" if data.label_columns else f"Set {field} to one of them"
             raise Fault(
                 "InvalidData",
-                f"{self.uri} has no {self._noun} {label!r} for the label; it has {_listed(self.columns)}. {remedy}.",
+                f"{self.uri} has no {self._noun} {label!r} for the label; it has {_listed(self.columns)}"
+                f"{written_otherwise(label, self.columns)}. {remedy}.",
             )
         give = "give one class a row"
         if data.label_separator is not None:
@@ -160,7 +163,8 @@ class Layout:
             if name not in self.columns:
                 raise Fault(
                     "InvalidData",
-                    f"{self.uri} has no {self._noun} {name!r}, which {step} names; it has {_listed(self.columns)}.",
+                    f"{self.uri} has no {self._noun} {name!r}, which {step} names; it has {_listed(self.columns)}"
+                    f"{written_otherwise(name, self.columns)}.",
                 )
 
     @property
@@ -270,7 +274,8 @@ def differences(expected: Collection[str], found: Collection[str]) -> str:
     """What names are lacking and what there are besides, in words; empty where they are the same."""
     lacking = [name for name in expected if name not in found]
     further = [name for name in found if name not in expected]
-    told = [f"lacks {_listed(lacking)}"] if lacking else []
+    same = "".join(written_otherwise(name, further) for name in lacking[:1])
+    told = [f"lacks {_listed(lacking)}{same}"] if lacking else []
     told += [f"has {_listed(further)} besides"] if further else []
     return " and it ".join(told)
 
@@ -301,6 +306,8 @@ def _shapes(columns: dict[str, Column]) -> dict[str, tuple[int, ...]]:
 
 
 def _jsonl(file: File) -> dict[str, Column]:
+    with open_bytes(file) as stream:
+        require_text(stream.read(BYTES), file, "jsonl")
     columns: dict[str, Column] = {}
     for row in islice(json_rows(file), SAMPLED):
         for name, value in row.items():

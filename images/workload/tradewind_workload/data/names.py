@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import pyarrow as pa
 from tradewind_workload.data.cells import is_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 # A number starts with no zero of many, as codes do.
 _WHOLE = re.compile(r"0|-?[1-9][0-9]*")
@@ -60,6 +61,31 @@ def fractions(found: set[str]) -> set[str]:
     if not all(_NUMBER.fullmatch(name) for name in found):
         return set()
     return {name for name in found if not _WHOLE.fullmatch(_WHOLE_FLOAT.sub(r"\1", name))}
+
+
+_INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")  # soft hyphen, spaces without width
+
+
+def looks(name: str) -> str:
+    """How a name looks: equal for two that differ in spaces, invisible signs or Unicode's forms alone."""
+    return " ".join(_INVISIBLE.sub("", unicodedata.normalize("NFC", name)).split())
+
+
+def alike(found: Iterable[str]) -> tuple[str, str] | None:
+    """Two different names that look the same, if there are some."""
+    seen: dict[str, str] = {}
+    for name in sorted(found):
+        if (other := seen.setdefault(looks(name), name)) != name:
+            return other, name
+    return None
+
+
+def written_otherwise(name: str, known: Iterable[str]) -> str:
+    """A hint for a sentence that a name is not among those known, where one of them looks the same; else nothing."""
+    other = next((other for other in known if other != name and looks(other) == looks(name)), None)
+    if other is None:
+        return ""
+    return f" ({other!a} looks the same, and is not {name!a}: copy the name from the data)"
 
 
 def in_order(found: set[str]) -> tuple[str, ...]:

@@ -87,7 +87,8 @@ def picture_files(path: Path, uri: str, field_: str) -> Files:
         raise Fault(
             "InvalidData",
             f"{uri} has {len(loose)} pictures beside the folders of the classes (the first is {loose[0].name}): move "
-            "each into the folder of its class.",
+            "each into the folder of its class"
+            f"{', and name no class with =, which makes a folder a column' if loose[0].partition else ''}.",
         )
     notes = [f"{len(walk.left)} files of other programs (the first is {walk.left[0]})"] if walk.left else []
     notes += [f"the folder {name}, which has no picture" for name in walk.empty]

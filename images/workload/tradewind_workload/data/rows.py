@@ -286,7 +286,7 @@ class Encoder:
             return names(columns[self._labels[0]])
         if self._schema is None:
             found = [ColumnSchema(name, "boolean", "it is one of the labels", 0, 0) for name in self._labels]
-            columns = {column.name: typed_column(batch, column) for column in found}
+            columns = {column.name: typed_column(batch, column, label=True) for column in found}
         digits = [pc.if_else(columns[name], "1", "0") for name in self._labels]
         return pc.binary_join_element_wise(*digits, "")  # null where one of them is
 

@@ -17,7 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from tradewind.api.data import MISSING
-from tradewind_workload.data.cells import is_bytes, is_text, without_missing
+from tradewind_workload.data.cells import is_bytes, is_text, within_years, without_missing
 from tradewind_workload.data.dialect import open_bytes
 from tradewind_workload.data.names import name_of
 from tradewind_workload.data.pictures import contents
@@ -79,6 +79,9 @@ def batches(source: Source, missing: tuple[str, ...]) -> Iterator[Batch]:
                 continue
             columns = {name: cells.column(i) for i, name in enumerate(cells.schema.names)}
             if not source.pictures:  # the name of a folder is a label whatever it is
+                for name, column in columns.items():
+                    if not within_years(column):
+                        raise ValueError(f"the column {name!r} has a time outside of the years 1 to 9999")
                 columns = {
                     name: _plain(column, missing, empty=name != source.empty) for name, column in columns.items()
                 }

@@ -38,13 +38,13 @@ def typed(batch: Batch, schema: Schema) -> pa.RecordBatch:
     """
     columns = (*schema.inputs, *schema.labels)
     return pa.RecordBatch.from_arrays(
-        [typed_column(batch, column) for column in columns],
+        [typed_column(batch, column, label=column in schema.labels) for column in columns],
         schema=pa.schema([(column.name, TYPES[column.kind]) for column in columns]),
     )
 
 
-def typed_column(batch: Batch, column: ColumnSchema) -> pa.Array:
-    """One column of `typed`."""
+def typed_column(batch: Batch, column: ColumnSchema, *, label: bool = False) -> pa.Array:
+    """One column of `typed`; `label` says whether it is one of the labels."""
     cells = batch.cells.column(batch.cells.schema.get_field_index(column.name))
     if pa.types.is_null(cells.type):
         return pa.nulls(len(cells), TYPES[column.kind])
@@ -55,7 +55,7 @@ def typed_column(batch: Batch, column: ColumnSchema) -> pa.Array:
     odd = pc.and_(pc.is_valid(cells), pc.is_null(found)).to_numpy(zero_copy_only=False)
     if odd.any():
         offset = int(np.flatnonzero(odd)[0])
-        raise _odd(batch, column, offset, cells[offset].as_py())
+        raise _odd(batch, column, offset, cells[offset].as_py(), label=label)
     if column.kind == "number":
         return pc.if_else(pc.is_nan(found), pa.scalar(None, found.type), found)
     return found
@@ -113,7 +113,14 @@ _MEANT = {
 }
 
 
-def _odd(batch: Batch, column: ColumnSchema, offset: int, value: object) -> Fault:
+_OF_LABELS: dict[Kind, str] = {
+    "number": "set spec.recipe.task to a classification, if these are classes",
+    "boolean": "remove the column from spec.data.labelColumns, which have 1 where a row has a label and 0 where not",
+}
+_OF_INPUTS = "say in spec.data.columns what the column is (ignore leaves it out)"
+
+
+def _odd(batch: Batch, column: ColumnSchema, offset: int, value: object, *, label: bool) -> Fault:
     shown = str(value)[:80]
     comma = " (a decimal comma is said with csv.decimal)" if re.search(r"\d,\d", shown) else ""
     markers = ", ".join(f'"{text}"' for text in (*batch.missing, shown.strip()))
@@ -121,6 +128,6 @@ def _odd(batch: Batch, column: ColumnSchema, offset: int, value: object) -> Faul
         "InvalidData",
         f"{shown!r} in row {batch.first_row + offset} of {batch.file} is {_MEANT[column.kind]}, and the column "
         f"{column.name!r} is a {column.kind}: {column.why}{comma}. If it stands for a missing value, set "
-        f"spec.data.missing to [{markers}]; otherwise correct it, or say in spec.data.columns what the column is "
-        "(ignore leaves it out).",
+        f"spec.data.missing to [{markers}]; otherwise correct it, or "
+        f"{_OF_LABELS.get(column.kind, _OF_INPUTS) if label else _OF_INPUTS}.",
     )

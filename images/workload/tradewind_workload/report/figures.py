@@ -38,3 +38,16 @@ def evenly(items: Sequence[_Item], most: int) -> list[_Item]:
 def cut(text: str, most: int) -> str:
     """At most so many characters, and a sign where some were left out."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def cut_apart(texts: Sequence[str], most: int) -> list[str]:
+    """Each cut, with a number behind those that would be as another one before them: long names start alike."""
+    found: dict[str, None] = {}
+    for text in texts:
+        short, number = cut(text, most), 1
+        while short in found:
+            number += 1
+            behind = f" ({number})"
+            short = cut(text, most - len(behind)) + behind
+        found[short] = None
+    return list(found)

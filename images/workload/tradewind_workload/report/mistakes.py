@@ -11,7 +11,7 @@ import numpy as np
 
 from tradewind_workload.heads import multilabel
 from tradewind_workload.heads.classification import losses
-from tradewind_workload.report.figures import cut, rounded
+from tradewind_workload.report.figures import cut, cut_apart, rounded
 from tradewind_workload.report.pictures import Picture, of_array, of_file
 from tradewind_workload.report.record import CELLS, NAME, TEXT, Mistake
 
@@ -123,9 +123,10 @@ def _worst(off: np.ndarray, most: int) -> np.ndarray:
 def of_table(table: pa.Table, places: tuple[str, ...]) -> Shown:
     """Rows of a table with typed columns; a column of bytes has pictures."""
     names = table.column_names[:CELLS]
+    told = cut_apart(names, NAME)
     rows = table.select(names).to_pylist()
     return Shown(
-        tuple({cut(name, NAME): _cell(value) for name, value in row.items()} for row in rows),
+        tuple(dict(zip(told, map(_cell, row.values()), strict=True)) for row in rows),
         places,
         table.num_columns - len(names),
     )
@@ -147,8 +148,9 @@ def of_arrays(
     flat = rows.reshape(len(rows), -1)
     width = min(CELLS, flat.shape[1])
     known = names if len(names) == flat.shape[1] else tuple(str(i) for i in range(flat.shape[1]))
+    told = cut_apart(known[:width], NAME)
     return Shown(
-        tuple({cut(known[i], NAME): _cell(float(row[i])) for i in range(width)} for row in flat),
+        tuple({told[i]: _cell(float(row[i])) for i in range(width)} for row in flat),
         places,
         flat.shape[1] - width,
     )

@@ -10,6 +10,7 @@ import numpy as np
 from tradewind.api.artefact import Lineage, Manifest
 from tradewind_workload.heads.answer import Answer, Value, undecided
 from tradewind_workload.io.artefacts import Draft
+from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.files import ONNX, SAMPLES
 from tradewind_workload.io.store import files_of, finish
 from tradewind_workload.train.judging import answer_of, evaluate, judging_part, split_of, written
@@ -48,7 +49,8 @@ def store(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, trained: 
     from tradewind_workload.export.samples import Asked, candidates, golden_of
 
     assert spec.recipe is not None and spec.data is not None
-    _, judging = judging_part(prepared)
+    part, judging = judging_part(prepared)
+    _require_finite(trained.expected, part, judging)
     model, answer = trained.model, answer_of(prepared)
     with Draft.begin(folder) as draft:
         draft.write(ONNX, model.onnx)
@@ -90,6 +92,18 @@ def store(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, trained: 
             files=files_of(draft),
         )
         return finish(draft, manifest).digest
+
+
+def _require_finite(expected: np.ndarray, part: str, judging: Rows) -> None:
+    """Raises Fault(InvalidData) for rows to which the model gives no number: as a class, NaN would be the first one."""
+    bad = np.flatnonzero(~np.isfinite(expected).reshape(len(expected), -1).all(1))
+    if len(bad):
+        raise Fault(
+            "InvalidData",
+            f"the model gives no finite number for {len(bad)} {part.lower()} rows (the first is "
+            f"{judging.take(bad[:1]).places()[0]}): they have values far larger than those of the training rows. "
+            "Correct or remove them.",
+        )
 
 
 def _asked(session: onnxruntime.InferenceSession, model: Model, rows: Rows) -> dict[str, np.ndarray]:
