@@ -212,7 +212,7 @@ def plot(variants: tuple[Variant, ...], *, more_is_better: bool) -> str:
     for verdict in dict.fromkeys(variant.verdict for variant in shown):
         axes.scatter([], [], color=COLOURS[verdict], label=verdict, s=50)
     axes.margins(0.14, 0.35)
-    axes.set_xlabel("median latency of a request, ms")
+    axes.set_xlabel("median latency of the model alone, without HTTP, ms")
     axes.set_ylabel(next((variant.quality.metric for variant in shown if variant.quality), "quality"))
     if not more_is_better:
         axes.invert_yaxis()
