@@ -31,7 +31,7 @@ test: ## All checks and tests except those on a whole cluster.
 .PHONY: e2e
 e2e: ## A selection of the stories on a whole local cluster, then of the faults: 20 minutes at most, warm.
 .PHONY: e2e-all
-e2e-all: ## The same with all stories; required before an issue is called resolved.
+e2e-all: ## The same with all stories.
 e2e-all: ALL = --all
 # The faults have an API server of their own, which they can kill. Who asked for one story wants no more.
 e2e e2e-all:

@@ -100,8 +100,10 @@ def found(word: str = "equal", *, labels: int = 0, linear: str = "better") -> di
 def test_the_page_has_the_numbers_of_the_benchmark() -> None:
     text = page.page(found())
     assert (
-        "| 5,000 | average_precision | trees 0.9300 | 0.4000 | 0.9200 | +0.0100 (-0.0200 to +0.0400) | equal |" in text
+        "| 5,000 | average_precision | trees 0.9300 | 0.4000 | 0.9200 | +0.0100 (-0.0200 to +0.0400) | equal "
+        "| yes; ours beside linear: better |" in text
     )
+    assert "| ours better by | ours is | boosting better than linear |" in text
     assert "0 better, 1 equal, 0 worse" in text
     assert "890 test rows, 90 values missing | auroc 0.84 | 0 | 0 | 2.0e-07 |" in text
 

@@ -29,9 +29,9 @@ _HOW = """
 - Each seed divides a table anew, a fifth for the test, which all models are judged by. The metric is the primary one
   that our job chooses itself: `average_precision` where one class is rare, else `accuracy`, or `rmse` for numbers, of
   which less is better; `auroc` is what the file of that example asks for.
-- The difference is to the better one of the two references on that table, above 0 where ours is better. Its 95 %
-  interval is a bootstrap over seeds and over pairs of answers to the same test rows. Tests of different seeds share
-  rows, so it is a little too sure.
+- "Ours better by" is beside the better one of the two references on that table, and above 0 where ours is better, also
+  for `rmse`. Its 95 % interval is a bootstrap over seeds and over pairs of answers to the same test rows. Tests of
+  different seeds share rows, so it is a little too sure.
 """
 _SERVED = """
 ## What is served is what was measured
@@ -75,7 +75,7 @@ def _rows(found: Found) -> Iterator[list[str]]:
             *(_number(values[kind]) if kind in values else "" for kind in ("linear", "boosting")),
             _interval(beside[line["best"]]),
             beside[line["best"]]["word"],
-            f"yes, ours is {beside['linear']['word']}" if helps else "no",
+            f"yes; ours beside linear: {beside['linear']['word']}" if helps else "no",
         ]
 
 
@@ -86,8 +86,8 @@ def _markdown(header: list[str], rows: Iterator[list[str]]) -> str:
 
 def contest(found: Found) -> str:
     """Ours beside theirs."""
-    header = ["table", "rows", "metric", "ours", "linear", "boosting", "ours less the better one", "ours is"]
-    return _markdown([*header, "trees help (boosting better than linear)"], _rows(found))
+    header = ["table", "rows", "metric", "ours", "linear", "boosting", "ours better by", "ours is"]
+    return _markdown([*header, "boosting better than linear"], _rows(found))
 
 
 def networks(found: Found) -> str:
@@ -103,7 +103,7 @@ def networks(found: Found) -> str:
     if not rows:
         return ""
     said = "A perceptron (`mlp`) with its defaults, which is not the first choice for a table, beside linear:\n\n"
-    return f"{said}{_markdown(['table', 'metric', 'ours', 'ours less linear', 'ours is'], iter(rows))}\n"
+    return f"{said}{_markdown(['table', 'metric', 'ours', 'ours better by', 'ours is'], iter(rows))}\n"
 
 
 def served(found: Found) -> str:
@@ -187,7 +187,7 @@ def page(found: Found) -> str:
             "",
             _summary(found),
             "",
-            "![Ours less each reference, with intervals](results.svg)",
+            "![How much better ours is than each reference, with intervals](results.svg)",
             _HOW,
             networks(found),
             _SERVED,

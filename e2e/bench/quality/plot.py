@@ -13,7 +13,7 @@ COLOURS = {"linear": "#3a5fcd", "boosting": "#c1440e"}
 
 
 def main(source: Path, target: Path) -> None:
-    """A row for each table, a dot for each reference: ours less theirs, with its interval."""
+    """A row for each table, a dot for each reference: what ours is better by, with its interval."""
     import matplotlib  # type: ignore[import-not-found]
 
     matplotlib.use("agg")
@@ -35,7 +35,7 @@ def main(source: Path, target: Path) -> None:
             panel.plot([low, high], [height, height], color=COLOURS[kind], linewidth=2, solid_capstyle="round")
             panel.plot([value], [height], "o", color=COLOURS[kind], markersize=6)
     for kind, colour in COLOURS.items():
-        panel.plot([], [], "o-", color=colour, label=f"less {kind}")
+        panel.plot([], [], "o-", color=colour, label=f"than {kind}")
     panel.axvline(0, color="black", linewidth=0.8)
     panel.set_yticks(range(len(names)), names, fontsize=8.5)
     # Straight about 0, where nearly all is, and by its logarithm beyond.
@@ -50,7 +50,9 @@ def main(source: Path, target: Path) -> None:
     panel.tick_params(axis="y", length=0)
     panel.legend(fontsize=8.5, frameon=False, loc="lower right")
     panel.set_title(
-        f"Ours less scikit-learn's, defaults, {document['seeds']} seeds, 95 % intervals", loc="left", fontsize=11
+        f"How much better ours is than scikit-learn's (defaults, {document['seeds']} seeds, 95 % intervals)",
+        loc="left",
+        fontsize=11,
     )
     figure.tight_layout()
     for path in (target, source.with_suffix(".png")):

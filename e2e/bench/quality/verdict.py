@@ -25,7 +25,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Difference:
-    """Ours less theirs, above 0 where ours is better, and its 95 % interval."""
+    """What ours is better by, below 0 where it is worse, and its 95 % interval."""
 
     value: float
     low: float

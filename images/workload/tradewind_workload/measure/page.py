@@ -68,7 +68,7 @@ def page(job: JobDocument, spec: CompressionJobSpec, result: CompressionResult, 
     lead = (
         "No variant is worth more than the baseline."
         if fastest is None or fastest.speedup is None
-        else f"{len(accepted)} of {len(result.variants) - 1} variants were accepted. "
+        else f"{len(accepted)} of {_count(len(result.variants) - 1, 'candidate')} {_was(len(accepted))} accepted. "
         f"The fastest is {html.escape(fastest.name)}: "
         f"{fastest.speedup.value} times the baseline's speed (95 % interval {fastest.speedup.low} to "
         f"{fastest.speedup.high}), "
@@ -133,6 +133,10 @@ def _latency(variant: Variant, percentile: int = 50) -> str | None:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _was(number: int) -> str:
+    return "was" if number == 1 else "were"
 
 
 def _row(variant: Variant) -> str:
@@ -212,7 +216,7 @@ def plot(variants: tuple[Variant, ...], *, more_is_better: bool) -> str:
     for verdict in dict.fromkeys(variant.verdict for variant in shown):
         axes.scatter([], [], color=COLOURS[verdict], label=verdict, s=50)
     axes.margins(0.14, 0.35)
-    axes.set_xlabel("median latency of a request, ms")
+    axes.set_xlabel("median latency of the model alone, without HTTP, ms")
     axes.set_ylabel(next((variant.quality.metric for variant in shown if variant.quality), "quality"))
     if not more_is_better:
         axes.invert_yaxis()

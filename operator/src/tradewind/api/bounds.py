@@ -13,7 +13,7 @@ Percentile = Literal[50, 95, 99]
 
 
 class Latency(Model):
-    """A bound on a percentile of the latency of a request."""
+    """A bound on a percentile of a latency."""
 
     percentile: Percentile = Field(default=95, description="50, 95 or 99.")
     milliseconds: DecimalString = Field(description="Longest time, in milliseconds.")

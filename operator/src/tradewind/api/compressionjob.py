@@ -104,7 +104,10 @@ class Goals(Model):
     max_quality_loss: QualityLoss = Field(
         default_factory=QualityLoss, description="Largest loss of quality against the baseline."
     )
-    max_latency: Latency | None = Field(default=None, description="Longest latency at batch size 1.")
+    max_latency: Latency | None = Field(
+        default=None,
+        description="Longest latency of the model alone, without HTTP, at the first of measure.batchSizes.",
+    )
     max_size_bytes: Annotated[int, Field(ge=1, le=LARGEST_INTEGER)] | None = Field(
         default=None, description="Largest size of model.onnx."
     )
@@ -192,7 +195,7 @@ class Variant(Observed):
     )
     latencies: Annotated[tuple[MeasuredLatency, ...], Field(max_length=8)] = Field(
         default=(),
-        description="Latency at the first batch size.",
+        description="Latency of the model alone in ONNX Runtime, without HTTP, at the first batch size.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["percentile"]},
     )
     throughput_per_second: Number | None = Field(default=None, description="Rows per second at the best batch size.")

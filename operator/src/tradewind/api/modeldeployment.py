@@ -54,7 +54,10 @@ class Where(Model):
     """Bounds that a variant must keep to be chosen."""
 
     quality: Quality | None = Field(default=None, description="Bound on a metric of the variant.")
-    max_latency: Latency | None = Field(default=None, description="Longest latency.")
+    max_latency: Latency | None = Field(
+        default=None,
+        description="Longest latency of the model alone, without HTTP, as the compression job measured it.",
+    )
     max_size_bytes: Annotated[int, Field(ge=1, le=LARGEST_INTEGER)] | None = Field(
         default=None, description="Largest size of model.onnx."
     )

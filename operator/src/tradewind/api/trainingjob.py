@@ -134,7 +134,8 @@ class Architecture(Model):
     ] = Field(
         description="linear (softmax regression), mlp (fully connected layers), cnn (convolutions: 3x3 of images; over "
         "2, 3 and 4 tokens of texts), trees (gradient boosting; tabular tasks, on one worker), one of torchvision "
-        "by its name there (image tasks), bag (the mean of learnt vectors of a text's tokens; fast), transformer "
+        "by its name there (image tasks), bag (the sum of learnt vectors of a text's tokens and of "
+        "pairs of neighbouring tokens, each sum divided by the root of its length; trains in seconds), transformer "
         "(fine-tuning of the one at storageUri; text tasks)."
     )
     storage_uri: StorageUri | None = Field(
