@@ -96,6 +96,7 @@ def _row(model: OnnxModel) -> dict[str, Any]:
         "type": "object",
         "properties": {name: _values(spec, [] if spec.is_column else spec.shape[1:]) for name, spec in specs.items()},
         "required": [name for name, spec in specs.items() if not spec.nullable],
+        "minProperties": 1,
         "additionalProperties": False,
     }
 
