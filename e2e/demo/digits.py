@@ -89,7 +89,10 @@ def describe(objects: dict[str, dict[str, Any]], answers: dict[str, Any]) -> str
     """The result, for people."""
     compression, deployment = objects["CompressionJob"]["status"], objects["ModelDeployment"]["status"]
     processor = compression.get("processor", "an unknown processor")
-    lines = ["", f"The frontier (measured on {processor}; * no other is better in all)"]
+    lines = [
+        "",
+        f"The frontier (measured on {processor}; *: no other is at least as good in quality, latency and size)",
+    ]
     lines.append(ROW.format("", "VARIANT", "VERDICT", "ACCURACY", "P50 MS", "P95 MS", "BYTES", "SPEED-UP", "COST/1M"))
     for variant in compression.get("variants", []):
         speedup = variant.get("speedup")

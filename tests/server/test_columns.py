@@ -117,6 +117,14 @@ def test_what_is_missing_is_null_or_left_out(nullable: Loaded) -> None:
     assert "too large for FP32" in nullable.instances([1, 1e39, 3])
 
 
+def test_a_row_that_names_no_column_is_refused(nullable: Loaded) -> None:
+    error = nullable.instances({"age": 3}, {})
+    assert error == (
+        "row 1 is empty: name at least one of 'weight', 'height', 'age'; a value that is not known is null"
+    )
+    assert nullable.instances({"age": None}) == [[0]]
+
+
 def test_null_in_v2_needs_a_model_that_was_trained_for_it(strict: Loaded) -> None:
     tensor = {"name": "inputs", "datatype": "FP32", "shape": [1, 3], "data": [1, None, 3]}
     assert "the model was not trained for missing values of 'height'" in strict.v2(tensor)["error"]
@@ -272,6 +280,48 @@ def test_units_and_labels_come_with_the_answer(tmp_path: Path) -> None:
     asked = Loaded(tmp_path)
     assert asked.v1(instances=[[1, 2, 3]]) == {"predictions": [[123]], "units": {"number": "EUR"}}
     assert v2.metadata(asked.model)["outputs"][0]["parameters"] == {"unit": "EUR"}
+
+
+def told(asked: Loaded) -> dict[str, Any]:
+    """The schema of an answer of protocol v1, by what is in it; all of that is in each."""
+    answer = openapi.page(asked.model)["paths"]["/v1/models/m:predict"]["post"]["responses"]["200"]
+    schema = json.loads(json.dumps(answer))["content"]["application/json"]["schema"]
+    assert schema["required"] == list(schema["properties"])
+    found: dict[str, Any] = schema["properties"]
+    return found
+
+
+def test_the_page_tells_what_an_answer_has(tmp_path: Path, apart: Loaded) -> None:
+    number = {"name": "number", "datatype": "FP32", "shape": [-1, 1], "unit": "EUR"}
+    (tmp_path / "priced").mkdir()
+    graphs.save(graphs.table(), tmp_path / "priced" / "model.onnx")
+    graphs.manifest(tmp_path / "priced", labels=[], inputs=[], outputs=[number])
+    (tmp_path / "classes").mkdir()
+    graphs.save(graphs.classifier(), tmp_path / "classes" / "model.onnx")
+    graphs.manifest(tmp_path / "classes")
+    (tmp_path / "sets").mkdir()
+
+    asked = Loaded(tmp_path / "priced")
+    answer, schema = asked.v1(instances=[[1, 2, 3]]), told(asked)
+    assert answer.keys() == schema.keys() == {"predictions", "units"}
+    assert schema["units"]["const"] == answer["units"]
+    assert schema["predictions"]["items"] == {
+        "type": "array",
+        "items": {"type": "number"},
+        "minItems": 1,
+        "maxItems": 1,
+    }
+    for asked, row in (
+        (Loaded(tmp_path / "classes"), [[0.0, 9.0], [0.0, 0.0]]),
+        (several(tmp_path / "sets"), [1, -1, 2]),
+    ):
+        answer, schema = asked.v1(instances=[row]), told(asked)
+        assert answer.keys() == schema.keys() == {"predictions", "probabilities", "labels"}
+        assert schema["labels"]["const"] == answer["labels"] == graphs.LABELS
+        (probabilities,) = answer["probabilities"]
+        items = schema["probabilities"]["items"]
+        assert items["minItems"] == items["maxItems"] == len(probabilities)
+    assert apart.v1(instances=[FULL]).keys() == told(apart).keys() == {"predictions"}
 
 
 def several(folder: Path, **changes: Any) -> Loaded:

@@ -51,6 +51,8 @@ def test_rows_by_name_with_what_is_missing_and_unknown(tmp_path: Path) -> None:
     assert mixed.instances(*(row for row, _ in ROWS)) == [["001", "002", "010", "1"][label] for _, label in ROWS]
     columns = {name: [row.get(name) for row, _ in ROWS] for name in NOTHING}
     assert mixed.v1(inputs=columns)["predictions"] == mixed.instances(*(row for row, _ in ROWS))
+    assert "row 0 is empty: name at least one of 'town'" in mixed.instances({})
+    assert mixed.v1(instances=[NOTHING]).keys() == {"predictions", "probabilities", "labels"}
     assert "unknown input 'twon'" in mixed.instances({"twon": "Köln"})
 
 

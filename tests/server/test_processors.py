@@ -69,6 +69,7 @@ def test_the_page_has_examples_that_work(tmp_path: Path) -> None:
     assert {**pasted(seen)["v1"], **pasted(seen)["v2"]}.keys() == {"predictions", "mean"}
     (by_rows, _) = page(seen).values()
     row = by_rows["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]["instances"]["items"]
+    assert row["minProperties"] == 1  # of a row without any, the server says that it is empty
     assert row["required"] == [] and row["properties"]["photo"]["type"] == ["object", "null"]
     assert row["properties"]["photo"]["properties"]["b64"]["contentEncoding"] == "base64"
 

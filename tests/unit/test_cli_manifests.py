@@ -161,6 +161,18 @@ def test_a_job_writes_into_the_folder_of_its_claim(tmp_path: Path) -> None:
         list(preparing.programs(job, tmp_path))
 
 
+def test_a_job_that_fails_here_says_where_its_data_goes_by_hand(tmp_path: Path) -> None:
+    """The other examples read a table of their image's."""
+    (job,) = read(ROOT / "manifests/examples/heart.yaml").jobs
+    with pytest.raises(BadManifest) as refused:
+        preparing.prepare(job, tmp_path)
+    assert str(refused.value) == (
+        "Job heart-data: its program ended with exit code 1; what it printed says why. It is written for the image "
+        "tradewind/examples:dev, whose files are not here: where it lacks one of them, put the data that it makes into "
+        f"{tmp_path}/heart yourself, and leave --prepare out."
+    )
+
+
 def test_the_extra_has_what_the_images_have_without_ray() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     groups = project["dependency-groups"]

@@ -42,6 +42,7 @@ def test_nothing_is_missing_of_a_whole_run() -> None:
     assert digits.missing(OBJECTS, ANSWERS) == []
     told = digits.describe(OBJECTS, ANSWERS)
     assert "96 of 100 held-out digits right" in told
+    assert "*: no other is at least as good in quality, latency and size)" in told
     (baseline,) = [line for line in told.splitlines() if line.startswith("* baseline")]
     assert baseline.split()[2:] == ["Accepted", "0.98", "0.018", "0.031", "213572", "-"]
 

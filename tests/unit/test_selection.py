@@ -65,7 +65,7 @@ def test_a_million_requests_cost_what_the_replicas_for_the_load_cost_meanwhile()
 def test_at_low_load_the_floor_of_replicas_decides_and_the_reason_says_so() -> None:
     choice = chosen(ROWS, at=load("10"))
     assert choice.variant.name == "int8"
-    assert "like half, baseline, and it manages more" in choice.reason
+    assert "(equal to half and baseline, and it answers more rows per second)" in choice.reason
     assert "1 replica at 10 requests per second" in choice.reason
 
 
@@ -90,6 +90,12 @@ def test_without_a_price_the_time_decides_and_no_money_is_named() -> None:
     assert choice.variant.name == "int8"
     assert "USD" not in choice.reason
     assert "4000.00 seconds of a replica" in choice.reason
+    assert choice.reason.startswith("Of the 3 that keep the bounds it answers the most rows per second: ")
+    loaded = chosen(ROWS, at=load("10", price=None))
+    assert loaded.reason.startswith(
+        "Of the 3 that keep the bounds it needs the fewest replicas (equal to half and baseline, and it answers more "
+        "rows per second): 1 replica at 10 requests per second; "
+    )
 
 
 def test_the_baseline_may_win() -> None:

@@ -98,6 +98,17 @@ def test_label_column_that_is_not_there(volumes: Path) -> None:
     )
 
 
+def test_a_column_of_nearly_the_same_name_is_named_though_many_come_before_it(volumes: Path) -> None:
+    inputs, classes = blobs(10)
+    header = ",".join([*(f"f{i}" for i in range(14)), "maker", "label"])
+    write_csv(volumes / "claim/train.csv", np.tile(inputs, (1, 4))[:, :15], classes, header)
+    near = "(did you mean 'maker'?); it has f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11 and 4 more."
+    assert f"has no column 'makr' for the label {near} Set" in refusal(label="makr")
+    assert f"has no column 'makr', which spec.data.inputs names {near}" in refusal(inputs=["makr"])
+    step = [{"dropNulls": {"columns": ["makr"]}}]
+    assert f"has no column 'makr', which spec.data.prepare[0].dropNulls names {near}" in refusal(prepare=step)
+
+
 def test_input_column_that_is_not_there(volumes: Path) -> None:
     write_csv(volumes / "claim/train.csv", *blobs(10))
     assert "has no column 'f9', which spec.data.inputs names" in refusal(inputs=["f0", "f9"])

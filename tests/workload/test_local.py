@@ -58,7 +58,7 @@ def write_digits(volumes: Path, rows: int = 600) -> None:
 
 
 def manifest(file: Path, epochs: int = 3) -> Path:
-    """A file with all three kinds, and what has no meaning here."""
+    """A file with all three kinds, and what is ignored here."""
     training = digits_spec("pvc://claim/model")
     training["recipe"]["epochs"] = epochs
     compression = {
@@ -111,8 +111,11 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 
 def test_a_file_becomes_an_answer(ran: Ran) -> None:
     """The golden sample is asked by HTTP, and its label is the one that is stored with the model."""
-    assert "without a meaning here: ConfigMap other" in ran.output
+    assert "ignored here: ConfigMap other" in ran.output
     assert "spec.workers is 2; here one worker trains" in ran.output
+    said = ("loading PyTorch", "measuring 2 variants, the baseline among them", "  starting the server")
+    lines = ran.output.splitlines()
+    assert [line for line in lines if line in said] == [*said], "before each that takes seconds"
     assert re.search(r"^TrainingJob job: Complete, accuracy 0\.\d+", ran.output, re.MULTILINE)
     assert re.search(r"^  static +Accepted|^  static +Not", ran.output, re.MULTILINE)
     chosen = re.search(r"^ModelDeployment job: (\w+)$", ran.output, re.MULTILINE)
@@ -120,7 +123,6 @@ def test_a_file_becomes_an_answer(ran: Ran) -> None:
     trained = chosen[1] == "baseline"
     folder, _ = locate(ran.volumes / "claim" / ("model" if trained else "variants/static"))
     samples = json.loads((folder / "samples.json").read_bytes())
-    lines = ran.output.splitlines()
     (asked,) = (number for number, line in enumerate(lines) if line.startswith("$ curl http://127.0.0.1:"))
     assert json.loads(lines[asked + 1])["predictions"] == [str(samples["outputs"]["label"][0])]
 

@@ -118,6 +118,7 @@ def test_a_column_that_no_model_sees_is_not_asked_for() -> None:
     [
         ({"log": {"columns": ["town"]}}, r"prepare\[0\].log: the column 'town' is a category, not a number"),
         ({"clip": {"columns": ["z"]}}, r"prepare\[0\].clip names the column 'z', which is no input; the inputs are x,"),
+        ({"log": {"columns": ["empt"]}}, r"is no input \(did you mean 'empty'\?\); the inputs are x, town, empty\."),
         ({"bin": {"columns": ["empty"]}}, r"no training row has a value in the column 'empty'"),
         (
             {"impute": {"strategy": "mean", "columns": ["town"]}},

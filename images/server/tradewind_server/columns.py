@@ -79,6 +79,10 @@ def _check_row(row: Any, number: int, columns: Sequence[str], spec_of: Callable[
         for name in columns:
             if name not in row:
                 _check_left_out(spec_of(name), name, f"row {number}: ", columns)
+    if not row:  # nearly always a mistake of the client's, and a model that takes gaps would answer it
+        raise BadRequest(
+            f"row {number} is empty: name at least one of {listed(columns)}; a value that is not known is null"
+        )
 
 
 def unknown_name(name: Any, columns: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from tradewind_server.model import OnnxModel
 from tradewind_server.parameters import BASE64
 from tradewind_server.processing import EXAMPLE
 from tradewind_server.tensors import TensorSpec
-from tradewind_server.v1 import gives_sets
+from tradewind_server.v1 import LABELS, PROBABILITIES, gives_sets, is_classifier, units_of
 
 _KINDS: dict[str, dict[str, Any]] = {
     "boolean": {"type": "boolean"},
@@ -96,6 +96,7 @@ def _row(model: OnnxModel) -> dict[str, Any]:
         "type": "object",
         "properties": {name: _values(spec, [] if spec.is_column else spec.shape[1:]) for name, spec in specs.items()},
         "required": [name for name, spec in specs.items() if not spec.nullable],
+        "minProperties": 1,
         "additionalProperties": False,
     }
 
@@ -117,12 +118,27 @@ def _element(spec: TensorSpec) -> dict[str, Any]:
 
 
 def _v1_answer(model: OnnxModel) -> dict[str, Any]:
-    predictions: dict[str, Any] = {"type": "array", "description": "One of each row."}
-    if model.labels:
+    """What `v1.answer` gives."""
+    found: dict[str, Any] = {"predictions": {"type": "array", "description": "One of each row."}}
+    if (sets := gives_sets(model)) or is_classifier(model):
         name = {"type": "string", "enum": model.labels}
-        several = {"type": "array", "items": name, "uniqueItems": True}
-        predictions["items"] = several if gives_sets(model) else name
-    return {"type": "object", "required": ["predictions"], "properties": {"predictions": predictions}}
+        found["predictions"]["items"] = {"type": "array", "items": name, "uniqueItems": True} if sets else name
+        size = {"minItems": len(model.labels), "maxItems": len(model.labels)}
+        if given := PROBABILITIES in model.outputs:
+            row = {"type": "array", "items": {"type": "number"}} | size
+            found[PROBABILITIES] = {
+                "type": "array",
+                "description": "Of each row, in the order of labels.",
+                "items": row,
+            }
+        if given or sets:
+            found[LABELS] = {"type": "array", "items": name, "const": model.labels}
+    elif len(model.outputs) == 1:
+        (spec,) = model.outputs.values()
+        found["predictions"]["items"] = _values(spec, spec.shape[1:])
+    if units := units_of(model):
+        found["units"] = {"type": "object", "description": "By output.", "const": units}
+    return {"type": "object", "required": [*found], "properties": found}
 
 
 def _v2_request(model: OnnxModel) -> dict[str, Any]:

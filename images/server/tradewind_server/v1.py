@@ -34,7 +34,7 @@ async def answer(
     outputs = dict(zip(model.outputs, await model.infer(feeds, list(model.outputs)), strict=True))
     with model.parts.timed("answer"):
         document = _document(model, outputs)
-        if units := {name: spec.unit for name, spec in model.outputs.items() if spec.unit}:
+        if units := units_of(model):
             document["units"] = units
         return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY), [(b"content-type", b"application/json")]
 
@@ -57,7 +57,7 @@ def _feeds(model: OnnxModel, request: dict[str, Any]) -> dict[str, Array]:
 
 
 def _document(model: OnnxModel, outputs: dict[str, Array]) -> dict[str, Any]:
-    if _is_classifier(model):
+    if is_classifier(model):
         return _classes(model, outputs)
     return _sets(model, outputs) if gives_sets(model) else {"predictions": _rows(outputs)}
 
@@ -67,7 +67,13 @@ def gives_sets(model: OnnxModel) -> bool:
     return bool(model.labels) and LABELS in model.outputs and model.outputs[LABELS].datatype == "BOOL"
 
 
-def _is_classifier(model: OnnxModel) -> bool:
+def units_of(model: OnnxModel) -> dict[str, str]:
+    """The units of the outputs that have one, by name."""
+    return {name: spec.unit for name, spec in model.outputs.items() if spec.unit}
+
+
+def is_classifier(model: OnnxModel) -> bool:
+    """Whether it tells which of the manifest's labels a row has."""
     return bool(model.labels) and LABEL in model.outputs and model.outputs[LABEL].datatype == "INT64"
 
 
@@ -78,14 +84,14 @@ def _classes(model: OnnxModel, outputs: dict[str, Array]) -> dict[str, Any]:
     document: dict[str, Any] = {"predictions": predictions}
     if PROBABILITIES in outputs:
         document[PROBABILITIES] = _plain(outputs[PROBABILITIES])
-        document["labels"] = labels
+        document[LABELS] = labels
     return document
 
 
 def _sets(model: OnnxModel, outputs: dict[str, Array]) -> dict[str, Any]:
     labels = model.labels
     predictions = [[labels[index] for index in np.flatnonzero(row)] for row in outputs[LABELS]]
-    document: dict[str, Any] = {"predictions": predictions, "labels": labels}
+    document: dict[str, Any] = {"predictions": predictions, LABELS: labels}
     if PROBABILITIES in outputs:
         document[PROBABILITIES] = _plain(outputs[PROBABILITIES])
     return document

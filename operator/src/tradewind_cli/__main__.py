@@ -90,7 +90,7 @@ def _run(arguments: argparse.Namespace) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     volumes.use(folder)
     if found.others:
-        print(f"without a meaning here: {', '.join(found.others)}", flush=True)
+        print(f"ignored here: {', '.join(found.others)}", flush=True)
     _prepare(found, folder, asked=arguments.prepare)
     chain = Chain(folder, _remedy(found))
     for training in found.trainings:
@@ -126,6 +126,7 @@ def _serve(chain: Chain, item: ModelDeployment, stack: ExitStack) -> Service:
     _tell(status.of_deployment(item, chosen))
     model = volumes.path_of(chain.folder, chosen.storage_uri)
     logs = chain.folder / ".tradewind" / item.metadata.namespace
+    print("  starting the server", flush=True)
     service = stack.enter_context(serving(item, model, chosen.digest, logs / f"{item.metadata.name}.log"))
     print(f"  {service.url} is ready; {service.url}/openapi.json describes it", flush=True)
     if (request := golden(model)) is not None:

@@ -22,8 +22,10 @@ class Program:
     """What a container runs."""
 
     container: str
+    image: str  # which is not here: a file that only it has can't be read
     argv: tuple[str, ...]
     environment: Mapping[str, str]
+    folders: tuple[str, ...]  # where its claims are
 
 
 def prepare(job: Mapping[str, Any], folder: Path) -> None:
@@ -39,7 +41,11 @@ def prepare(job: Mapping[str, Any], folder: Path) -> None:
                 "another way, and leave --prepare out."
             ) from None
         if code:
-            raise BadManifest(f"Job {name}: its program ended with exit code {code}; what it printed says why.")
+            raise BadManifest(
+                f"Job {name}: its program ended with exit code {code}; what it printed says why. It is written for the "
+                f"image {program.image}, whose files are not here: where it lacks one of them, put the data that it "
+                f"makes into {' or '.join(program.folders) or folder} yourself, and leave --prepare out."
+            )
 
 
 def programs(job: Mapping[str, Any], folder: Path) -> Iterator[Program]:
@@ -69,6 +75,7 @@ def programs(job: Mapping[str, Any], folder: Path) -> Iterator[Program]:
         program, *rest = (_placed(word, places) for word in (*container["command"], *container.get("args", ())))
         yield Program(
             container["name"],
+            str(container.get("image", "that it names")),
             (_python(program), *rest),
             {
                 "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
@@ -78,6 +85,7 @@ def programs(job: Mapping[str, Any], folder: Path) -> Iterator[Program]:
                     if "value" in variable
                 },
             },
+            tuple(places.values()),
         )
 
 

@@ -68,4 +68,4 @@ def of_deployment(item: ModelDeployment, chosen: ChosenVariant) -> Iterator[str]
     for rejected in chosen.rejected or ():
         yield f"  {rejected.name}: {rejected.reason}"
     if chosen.throughput_per_second is not None:
-        yield "  Speeds are those of this machine, and money is left out: a replica on a cluster differs."
+        yield "  Speeds are those of this machine, and a replica on a cluster differs; costs are not known here."

@@ -74,6 +74,7 @@ def _made(job: JobDocument, spec: CompressionJobSpec, reporter: Told, place: Pla
     whole = [variant for variant in stored if variant.folder is not None]
     models = [variant.folder / ONNX for variant in whole if variant.folder is not None]
     asked = judged.some(np.arange(min(ROWS, len(judging))))
+    print(f"measuring {len(models)} variant{'' if len(models) == 1 else 's'}, the baseline among them", flush=True)
     figures = measure(models, asked, spec.measure, progress.step)
     measured = {
         variant.name: Measured(metric.measure(variant.answers, judged.targets), model.stat().st_size, found)

@@ -16,6 +16,7 @@ from pyarrow import types
 from tradewind.api.data import MISSING
 from tradewind_workload.data.dialect import Start, open_bytes, read_start
 from tradewind_workload.data.files import find_files
+from tradewind_workload.data.listing import listed, meant
 from tradewind_workload.data.magic import BYTES, require_text
 from tradewind_workload.data.names import written_otherwise
 from tradewind_workload.data.pictures import IMAGE, LABEL, grouped
@@ -87,8 +88,9 @@ class Layout:
             if name not in self.columns:
                 raise Fault(
                     "InvalidData",
-                    f"{self.uri} has no {self._noun} {name!r}, which spec.data.inputs names; it has "
-                    f"{_listed(self.columns)}{written_otherwise(name, self.columns)}.",
+                    f"{self.uri} has no {self._noun} {name!r}, which spec.data.inputs names"
+                    f"{meant(name, self.columns)}; it has {listed(self.columns)}"
+                    f"{written_otherwise(name, self.columns)}.",
                 )
             if name in labels:
                 raise Fault(
@@ -114,7 +116,7 @@ class Layout:
         if len(chosen) > 1 and any(self.columns[name].shape for name in chosen):
             raise Fault(
                 "InvalidData",
-                f"{self.uri} has several arrays besides the label ({_listed(chosen)}): name the one array of inputs "
+                f"{self.uri} has several arrays besides the label ({listed(chosen)}): name the one array of inputs "
                 "in spec.data.inputs.",
             )
         return chosen
@@ -125,8 +127,8 @@ class Layout:
             remedy = f"Correct {field}" if data.label_columns else f"Set {field} to one of them"
             raise Fault(
                 "InvalidData",
-                f"{self.uri} has no {self._noun} {label!r} for the label; it has {_listed(self.columns)}"
-                f"{written_otherwise(label, self.columns)}. {remedy}.",
+                f"{self.uri} has no {self._noun} {label!r} for the label{meant(label, self.columns)}; it has "
+                f"{listed(self.columns)}{written_otherwise(label, self.columns)}. {remedy}.",
             )
         give = "give one class a row"
         if data.label_separator is not None:
@@ -163,8 +165,8 @@ class Layout:
             if name not in self.columns:
                 raise Fault(
                     "InvalidData",
-                    f"{self.uri} has no {self._noun} {name!r}, which {step} names; it has {_listed(self.columns)}"
-                    f"{written_otherwise(name, self.columns)}.",
+                    f"{self.uri} has no {self._noun} {name!r}, which {step} names{meant(name, self.columns)}; it has "
+                    f"{listed(self.columns)}{written_otherwise(name, self.columns)}.",
                 )
 
     @property
@@ -175,11 +177,6 @@ class Layout:
     @property
     def _noun(self) -> str:
         return "array" if self.format == "npz" else "column"
-
-
-def _listed(names: object) -> str:
-    found = [str(name) for name in names]  # type: ignore[attr-defined]
-    return ", ".join(found[:12]) + (f" and {len(found) - 12} more" if len(found) > 12 else "")
 
 
 def read_layout(dataset: Dataset, field: str, missing: tuple[str, ...] = MISSING, empty: str | None = None) -> Layout:
@@ -235,7 +232,7 @@ def _pictures(found: Files, dataset: Dataset, field: str) -> Layout:
         _require_same(own | _partition(file, own), columns, file, first, dataset.storage_uri)
     sources = tuple(Source(some[0], found.format, field, tuple(own), pictures=some) for some in grouped(found.files))
     classes = sorted({file.label for file in found.files if file.label is not None})
-    told = f" in {len(classes)} folders, one for each class: {_listed(classes)}" if classes else ""
+    told = f" in {len(classes)} folders, one for each class: {listed(classes)}" if classes else ""
     notes = (f"{dataset.storage_uri}: {len(found.files)} pictures{told}", *_passed_over(found))
     return Layout(field, dataset.storage_uri, found.format, sources, columns, notes)
 
@@ -275,8 +272,8 @@ def differences(expected: Collection[str], found: Collection[str]) -> str:
     lacking = [name for name in expected if name not in found]
     further = [name for name in found if name not in expected]
     same = "".join(written_otherwise(name, further) for name in lacking[:1])
-    told = [f"lacks {_listed(lacking)}{same}"] if lacking else []
-    told += [f"has {_listed(further)} besides"] if further else []
+    told = [f"lacks {listed(lacking)}{same}"] if lacking else []
+    told += [f"has {listed(further)} besides"] if further else []
     return " and it ".join(told)
 
 
@@ -298,7 +295,7 @@ def _dialects(starts: dict[str, Start], uri: str) -> list[str]:
         alike.setdefault(str(start.dialect), []).append(name)
     if len(alike) == 1 and len(starts) > 1:
         return [f"{len(starts)} files of {uri}: {next(iter(alike))}"]
-    return [f"{_listed(names)}: {dialect}" for dialect, names in alike.items()]
+    return [f"{listed(names)}: {dialect}" for dialect, names in alike.items()]
 
 
 def _shapes(columns: dict[str, Column]) -> dict[str, tuple[int, ...]]:

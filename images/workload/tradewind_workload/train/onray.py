@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from tradewind_workload.data.work import Block
 
-_LIBC = ctypes.CDLL(None)
-
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -76,7 +74,8 @@ def _called(function: Callable[..., _Result], *arguments: Any) -> _Result:
 def _give_back() -> None:
     """Leave the memory of what was let go to others: this process may stay, idle, beside one that trains."""
     pa.default_memory_pool().release_unused()
-    if (trim := getattr(_LIBC, "malloc_trim", None)) is not None:  # of glibc
+    # Looked up here: what stands in the module goes along where functions are sent with their code.
+    if (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:  # of glibc
         trim(0)
 
 

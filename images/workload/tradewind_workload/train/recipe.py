@@ -215,6 +215,8 @@ def _settings(part: Model) -> dict[str, Any]:
 
 def work(config: dict[str, Any]) -> None:
     """What each worker runs for a network."""
+    if "alone" in config:  # with a person at a terminal, who would see nothing for seconds
+        print("loading PyTorch", flush=True)
     from tradewind_workload.train import checkpoint, determinism, process_group
     from tradewind_workload.train.beginning import beginning, epochs_of, length
     from tradewind_workload.train.best import Choice

@@ -110,7 +110,7 @@ def select(variants: Sequence[Variant], wanted: Select, load: Load, present: str
     staying = kept is not None and kept is not best and best.value > kept.value * (1 - HYSTERESIS)
     chosen = kept if kept is not None and staying else best
     others = [candidate for candidate in candidates if candidate is not chosen]
-    reason = _staying(chosen, best) if staying else _reason(chosen, others, wanted)
+    reason = _staying(chosen, best) if staying else _reason(chosen, others, wanted, load)
     numbers = _numbers(chosen.variant)
     return Choice(chosen.variant, f"{reason}{numbers}.", _runner_up(chosen, others), tuple(sorted(excluded)))
 
@@ -205,14 +205,18 @@ def _cost(throughput: Decimal, load: Load) -> tuple[Decimal, str]:
     return price, f"{money(price)} {load.currency} for a million requests with {with_count}"
 
 
-def _reason(chosen: _Candidate, others: Sequence[_Candidate], wanted: Select) -> str:
+def _reason(chosen: _Candidate, others: Sequence[_Candidate], wanted: Select, load: Load) -> str:
     if not others:
         return f"The only one that keeps the bounds: {chosen.words}"
     what = {"Cost": "cheapest", "Latency": "fastest", "Size": "smallest"}[wanted.minimize]
     first = f"The {what} of the {len(others) + 1} that keep the bounds"
+    if wanted.minimize == "Cost" and load.per_hour is None:  # no price, so none is the cheapest
+        does = "answers the most rows per second" if load.requests_per_second is None else "needs the fewest replicas"
+        first = f"Of the {len(others) + 1} that keep the bounds it {does}"
     if equals := [other for other in others if other.value == chosen.value]:
         most = all(chosen.order[0] < other.order[0] for other in equals)
-        first += f" (like {', '.join(other.variant.name for other in equals)}{', and it manages more' if most else ''})"
+        more = ", and it answers more rows per second" if most else ""
+        first += f" (equal to {' and '.join(other.variant.name for other in equals)}{more})"
     return f"{first}: {chosen.words}"
 
 

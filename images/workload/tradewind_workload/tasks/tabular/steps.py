@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tradewind_workload.data.listing import listed, meant
 from tradewind_workload.data.names import is_plain_number
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.tasks.tabular.derivation import (
@@ -244,6 +245,7 @@ _SUITED: dict[str, tuple[str, ...]] = {
 
 
 def _unknown(name: str, where: str, kinds: dict[str, Kind]) -> Fault:
-    known = list(kinds)
-    shown = ", ".join(known[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "")
-    return Fault("InvalidData", f"{where} names the column {name!r}, which is no input; the inputs are {shown}.")
+    near = meant(name, kinds)
+    return Fault(
+        "InvalidData", f"{where} names the column {name!r}, which is no input{near}; the inputs are {listed(kinds)}."
+    )
