@@ -309,6 +309,20 @@ def test_a_class_of_which_no_row_is_found_is_named() -> None:
     assert "was answered so" not in page(record())
 
 
+@pytest.mark.parametrize(
+    ("primary", "said"),
+    [
+        ("accuracy", "has accuracy 1 (95 % interval 0.8957 to 1)"),
+        ("f1", "has f1 1 (no 95 % interval: each resample of these rows gives the same value"),
+    ],
+)
+def test_no_interval_is_from_1_to_1(primary: str, said: str) -> None:
+    truths = np.array([0] * 22 + [1] * 11)
+    found = quality_of(Classification.of(truths, 2), "test", primary, np.eye(2)[truths] * 0.8 + 0.1, truths, seed=0)
+    shown = page(record(quality=(found,), primary_metric=primary))
+    assert said in shown and "1 to 1" not in shown
+
+
 def test_rows_can_be_kept_out_of_it() -> None:
     shown = page(record(mistakes=(), mistakes_asked=0))
     assert "spec.report.mistakes is 0" in shown and "Größe" not in shown

@@ -29,6 +29,8 @@ PrimaryMetric = Literal[
 ]
 
 MISSED = 10  # classes that a status names
+# Said where a model answers each class all right or all wrong.
+NO_INTERVAL = "no 95 % interval: each resample of these rows gives the same value, so they say little about other rows"
 
 _Number = Annotated[str, StringConstraints(max_length=63)]
 _Label = Annotated[str, StringConstraints(max_length=256)]
@@ -39,8 +41,13 @@ class Evaluation(Observed):
 
     metric: _Number = Field(description="Name of the primary metric.")
     value: _Number = Field(description="Its value for the model.")
-    low: _Number = Field(description="Lower end of the 95 % interval of the value (bootstrap over the rows).")
-    high: _Number = Field(description="Upper end of it.")
+    low: _Number = Field(
+        description="Lower end of the 95 % interval of the value: by a bootstrap over the rows or, where every draw of "
+        "them has the same share of right ones, Wilson's."
+    )
+    high: _Number = Field(
+        description="Upper end of it; equal to the lower one where these rows can't tell an interval."
+    )
     part: Annotated[str, StringConstraints(max_length=63)] = Field(
         description="Where it and all metrics were measured: Test, or Validation where the data has no test part."
     )
@@ -64,6 +71,12 @@ class Evaluation(Observed):
     labels: Count | None = Field(
         default=None, description="Where a row has any number of labels, how many there are to tell."
     )
+
+    def certainty(self) -> str:
+        """The 95 % interval in words, or why there is none."""
+        if self.low != self.high:
+            return f"95 % interval {self.low} to {self.high}"
+        return NO_INTERVAL
 
     def guess(self) -> str:
         """What guessing is, in words."""

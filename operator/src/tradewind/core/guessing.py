@@ -16,8 +16,8 @@ def better_than_guessing(evaluation: Evaluation | None, remedy: str) -> tuple[Ve
     if evaluation is None:
         return ()
     numbers = (
-        f"{evaluation.metric} is {evaluation.value} (95 % interval {evaluation.low} to {evaluation.high}) on "
-        f"{evaluation.rows} {evaluation.part.lower()} rows, and {evaluation.guessing} for {evaluation.guess()}"
+        f"{evaluation.metric} is {evaluation.value} ({evaluation.certainty()}) on {evaluation.rows} "
+        f"{evaluation.part.lower()} rows, and {evaluation.guessing} for {evaluation.guess()}"
     )
     if evaluation.better_than_guessing:
         words = f"The model is better than guessing: {numbers}."
