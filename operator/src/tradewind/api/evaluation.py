@@ -58,14 +58,20 @@ class Evaluation(Observed):
     )
     better_than_guessing: bool = Field(description="Whether the model is better than that beyond chance.")
     commonest: _Label | None = Field(default=None, description="The class with the most training rows.")
-    rarest: _Label | None = Field(default=None, description="The class with the fewest training rows.")
+    rarest: _Label | None = Field(
+        default=None,
+        description="The class with the fewest training rows; left out where all classes have about as many.",
+    )
     positive: _Label | None = Field(
         default=None, description="Of two classes, the one that f1, auroc and average_precision are about."
     )
     missed: Annotated[tuple[_Label, ...], Field(max_length=MISSED)] | None = Field(
         default=None,
-        description="Classes or labels with rows in that part of which the model found none, the first ten; left "
-        "out where there is no such class.",
+        description="Classes or labels with five rows or more in that part of which the model found none, the first "
+        "ten; left out where there is no such class.",
+    )
+    missed_rows: Count | None = Field(
+        default=None, description="Rows in that part of all classes that it found none of."
     )
 
     labels: Count | None = Field(
@@ -87,6 +93,11 @@ class Evaluation(Observed):
         if self.commonest is None:
             return "always answering the commonest class"
         return f"always answering {short(self.commonest)}"
+
+    @property
+    def uneven(self) -> bool:
+        """Whether classes or labels can differ in size, so that weights of them may change something."""
+        return self.rarest is not None or self.labels is not None
 
     def misses(self) -> str:
         """The classes of which no row was found, in words; empty where there are none."""
