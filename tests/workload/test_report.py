@@ -297,7 +297,7 @@ def test_the_page_says_what_counts(shown: str) -> None:
 
 def test_a_class_of_which_no_row_is_found_is_named() -> None:
     """A good average precision stands beside it: who reads that alone thinks that the rare class is found."""
-    truths = np.array([0] * 30 + [1] * 3)
+    truths = np.array([0] * 30 + [1] * 5)
     told = np.where(truths[:, None] == 0, [0.9, 0.1], [0.6, 0.4])
     told[0] = 0.1, 0.9
     found = classes_of(Classification.of(truths, 2), ("stays", "<goes>"), told, truths)
@@ -307,6 +307,8 @@ def test_a_class_of_which_no_row_is_found_is_named() -> None:
     shown = page(record(labels=("stays", "<goes>"), classes=found, recipe=recipe))
     assert "was answered so" in shown and "classWeights: Balanced" not in shown
     assert "was answered so" not in page(record())
+    few = classes_of(Classification.of(truths[:-1], 2), ("stays", "<goes>"), told[:-1], truths[:-1])
+    assert "was answered so" not in page(record(labels=("stays", "<goes>"), classes=few)), "4 rows say little"
 
 
 @pytest.mark.parametrize(

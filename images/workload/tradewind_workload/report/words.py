@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tradewind.api.evaluation import NO_INTERVAL
+from tradewind.api.evaluation import MISSED_ROWS, NO_INTERVAL
 from tradewind_workload.report.style import number
 
 if TYPE_CHECKING:
@@ -78,11 +78,11 @@ def learnt(curve: Curve) -> str:
 
 
 def never(found: Sequence[OfClass], *, may_weigh: bool) -> str:
-    """Which classes or labels have rows, none of which was answered so; empty where there is no such class.
+    """Which classes or labels have rows enough, none of which was answered so; empty where there is no such class.
 
     `may_weigh`: classWeights Balanced would be a change, and is accepted.
     """
-    names = [repr(one.label) for one in found if one.rows and not one.right]
+    names = [repr(one.label) for one in found if one.rows >= MISSED_ROWS and not one.right]
     if not names:
         return ""
     shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")

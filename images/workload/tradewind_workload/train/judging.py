@@ -9,7 +9,7 @@ import numpy as np
 
 from tradewind.api.artefact import SplitRecord
 from tradewind.api.base import KeyValue
-from tradewind.api.evaluation import MISSED, Evaluation
+from tradewind.api.evaluation import MISSED, MISSED_ROWS, Evaluation
 from tradewind_workload.data.splits import occurring
 from tradewind_workload.data.streamed import Streamed
 from tradewind_workload.heads.answer import Answer, Classes, Labels, Value
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from tradewind_workload.data.rows import Rows
     from tradewind_workload.heads.head import Head
 
-MISSED_ROWS = 5  # of a class, at least: that a row or two are wrong says nothing of their class
 ALIKE = 0.75  # classes are of about one size where the rarest has this share of the training rows of the commonest
 SMALL, BEYOND = 1e-3, 1e50  # of metrics
 

@@ -29,6 +29,7 @@ PrimaryMetric = Literal[
 ]
 
 MISSED = 10  # classes that a status names
+MISSED_ROWS = 5  # of such a class, at least: that a row or two are wrong says nothing of their class
 # Said where a model answers each class all right or all wrong.
 NO_INTERVAL = "no 95 % interval: each resample of these rows gives the same value, so they say little about other rows"
 
