@@ -120,7 +120,7 @@ BY_RULE: list[tuple[str, str, Any, str, str]] = [
     ("a whole recipe", "spec.data.split.by", "Row", "spec.data.split", "Row has none"),
     ("a recipe", "spec.data.split", {"by": "Row"}, "spec.data", "set validationFraction or testFraction"),
     ("a recipe", "spec.data.prepare", [{"augment": {}}], "spec", "augment shifts and rotates images: remove it"),
-    ("a recipe", "spec.recipe.model.architecture", "cnn", "spec.recipe", "a cnn needs images or texts: choose mlp"),
+    ("a recipe", "spec.recipe.model.architecture", "cnn", "spec.recipe", "a cnn needs images or texts: choose trees"),
     ("a recipe", "spec.recipe.model.channels", [8], "spec.recipe.model", "channels belong to the cnn"),
     ("a whole recipe", "spec.recipe.model", {"architecture": "linear", "hiddenUnits": [8]}, "model", "no hidden layer"),
     ("a recipe", "spec.recipe.model.dropout", "1", "spec.recipe.model", "dropout must be below 1"),
@@ -129,7 +129,7 @@ BY_RULE: list[tuple[str, str, Any, str, str]] = [
         "spec.recipe.model.architecture",
         "resnet18",
         "spec.recipe",
-        "this network needs images: choose one of linear",
+        "this network needs images: choose one of trees",
     ),
     ("a whole recipe", "spec.recipe.model.architecture", "resnet18", "spec.recipe.model", "this network has its"),
     (

@@ -55,7 +55,7 @@ def test_a_model_of_texts(task: str, model: dict[str, Any]) -> None:
         ),
         ({"model": {"architecture": "cnn", "channels": [8]}}, "neither channels nor hiddenUnits"),
         ({"model": {"architecture": "bag", "hiddenUnits": [8]}}, "neither channels nor hiddenUnits"),
-        ({"task": "tabular-classification"}, "bag and transformer read texts"),
+        ({"task": "tabular-classification"}, "bag and transformer read texts: choose trees for a tabular task"),
         ({"task": "image-classification"}, "bag and transformer read texts"),
         (
             {"task": "tabular-classification", "model": {"architecture": "mlp", "maxTokens": 64}},

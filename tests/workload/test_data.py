@@ -502,7 +502,7 @@ def test_what_a_spreadsheet_writes(volumes: Path, capsys: pytest.CaptureFixture[
     (volumes / "claim/train.csv").write_bytes(f"Umsatz;Alter;Klasse\r\n{rows}".encode("utf-8-sig"))
     found = prepared(label="Klasse", prepare=[{"dropNulls": {"columns": ["Klasse"]}}])
     assert found.labels == ("groß", "klein")
-    assert found.notes == ("pvc://claim/train.csv: 1 rows dropped by dropNulls",)
+    assert found.notes == ("pvc://claim/train.csv: 1 row dropped by dropNulls",)
     rows_read = np.concatenate([found.train.load(), found.validation.load()])
     assert sorted(rows_read[:, 0]) == [i + 0.25 for i in range(20) if i != 3]
     log = capsys.readouterr().out

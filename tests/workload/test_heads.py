@@ -268,3 +268,25 @@ def test_an_interval_covers_what_it_should() -> None:
         found = certainty(right, told, truths, truths, None, seed)
         hits += found.low <= 0.8 <= found.high
     assert hits >= 88
+
+
+@pytest.mark.parametrize(("wrong", "value", "low", "high"), [(0, 1.0, 0.8957, 1.0), (11, 22 / 33, 0.4961, 0.8025)])
+def test_a_share_of_rows_has_an_interval_where_every_draw_is_the_same(
+    wrong: int, value: float, low: float, high: float
+) -> None:
+    """All rows right, or a whole class wrong: 33 rows never tell that all others are so too."""
+    truths = np.array([0] * 22 + [1] * 11)
+    told = np.eye(2)[np.where(np.arange(33) >= 33 - wrong, 0, truths)]
+    head = Classification.of(truths, 2)
+    found = certainty(head.metric("accuracy"), told, head.guesses(33), truths, truths, 0)
+    assert (found.value, found.low, found.high) == pytest.approx((value, low, high), abs=1e-4)
+    found = certainty(head.metric("balanced_accuracy"), told, head.guesses(33), truths, truths, 0)
+    assert found.low == found.value == found.high, "which says that there is none"
+
+
+def test_an_interval_of_draws_that_differ_is_the_bootstrap_s() -> None:
+    truths = np.array([0] * 22 + [1] * 11)
+    told = np.eye(2)[np.where(np.arange(33) == 3, 1, truths)]
+    head = Classification.of(truths, 2)
+    found = certainty(head.metric("accuracy"), told, head.guesses(33), truths, truths, 0)
+    assert (found.low, found.high) == pytest.approx((30 / 33, 1.0))

@@ -353,5 +353,5 @@ def test_labels_are_learnt_of_pictures(volumes: Path) -> None:
 def test_weights_of_classes_are_advised_only_where_they_are_accepted(architecture: str, *, advised: bool) -> None:
     recipe = Recipe.model_validate({"task": TASK, "model": {"architecture": architecture}})
     assert recipe.may_yet_weigh is advised
-    missed = [OfClass(label="red", rows=3, answered=0, right=0)]
+    missed = [OfClass(label="red", rows=5, answered=0, right=0)]
     assert ("classWeights" in never(missed, may_weigh=recipe.may_yet_weigh)) is advised

@@ -14,6 +14,7 @@ from test_training import recipe, training, weights
 from tradewind.api.base import KeyValue
 from tradewind.api.report import Report
 from tradewind_workload.heads.classification import Classification
+from tradewind_workload.io.files import REPORT, REPORT_PAGE
 from tradewind_workload.io.store import locate, open_model
 from tradewind_workload.train import checkpoint
 from tradewind_workload.train.best import Choice
@@ -128,7 +129,9 @@ def test_a_fraud_table_that_nothing_can_be_learnt_of_is_no_silent_success(volume
     assert judged is not None
     assert not judged.better_than_guessing
     assert (judged.metric, judged.part, judged.commonest, judged.rarest) == ("average_precision", "Test", "ok", "fraud")
-    assert judged.missed == ("fraud",)
+    told = json.loads((locate(volumes / "claim/model")[0] / REPORT).read_bytes())
+    (tested,) = [part for part in told["split"]["parts"] if part["name"] == "test"]
+    assert (judged.missed, judged.missed_rows) == (("fraud",), tested["classes"][told["labels"].index("fraud")])
     assert float(judged.low) <= float(judged.value) <= float(judged.high)
     assert f"{judged.guessing} for always answering 'ok'" in output
     manifest, _ = open_model(volumes / "claim/model")
@@ -152,6 +155,20 @@ def test_frauds_that_can_be_told_apart_are_found(volumes: Path) -> None:
     assert float(model.evaluation.value) > 0.5
     assert "epoch 40/40" not in output
     assert output.count("the model is that of epoch") == 1
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"), [("accuracy", "95 % interval 0.8"), ("f1", "no 95 % interval: each resample of these rows")]
+)
+def test_few_rows_that_are_all_right_have_no_interval_from_1_to_1(metric: str, said: str, volumes: Path) -> None:
+    truths = np.arange(100) % 2
+    inputs = np.random.default_rng(0).normal(size=(100, 3)) + 100 * truths[:, np.newaxis]
+    write_csv(volumes / "claim/train.csv", inputs, ["ab"[truth] for truth in truths])
+    _, output = run(recipe={"model": {"architecture": "trees"}, "primaryMetric": metric})
+    folder, _ = locate(volumes / "claim/model")
+    page = (folder / REPORT_PAGE).read_text()
+    assert f"{metric} 1 ({said}" in output and f"{metric} 1 ({said}" in page
+    assert "1 to 1" not in output and "1 to 1" not in page
 
 
 @pytest.mark.parametrize("unit", [1e-6, 1e20])

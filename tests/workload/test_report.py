@@ -306,7 +306,7 @@ def test_the_page_says_what_counts(shown: str) -> None:
 
 def test_a_class_of_which_no_row_is_found_is_named() -> None:
     """A good average precision stands beside it: who reads that alone thinks that the rare class is found."""
-    truths = np.array([0] * 30 + [1] * 3)
+    truths = np.array([0] * 30 + [1] * 5)
     told = np.where(truths[:, None] == 0, [0.9, 0.1], [0.6, 0.4])
     told[0] = 0.1, 0.9
     found = classes_of(Classification.of(truths, 2), ("stays", "<goes>"), told, truths)
@@ -316,6 +316,22 @@ def test_a_class_of_which_no_row_is_found_is_named() -> None:
     shown = page(record(labels=("stays", "<goes>"), classes=found, recipe=recipe))
     assert "was answered so" in shown and "classWeights: Balanced" not in shown
     assert "was answered so" not in page(record())
+    few = classes_of(Classification.of(truths[:-1], 2), ("stays", "<goes>"), told[:-1], truths[:-1])
+    assert "was answered so" not in page(record(labels=("stays", "<goes>"), classes=few)), "4 rows say little"
+
+
+@pytest.mark.parametrize(
+    ("primary", "said"),
+    [
+        ("accuracy", "has accuracy 1 (95 % interval 0.8957 to 1)"),
+        ("f1", "has f1 1 (no 95 % interval: each resample of these rows gives the same value"),
+    ],
+)
+def test_no_interval_is_from_1_to_1(primary: str, said: str) -> None:
+    truths = np.array([0] * 22 + [1] * 11)
+    found = quality_of(Classification.of(truths, 2), "test", primary, np.eye(2)[truths] * 0.8 + 0.1, truths, seed=0)
+    shown = page(record(quality=(found,), primary_metric=primary))
+    assert said in shown and "1 to 1" not in shown
 
 
 def test_rows_can_be_kept_out_of_it() -> None:

@@ -148,8 +148,14 @@ LEFT_OUT = {
     "one word": ("category", ["x"] * 40, "the same value, 'x'"),
     "only empty words": ("category", ["", None] * 20, "no training row has a value"),
     "names": ("category", [f"name {i}" for i in range(40)], "no value of it occurs 2 times"),
+    "few notes": (
+        "category",
+        [f"the note of row {i}" for i in range(40)],
+        "free text. A model of a table does not read",
+    ),
     "numbers of rows": ("number", [float(1000 + i) for i in range(40)], "it numbers the rows"),
-    "free text": ("text", ["same", "same", *(f"text {i}" for i in range(38))], "free text"),
+    "free text": ("text", ["same", "same", *(f"text {i}" for i in range(38))], "it is free text, since"),
+    "only free text": ("text", [f"text {i}" for i in range(40)], "it is free text, since"),
 }
 
 

@@ -234,7 +234,10 @@ def test_one_lucky_trial_does_not_choose() -> None:
             "the trees have a depth of 2: the least loss on the validation rows is 0.4500 with 1, 0.3950 with 2, "
             "0.4050 with 4, on average over both starts"
         ),
+        "averages decide, since on few validation rows the least of 6 single losses is often luck",
     )
+    _, one_depth = chosen_of([one for one in tried if one.trial.depth == 2])
+    assert len(one_depth) == 1 and "average" not in one_depth[0]
     alike = [grown(depth, start, 0.3) for depth, start in losses]
     assert chosen_of(alike)[0].trial == Trial(1, None), "of equals the simplest"
     assert chosen_of(tried[:1]) == (tried[0], ())

@@ -24,7 +24,7 @@ def of_training(item: TrainingJob, folder: Path) -> Iterator[str]:
     yield f"TrainingJob {item.metadata.name}: Complete, {metrics}"
     if (judged := model.evaluation) is not None:
         recipe = item.spec.recipe
-        weigh = recipe is not None and recipe.may_yet_weigh
+        weigh = recipe is not None and recipe.may_yet_weigh and judged.uneven
         remedy = f"Try {'spec.recipe.classWeights Balanced, ' if weigh else ''}{more_rows(judged)} or other inputs."
         yield from (f"  {verdict.message}" for verdict in better_than_guessing(judged, remedy))
     yield f"  {path_of(folder, model.storage_uri)} ({model.digest})"

@@ -24,7 +24,8 @@ class Dropped:
     @property
     def note(self) -> str:
         """In a sentence, for the log."""
-        return f"{self.where}: {self.before - self.after} rows dropped by {self.step}"
+        dropped = self.before - self.after
+        return f"{self.where}: {dropped} {'row' if dropped == 1 else 'rows'} dropped by {self.step}"
 
 
 def nothing_left(uri: str, step: Step, i: int) -> Fault:

@@ -3,10 +3,14 @@
 The bootstrap alone would be too kind to few rows: the average precision of a model that ranks at random lies above the
 share of the positive rows, the more so the fewer there are. So its value must also be one that hardly ever comes of the
 same answers given to the rows in another order.
+
+Where each class is answered all right or all wrong, every draw has the same value, and an interval from 1 to 1 would be
+too sure. A share of rows has Wilson's interval there, and other metrics have none.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +26,8 @@ ORDERS = 200  # of the answers; also the fewest draws
 ORDERS_OF_LABELS = 50  # the same of several labels a row, which are sorted each: 40 would do for TAIL
 WORK = 20_000_000  # truths in all draws together; a larger data set has fewer draws, and needs fewer
 TAIL = 0.025  # on each side of the interval
+SURE = 1.96  # standard deviations, 95 %
+SHARES = frozenset({"accuracy", "subset_accuracy"})  # metrics that are the share of the rows that are right
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class Certainty:
     """The value of a metric, and what chance makes of it."""
 
     value: float
-    low: float  # of the 95 % interval
+    low: float  # of the 95 % interval; both are the value where nothing tells how sure it is
     high: float
     guessing: float  # the metric of guesses on the same rows
     better_than_guessing: bool
@@ -53,8 +59,17 @@ def certainty(
         against = guessing if fixed else metric.measure(guesses[drawn], truths[drawn])
         gains.append(draws[-1] - against if metric.higher_is_better else against - draws[-1])
     low, high = np.quantile(draws, [TAIL, 1 - TAIL])
+    if low == high and metric.name in SHARES:
+        low, high = wilson(value, len(truths))
     better = np.quantile(gains, TAIL) > 0 and _by_chance(metric, answers, truths, value, random) <= TAIL
     return Certainty(value, min(float(low), value), max(float(high), value), guessing, bool(better))
+
+
+def wilson(share: float, rows: int) -> tuple[float, float]:
+    """95 % interval of a share of so many rows (Wilson, 1927)."""
+    middle = (share + SURE**2 / (2 * rows)) / (1 + SURE**2 / rows)
+    half = SURE / (1 + SURE**2 / rows) * math.sqrt(share * (1 - share) / rows + SURE**2 / (4 * rows**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _drawn(truths: np.ndarray, groups: np.ndarray | None, random: np.random.Generator) -> Iterator[np.ndarray]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tradewind_workload.heads.certainty import wilson
 from tradewind_workload.heads.ranking import precision_recall, roc
 from tradewind_workload.report.figures import all_rounded, cut, evenly, rounded
 from tradewind_workload.report.record import (
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 BINS = 10
 FEWEST = 15  # rows of a bin, where there are as many
-SURE = 1.96  # standard deviations, 95 %
 
 
 def classes_of(head: Classification, labels: tuple[str, ...], probabilities: np.ndarray, truths: np.ndarray) -> Classes:
@@ -98,13 +97,6 @@ def _bin(said: np.ndarray, was: np.ndarray) -> Bin:
         high=rounded(high),
         rows=rows,
     )
-
-
-def wilson(share: float, rows: int) -> tuple[float, float]:
-    """95 % interval of a share of so many rows (Wilson, 1927)."""
-    middle = (share + SURE**2 / (2 * rows)) / (1 + SURE**2 / rows)
-    half = SURE / (1 + SURE**2 / rows) * math.sqrt(share * (1 - share) / rows + SURE**2 / (4 * rows**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _curves(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
+from tradewind_workload.heads.certainty import SHARES, wilson
 from tradewind_workload.heads.classification import Classification
 from tradewind_workload.heads.multilabel import MultiLabel
 from tradewind_workload.report import intervals
@@ -44,11 +46,20 @@ def quality_of(
             Measured(
                 name=name,
                 value=rounded(value),
-                low=rounded(min(ends[name][0], value)),
-                high=rounded(max(ends[name][1], value)),
+                **_interval(name, value, ends[name], len(truths)),
                 guessing=rounded(head.metric(name).measure(guesses, truths)),
                 higher_is_better=head.metric(name).higher_is_better,
             )
             for name, value in found.items()
         ),
     )
+
+
+def _interval(name: str, value: float, ends: tuple[float, float], rows: int) -> dict[str, float]:
+    """Both ends, or none where all draws have the same value and nothing else tells how sure it is."""
+    low, high = ends
+    if math.isclose(low, high, rel_tol=1e-9, abs_tol=1e-12):
+        if name not in SHARES:
+            return {}
+        low, high = wilson(value, rows)
+    return {"low": rounded(min(low, value)), "high": rounded(max(high, value))}

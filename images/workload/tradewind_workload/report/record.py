@@ -98,7 +98,7 @@ class Measured(Observed):
 
     name: str
     value: float
-    low: float | None = Field(default=None, description="Lower end of the 95 % interval (bootstrap over the rows).")
+    low: float | None = Field(default=None, description="Lower end of the 95 % interval, where the rows tell one.")
     high: float | None = Field(default=None, description="Upper end of it.")
     guessing: float | None = Field(default=None, description="What answering always the same gives.")
     higher_is_better: bool

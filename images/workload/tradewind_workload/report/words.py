@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tradewind.api.evaluation import MISSED_ROWS, NO_INTERVAL
 from tradewind_workload.report.style import number
 
 if TYPE_CHECKING:
@@ -21,13 +22,15 @@ def headline(record: Record) -> str:
     """How good the model is, beside guessing."""
     judged = record.quality[0]
     primary = _primary(record)
-    interval = "" if primary.low is None else f" (95 % interval {number(primary.low)} to {number(primary.high)})"
+    interval = NO_INTERVAL
+    if primary.low is not None:
+        interval = f"95 % interval {number(primary.low)} to {number(primary.high)}"
     always = "the mean of the training rows" if record.commonest is None else f"{record.commonest!r}"
     if record.sets is not None:
         always = "how often each label occurs"
     rows = count(judged.rows, f"{judged.part} row")
     return (
-        f"On {rows} the model has {primary.name} {number(primary.value)}{interval}; "
+        f"On {rows} the model has {primary.name} {number(primary.value)} ({interval}); "
         f"always answering {always} gives {number(primary.guessing)}."
     )
 
@@ -58,6 +61,7 @@ def how_measured(record: Record) -> str:
         apart = ", in which as many rows have a label"
     return (
         f"Measured with the stored file, as it is served. Intervals are of 95 %, by a bootstrap over the rows{apart}. "
+        "Where every draw has the same value, a share of rows has Wilson's interval, and other metrics have none. "
         f"Guessing gives every row the same answer. {other}"
     )
 
@@ -74,11 +78,11 @@ def learnt(curve: Curve) -> str:
 
 
 def never(found: Sequence[OfClass], *, may_weigh: bool) -> str:
-    """Which classes or labels have rows, none of which was answered so; empty where there is no such class.
+    """Which classes or labels have rows enough, none of which was answered so; empty where there is no such class.
 
     `may_weigh`: classWeights Balanced would be a change, and is accepted.
     """
-    names = [repr(one.label) for one in found if one.rows and not one.right]
+    names = [repr(one.label) for one in found if one.rows >= MISSED_ROWS and not one.right]
     if not names:
         return ""
     shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")

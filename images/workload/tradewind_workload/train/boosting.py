@@ -217,6 +217,10 @@ def chosen_of(tried: list[Grown]) -> tuple[Grown, tuple[str, ...]]:
         over = ", on average over both starts" if len(starts) > 1 else ""
         losses = ", ".join(f"{loss:.4f} with {each}" for each, loss in depths.items())
         said.append(f"the trees have a depth of {depth}: the least loss on the validation rows is {losses}{over}")
+    if len(starts) > 1 and len(depths) > 1:
+        said.append(
+            f"averages decide, since on few validation rows the least of {len(tried)} single losses is often luck"
+        )
     return chosen, tuple(said)
 
 

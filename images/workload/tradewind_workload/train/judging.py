@@ -9,7 +9,7 @@ import numpy as np
 
 from tradewind.api.artefact import SplitRecord
 from tradewind.api.base import KeyValue
-from tradewind.api.evaluation import MISSED, Evaluation
+from tradewind.api.evaluation import MISSED, MISSED_ROWS, Evaluation
 from tradewind_workload.data.splits import occurring
 from tradewind_workload.data.streamed import Streamed
 from tradewind_workload.heads.answer import Answer, Classes, Labels, Value
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tradewind_workload.data.rows import Rows
     from tradewind_workload.heads.head import Head
 
+ALIKE = 0.75  # classes are of about one size where the rarest has this share of the training rows of the commonest
 SMALL, BEYOND = 1e-3, 1e50  # of metrics
 
 
@@ -125,7 +126,7 @@ def evaluate(prepared: Prepared, recipe: Recipe, answers: np.ndarray) -> tuple[d
         rows=len(rows),
         guessing=metric_of(found.guessing),
         better_than_guessing=found.better_than_guessing,
-        missed=_missed(head, answers, rows.targets, prepared.labels),
+        **_missed(head, answers, rows.targets, prepared.labels),
         **_classes(head, prepared.labels),
     )
 
@@ -145,16 +146,19 @@ def written(metrics: Mapping[str, float]) -> tuple[KeyValue, ...]:
     return tuple(KeyValue(name=name, value=metric_of(value)) for name, value in metrics.items())
 
 
-def _missed(head: Head, answers: np.ndarray, truths: np.ndarray, labels: tuple[str, ...]) -> tuple[str, ...] | None:
-    """The first classes or labels that have rows, of which none was found; None where there is no such one."""
+def _missed(head: Head, answers: np.ndarray, truths: np.ndarray, labels: tuple[str, ...]) -> dict[str, Any]:
+    """The first classes or labels with rows enough, of which none was found, and their rows; empty where all were."""
     if isinstance(head, Regression):
-        return None
+        return {}
     if isinstance(head, MultiLabel):
-        found = (answered(answers) & (truths > 0)).any(0)
-        missed = np.flatnonzero((truths > 0).any(0) & ~found)
+        rows, found = (truths > 0).sum(0), (answered(answers) & (truths > 0)).any(0)
     else:
-        missed = np.setdiff1d(truths, truths[answers.argmax(1) == truths])
-    return tuple(labels[index][:256] for index in missed[:MISSED]) or None
+        rows = np.bincount(truths, minlength=len(labels))
+        found = np.isin(np.arange(len(labels)), truths[answers.argmax(1) == truths])
+    missed = np.flatnonzero((rows >= MISSED_ROWS) & ~found)
+    if not len(missed):
+        return {}
+    return {"missed": tuple(labels[i][:256] for i in missed[:MISSED]), "missed_rows": int(rows[missed].sum())}
 
 
 def _classes(head: Head, labels: tuple[str, ...]) -> dict[str, Any]:
@@ -163,7 +167,8 @@ def _classes(head: Head, labels: tuple[str, ...]) -> dict[str, Any]:
         return {}
     if isinstance(head, MultiLabel):
         return {"labels": len(labels)}
-    named = {"commonest": head.commonest, "rarest": head.rarest, "positive": head.positive}
+    rarest = head.rarest if head.counts.min() < ALIKE * head.counts.max() else None
+    named = {"commonest": head.commonest, "rarest": rarest, "positive": head.positive}
     return {name: labels[index][:256] for name, index in named.items() if index is not None}
 
 

@@ -147,9 +147,9 @@ def _quality(
             continue
         found.append(quality_of(head, name, evaluation.metric, answers[name], part.targets, seed))
     judged = found[0]
-    counts = judged.metrics[0].model_copy(
-        update={"low": rounded(float(evaluation.low)), "high": rounded(float(evaluation.high))}
-    )
+    low, high = rounded(float(evaluation.low)), rounded(float(evaluation.high))
+    ends = {"low": None, "high": None} if low == high else {"low": low, "high": high}
+    counts = judged.metrics[0].model_copy(update=ends)
     return (judged.model_copy(update={"metrics": (counts, *judged.metrics[1:])}), *found[1:])
 
 

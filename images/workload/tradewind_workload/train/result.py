@@ -64,8 +64,8 @@ def store(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, trained: 
             raise RuntimeError(f"{draft.folder / ONNX} {wrong}: the export is wrong")
         metrics, evaluation = evaluate(prepared, spec.recipe, answers)
         print(
-            f"{evaluation.part.lower()}: {evaluation.metric} {evaluation.value} (95 % interval {evaluation.low} to "
-            f"{evaluation.high}) on {evaluation.rows} rows; {evaluation.guessing} for {evaluation.guess()}",
+            f"{evaluation.part.lower()}: {evaluation.metric} {evaluation.value} "
+            f"({evaluation.certainty()}) on {evaluation.rows} rows; {evaluation.guessing} for {evaluation.guess()}",
             flush=True,
         )
         some = judging.take(candidates(judging.targets))

@@ -29,6 +29,9 @@ PrimaryMetric = Literal[
 ]
 
 MISSED = 10  # classes that a status names
+MISSED_ROWS = 5  # of such a class, at least: that a row or two are wrong says nothing of their class
+# Said where a model answers each class all right or all wrong.
+NO_INTERVAL = "no 95 % interval: each resample of these rows gives the same value, so they say little about other rows"
 
 _Number = Annotated[str, StringConstraints(max_length=63)]
 _Label = Annotated[str, StringConstraints(max_length=256)]
@@ -39,8 +42,13 @@ class Evaluation(Observed):
 
     metric: _Number = Field(description="Name of the primary metric.")
     value: _Number = Field(description="Its value for the model.")
-    low: _Number = Field(description="Lower end of the 95 % interval of the value (bootstrap over the rows).")
-    high: _Number = Field(description="Upper end of it.")
+    low: _Number = Field(
+        description="Lower end of the 95 % interval of the value: by a bootstrap over the rows or, where every draw of "
+        "them has the same share of right ones, Wilson's."
+    )
+    high: _Number = Field(
+        description="Upper end of it; equal to the lower one where these rows can't tell an interval."
+    )
     part: Annotated[str, StringConstraints(max_length=63)] = Field(
         description="Where it and all metrics were measured: Test, or Validation where the data has no test part."
     )
@@ -51,19 +59,31 @@ class Evaluation(Observed):
     )
     better_than_guessing: bool = Field(description="Whether the model is better than that beyond chance.")
     commonest: _Label | None = Field(default=None, description="The class with the most training rows.")
-    rarest: _Label | None = Field(default=None, description="The class with the fewest training rows.")
+    rarest: _Label | None = Field(
+        default=None,
+        description="The class with the fewest training rows; left out where all classes have about as many.",
+    )
     positive: _Label | None = Field(
         default=None, description="Of two classes, the one that f1, auroc and average_precision are about."
     )
     missed: Annotated[tuple[_Label, ...], Field(max_length=MISSED)] | None = Field(
         default=None,
-        description="Classes or labels with rows in that part of which the model found none, the first ten; left "
-        "out where there is no such class.",
+        description="Classes or labels with five rows or more in that part of which the model found none, the first "
+        "ten; left out where there is no such class.",
+    )
+    missed_rows: Count | None = Field(
+        default=None, description="Rows in that part of all classes that it found none of."
     )
 
     labels: Count | None = Field(
         default=None, description="Where a row has any number of labels, how many there are to tell."
     )
+
+    def certainty(self) -> str:
+        """The 95 % interval in words, or why there is none."""
+        if self.low != self.high:
+            return f"95 % interval {self.low} to {self.high}"
+        return NO_INTERVAL
 
     def guess(self) -> str:
         """What guessing is, in words."""
@@ -74,6 +94,11 @@ class Evaluation(Observed):
         if self.commonest is None:
             return "always answering the commonest class"
         return f"always answering {short(self.commonest)}"
+
+    @property
+    def uneven(self) -> bool:
+        """Whether classes or labels can differ in size, so that weights of them may change something."""
+        return self.rarest is not None or self.labels is not None
 
     def misses(self) -> str:
         """The classes of which no row was found, in words; empty where there are none."""

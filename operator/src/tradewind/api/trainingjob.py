@@ -208,11 +208,11 @@ class Recipe(Model):
     rules = (
         Rule(
             "!self.task.startsWith('tabular-') || self.model.architecture != 'cnn'",
-            "a cnn needs images or texts: choose mlp or linear for a tabular task",
+            "a cnn needs images or texts: choose trees, mlp or linear for a tabular task",
         ),
         Rule(
             f"self.task.startsWith('image-') || !(self.model.architecture in {_listed(TORCHVISION)})",
-            "this network needs images: choose one of linear, mlp and trees for a tabular task, or bag, cnn and "
+            "this network needs images: choose one of trees, mlp and linear for a tabular task, or bag, cnn and "
             "transformer for a text task",
         ),
         Rule(
@@ -225,7 +225,8 @@ class Recipe(Model):
         ),
         Rule(
             "self.task.startsWith('text-') || !(self.model.architecture in ['bag', 'transformer'])",
-            "bag and transformer read texts: set task to text-classification or text-regression, or choose mlp",
+            "bag and transformer read texts: choose trees for a tabular task or cnn for an image task, or set task to "
+            "text-classification or text-regression",
         ),
         Rule(
             "self.task.startsWith('text-') || !has(self.model.maxTokens) && !has(self.model.vocabularySize)",

@@ -89,7 +89,7 @@ def _judged(item: TrainingJob, report: Report) -> tuple[Verdict, ...]:
     if evaluation is None:
         return ()
     recipe = item.spec.recipe
-    weigh = recipe is not None and recipe.may_yet_weigh
+    weigh = recipe is not None and recipe.may_yet_weigh and evaluation.uneven
     changes = ["spec.recipe.classWeights Balanced"] if weigh else []
     changes += [more_rows(evaluation), "other inputs"]
     again = f"delete this {item.kind} and create it again, or create one of another name"

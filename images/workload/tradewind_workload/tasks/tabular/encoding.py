@@ -38,6 +38,7 @@ LEVELS = 1000  # values of a category that have a code of their own
 OFTEN = 1000  # a value has one if it is at least one of so many rows, and never if it occurs only once
 TAIL = 10  # deviations from the mean, beyond which a column has a long tail
 LIMIT = 1e6  # largest standardised value
+PROSE = "A model of a table does not read free text: give it to a text task, or derive categories from it."
 
 
 @dataclass(frozen=True)
@@ -374,14 +375,15 @@ def _category(column: ColumnSchema, found: Frequencies, rows: int) -> Codes | st
     left = f"the column {column.name!r} is left out: "
     if not present:
         return f"{left}no training row has a value in it."
+    if column.kind == "text" and covered < present / 2:
+        return f"{left}it is free text, since most of its values are rare. {PROSE}"
     if not common and not found.missing:
         return (
-            f"{left}no value of it occurs {least} times or more in the training rows, as in names or numbers of rows."
+            f"{left}no value of it occurs {least} times or more in the training rows, as in names, numbers of rows or "
+            f"free text. {PROSE}"
         )
     if len(common) == 1 and covered == rows:
         return f"{left}every training row has the same value, {common[0]!r}."
-    if column.kind == "text" and covered < present / 2:
-        return f"{left}it is free text, which models of tables don't read, and most of its values occur only once."
     return Codes(column.name, column.kind, None, tuple(common))
 
 
