@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from kubernetes.client.exceptions import ApiException
+from kubernetes.dynamic.exceptions import NotFoundError
 
 from e2e.equipment import CONFIG
 from e2e.faults.stage import now, ray_cluster
@@ -84,7 +86,8 @@ class Stand:
                 if any(
                     owner["uid"] == found["metadata"]["uid"] for owner in one["metadata"].get("ownerReferences", ())
                 ):
-                    self.cluster.delete(child, one["metadata"]["name"], self.namespace)
+                    with suppress(NotFoundError):  # the operator deletes it too, where the job has ended
+                        self.cluster.delete(child, one["metadata"]["name"], self.namespace)
         for pod in self.cluster.list("Pod", self.namespace):
             self.cluster.delete("Pod", pod["metadata"]["name"], self.namespace)
         made = {"apiVersion": found["apiVersion"], "kind": kind, "metadata": {"name": self.name}}

@@ -92,6 +92,9 @@ def test_the_rights_are_those_that_are_used(server: ApiServer, operator: Operato
         for kind in kinds:
             server.kubectl("create", "-n", USER, "-f", "-", stdin=yaml.safe_dump(stray(kind, owner)))
             until(partial(_gone, server, kind), f"the {kind} that nobody planned is still there")
+    edit = '{"spec": {"backoffLimit": 3}}'
+    server.kubectl("patch", "rayjob", "digits-train-1", "-n", USER, "--type=merge", f"--patch={edit}")
+    until(partial(_mended, server), "the RayJob stays as it was edited")
     compression = (ROOT / "manifests" / "examples" / "digits.yaml").read_text().split("---")
     (example,) = (text for text in compression if "kind: CompressionJob" in text)
     server.kubectl("apply", "-n", USER, "-f", "-", stdin=example.replace("namespace: digits", f"namespace: {USER}"))
@@ -114,6 +117,11 @@ def _phase(server: ApiServer, plural: str) -> str:
 
 def _gone(server: ApiServer, kind: str) -> bool:
     return not server.kubectl("get", kind, NAME, "-n", USER, "--ignore-not-found")
+
+
+def _mended(server: ApiServer) -> bool:
+    limit = server.kubectl("get", "rayjob", "digits-train-1", "-n", USER, "-o", "jsonpath={.spec.backoffLimit}")
+    return limit == "0"
 
 
 def _report(port: int, ca: Path) -> None:

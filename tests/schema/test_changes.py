@@ -83,6 +83,8 @@ def _children(cluster: Cluster, namespace: str) -> dict[str, Children]:
     for kind in CHILDREN:
         for child in cluster.list(kind, namespace):
             metadata, name = child["metadata"], f"{kind} {child['metadata']['name']}"
+            if KIND not in metadata["labels"]:
+                continue  # of the whole namespace
             of = found[f"{metadata['labels'][KIND]} {metadata['labels'][NAME]}"]
             of.contents[any_attempt(name)] = any_attempt(canonical([metadata["labels"], child["spec"]]))
             of.digests[name] = applied_digest(child)
