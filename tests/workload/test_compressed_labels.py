@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 from sklearn.metrics import average_precision_score
 from test_compressed_families import CANDIDATES, HALF, compress, compressed, require_served_alike, sizes
-from test_multilabel import LABELS, TASK, asked, things, write
+from test_multilabel import LABELS, TASK, asked, things, write, write_texts
 
 from tradewind_workload.export.inference import ask, open_session
 from tradewind_workload.export.signature import signature
@@ -65,15 +65,7 @@ def test_a_network_is_made_smaller(volumes: Path, *, town: bool) -> None:
 
 
 def test_labels_of_texts(volumes: Path) -> None:
-    random = np.random.default_rng(3)
-    lines = ["words,tags"]
-    for _ in range(200):
-        has = random.random(3) < 0.5
-        said = ["freezing" if has[0] else "mild", "noisy" if has[1] else "quiet", "crimson" if has[2] else "pale"]
-        tags = ";".join(name for name, one in zip(LABELS, has, strict=True) if one)
-        lines.append(f"a {' and '.join(random.permutation(said))} thing,{tags}")
-    (volumes / "claim").mkdir()
-    (volumes / "claim/things.csv").write_text("\n".join(lines) + "\n")
+    write_texts(volumes / "claim", ";")
     bag = recipe({"architecture": "bag"}, task="text-multilabel-classification", epochs=20)
     found = compressed(volumes, bag, asked("cells"), [CANDIDATES[0], CANDIDATES[3]])
     require_served_alike(found, ["dynamic", "both"])

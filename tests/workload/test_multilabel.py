@@ -217,16 +217,21 @@ def test_labels_are_learnt_of_a_table_and_served(
     assert reports[-1]["model"]["evaluation"]["labels"] == 3
 
 
-def test_labels_are_learnt_of_texts(volumes: Path) -> None:
+def write_texts(folder: Path, separator: str) -> None:
+    """Texts whose words say which labels they have."""
     random = np.random.default_rng(3)
     lines = ["words,tags"]
     for _ in range(200):
         has = random.random(3) < 0.5
         said = ["freezing" if has[0] else "mild", "noisy" if has[1] else "quiet", "crimson" if has[2] else "pale"]
-        tags = "|".join(name for name, one in zip(LABELS, has, strict=True) if one)
+        tags = separator.join(name for name, one in zip(LABELS, has, strict=True) if one)
         lines.append(f"a {' and '.join(random.permutation(said))} thing,{tags}")
-    (volumes / "claim").mkdir()
-    (volumes / "claim/things.csv").write_text("\n".join(lines) + "\n")
+    folder.mkdir()
+    (folder / "things.csv").write_text("\n".join(lines) + "\n")
+
+
+def test_labels_are_learnt_of_texts(volumes: Path) -> None:
+    write_texts(volumes / "claim", "|")
     document = job({"architecture": "bag"}, "cells", task="text-multilabel-classification", classWeights="Balanced")
     document["spec"]["data"]["labelSeparator"] = "|"
     alone(document)
