@@ -128,7 +128,7 @@ class Children:
         self._denials.over(child.resource)
         self._refused.get(held.key, {}).pop((child.resource.kind, child.name), None)
         self._store.observe(child.resource, body)
-        self._note_dropped(child, digest, body)
+        self.note_dropped(child, digest, body)
         logger.info("%s: applied %s %s", held.key, child.resource.kind, child.name)
         return True
 
@@ -154,7 +154,6 @@ class Children:
         owner = _owner(held, self._store.controllers[held.key.kind].resource)
         body = manifest(child, digest, held.key.namespace, owner, uid)
         if uid is None and child.fixed:
-            del body["metadata"]["resourceVersion"]
             return await self._client.make(child.resource, held.key.namespace, body)
         return await self._client.apply(child.resource, held.key.namespace, body, force=uid is not None)
 
@@ -169,7 +168,8 @@ class Children:
         text = present.fields.text
         return self._unowned(child, digest, text) is None or (digest, text) in self._dropped
 
-    def _note_dropped(self, child: Child, digest: str, body: Mapping[str, Any]) -> None:
+    def note_dropped(self, child: Child, digest: str, body: Mapping[str, Any]) -> None:
+        """Remember what the API server did not keep of an apply: to apply it again would not help."""
         text = covers.canonical(covers.owned_fields(body))
         path = self._unowned(child, digest, text)
         if path is not None:
@@ -278,7 +278,7 @@ def manifest(
         metadata["ownerReferences"] = [owner]
     if uid is not None:
         metadata["uid"] = uid
-    else:
+    elif not child.fixed:  # that one is created, which never changes what is there
         metadata["resourceVersion"] = NEW
     return {
         "apiVersion": child.resource.api_version,

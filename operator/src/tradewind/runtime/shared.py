@@ -40,10 +40,13 @@ class Shared:
         present = self._store.named(child.resource, namespace, child.name)
         if present is None or present.record.deleting:
             return False
+        return self._children.as_planned(child, self._digest(child), present)
+
+    def _digest(self, child: Child) -> str:
         known = (child.resource, child.name)
         if known not in self._digests:
             self._digests[known] = covers.digest(child)
-        return self._children.as_planned(child, self._digests[known], present)
+        return self._digests[known]
 
     async def make(self, namespace: str, child: Child) -> None:
         """Make it, or put right what others changed on it."""
@@ -64,11 +67,12 @@ class Shared:
         self._denials.over(child.resource)
         self._refused.pop(place, None)
         self._store.observe(child.resource, body)
+        self._children.note_dropped(child, self._digest(child), body)
         logger.info("applied %s %s/%s", child.resource.kind, namespace, child.name)
 
     async def _apply(self, namespace: str, child: Child, uid: str | None) -> dict[str, Any]:
         """Apply it, like a child. Raises `Rejected` where a stranger's object has the name."""
-        body = manifest(child, covers.digest(child), namespace, None, uid)
+        body = manifest(child, self._digest(child), namespace, None, uid)
         try:
             return await self._client.apply(child.resource, namespace, body, force=uid is not None)
         except Conflict:
