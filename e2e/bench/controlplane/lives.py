@@ -13,13 +13,17 @@ from e2e.bench.controlplane.site import Site
 from e2e.faults.history import Admin
 from e2e.faults.lives import LIVES
 from e2e.faults.stage import NAME, Stage
+from tradewind.ray.networkpolicy import CLOSED
 
 KINDS = ("TrainingJob", "CompressionJob", "ModelDeployment")
 STILL_SECONDS = 3.0  # in which a late write would come
 
 
 async def lives(site: Site) -> dict[str, Any]:
-    """Counts by kind: writes (progress apart), writes of progress only, Events; and reads, and writes on re-apply."""
+    """Counts by kind: writes, of progress and of what a namespace shares apart; Events; reads; writes on re-apply.
+
+    Each life is the first one of its namespace, so it is with it that what is shared is written.
+    """
     operator = await site.start(TRADEWIND)
     folder = site.installed.folder
     admin = Admin(site.server.kubeconfig, folder)
@@ -37,8 +41,10 @@ async def lives(site: Site) -> dict[str, Any]:
             log = site.server.audit_log
             progress = audit.progress(log, namespace, life.plural, NAME)
             writes = audit.writes(log, namespace)
+            shared = sum(number for (*_, name), number in writes.items() if name == CLOSED.name)
             result[life.name] = {
-                "writes": writes.total() - progress,
+                "writes": writes.total() - progress - shared,
+                "shared": shared,
                 "progress": progress,
                 "events": audit.events(log, namespace),
                 "each": {" ".join(what): number for what, number in sorted(writes.items())},
