@@ -42,7 +42,16 @@ def stored(folder: Path, labels: list[int]) -> Loaded:
     (folder / "samples.json").write_text(json.dumps(document))
     files = graphs.listed(folder, "model.onnx", "samples.json")
     names = ["001", "002", "010", "1"]
-    graphs.manifest(folder, task="tabular-classification", labels=names, inputs=INPUTS, outputs=OUTPUTS, files=files)
+    unused = [{"name": "id", "why": "it numbers the rows"}, {"name": "class", "why": "it is the label"}]
+    graphs.manifest(
+        folder,
+        task="tabular-classification",
+        labels=names,
+        inputs=INPUTS,
+        outputs=OUTPUTS,
+        files=files,
+        unused=unused,
+    )
     return Loaded(folder)
 
 
@@ -54,6 +63,17 @@ def test_rows_by_name_with_what_is_missing_and_unknown(tmp_path: Path) -> None:
     assert "row 0 is empty: name at least one of 'town'" in mixed.instances({})
     assert mixed.v1(instances=[NOTHING]).keys() == {"predictions", "probabilities", "labels"}
     assert "unknown input 'twon'" in mixed.instances({"twon": "Köln"})
+
+
+def test_a_column_that_the_training_left_out_is_refused_with_the_reason(tmp_path: Path) -> None:
+    mixed = stored(tmp_path, [label for _, label in ROWS])
+    of = "is no input of the model:"
+    assert f"row 1: 'id' {of} it numbers the rows. Send the rows without it" in mixed.instances(
+        {"town": "Köln"}, {"town": "Köln", "id": 7}
+    )
+    assert mixed.v1(inputs={"class": [1]})["error"].startswith(f"'class' {of} it is the label")
+    tensor = {"name": "id", "datatype": "FP32", "shape": [1], "data": [7]}
+    assert mixed.v2(tensor)["error"].startswith(f"'id' {of}")
 
 
 @pytest.mark.parametrize("binary", [False, True])

@@ -411,6 +411,19 @@ def test_split_by_a_group_and_by_time(volumes: Path) -> None:
     assert found.split_digest != prepared(**shares).split_digest
 
 
+def test_corrected_labels_are_other_answers(volumes: Path) -> None:
+    """The split goes by the inputs, so it stays; a training must not go on from checkpoints of the wrong labels."""
+    inputs, classes = blobs(60)
+    write_csv(volumes / "claim/train.csv", inputs, classes)
+    before = prepared(validationFraction="0.25")
+    corrected = classes.copy()
+    corrected[7] = next(label for label in classes if label != classes[7])
+    write_csv(volumes / "claim/train.csv", inputs, corrected)
+    after = prepared(validationFraction="0.25")
+    assert after.split_digest == before.split_digest
+    assert after.answers_digest != before.answers_digest
+
+
 def test_column_of_the_split_is_no_input(volumes: Path) -> None:
     write_csv(volumes / "claim/train.csv", *blobs(60))
     found = prepared(split={"by": "Time", "column": "f3"})

@@ -187,6 +187,12 @@ def _is_reported(record: Record, manifest: Manifest, volumes: Path) -> None:
     became = {column.name: column.became or "" for column in record.columns if column.role == "input"}
     assert set(became) == set(HEADER[:-1])
     assert became["Nummer"].startswith("nothing: it numbers the rows") and "0 or 1" in became["Mitglied"]
+    unused = {column.name: column.why for column in manifest.unused}
+    assert unused.pop("Nummer").startswith("it numbers the rows")
+    assert unused.pop(HEADER[-1]) == "it is the label"
+    assert unused == {
+        name: words[9:] for name, words in became.items() if words.startswith("nothing: ") and name != "Nummer"
+    }
     assert record.curve is not None and record.curve.best is not None
     assert {point.number for point in record.curve.points} == set(range(1, record.curve.done + 1))
     best = min(record.curve.points, key=lambda point: point.validation_loss or 0)

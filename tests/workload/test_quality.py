@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,29 +27,32 @@ if TYPE_CHECKING:
 METRIC = Classification(np.array([5, 5])).metric("accuracy")
 
 
-def chosen(values: list[float], patience: int | None = None) -> Choice:
+def chosen(values: list[float], losses: list[float], patience: int | None = None) -> Choice:
     choice = Choice(METRIC, patience)
-    for epoch, value in enumerate(values, 1):
-        choice.judge(epoch, value, torch.nn.Linear(1, 1))
+    for epoch, (value, loss) in enumerate(zip(values, losses, strict=True), 1):
+        choice.judge(epoch, value, loss, torch.nn.Linear(1, 1))
         if choice.over(epoch):
             break
     return choice
 
 
-def test_the_best_epoch_and_of_equal_ones_the_first() -> None:
-    best = chosen([0.5, 0.9, 0.7, 0.9, 0.8]).best
+def test_the_best_epoch_and_of_equal_ones_that_with_the_lowest_loss() -> None:
+    """The first epoch that reaches the best metric has learnt least of those that have it."""
+    best = chosen([0.5, 0.9, 0.7, 0.9, 0.9, 0.8], [0.9, 0.5, 0.2, 0.3, 0.4, 0.1]).best
     assert best is not None
-    assert (best.epoch, best.value) == (2, 0.9)
+    assert (best.epoch, best.value, best.loss, best.reached) == (4, 0.9, 0.3, 2)
+    same = chosen([0.9, 0.9, 0.9], [0.5, 0.5, math.nan]).best  # equal in both, or a loss that is none: the first
+    assert same is not None and same.epoch == 1
 
 
 def test_the_training_ends_when_no_epoch_is_better() -> None:
     choice = Choice(METRIC, 2)
     ended = []
     for epoch, value in enumerate([0.5, 0.6, 0.6, 0.7, 0.1, 0.2], 1):
-        choice.judge(epoch, value, torch.nn.Linear(1, 1))
+        choice.judge(epoch, value, 1 / epoch, torch.nn.Linear(1, 1))  # a loss that falls keeps nothing going
         ended.append(choice.over(epoch))
     assert ended == [False, False, False, False, False, True]
-    assert not chosen([0.5, 0.1, 0.1, 0.1]).over(4)  # without patience it never does
+    assert not chosen([0.5, 0.1, 0.1, 0.1], [1, 1, 1, 1]).over(4)  # without patience it never does
 
 
 def test_metrics_are_told_at_the_scale_of_the_labels() -> None:
@@ -69,19 +73,19 @@ def test_the_best_epoch_outlives_a_kill_bit_for_bit(tmp_path: Path) -> None:
     whole, choice = training(recipe()), Choice(METRIC, None)
     for epoch, value in enumerate(values):
         whole.epoch(epoch)
-        choice.judge(epoch + 1, value, whole.model)
+        choice.judge(epoch + 1, value, 0.5, whole.model)
 
     first, before = training(recipe()), Choice(METRIC, None)
     for epoch in range(2):
         first.epoch(epoch)
-        before.judge(epoch + 1, values[epoch], first.model)
+        before.judge(epoch + 1, values[epoch], 0.5, first.model)
     checkpoint.write(tmp_path, first.state(2, before.best), "mark", keep=1)
     state = checkpoint.restore(tmp_path, "mark")
     assert state is not None
     second, after = training(recipe()), Choice(METRIC, None, state.best)
     second.restore(state)
     second.epoch(2)
-    after.judge(3, values[2], second.model)
+    after.judge(3, values[2], 0.5, second.model)
 
     assert choice.best is not None and after.best is not None
     assert choice.best == after.best

@@ -132,6 +132,7 @@ def test_the_same_as_in_memory(case: str, volumes: Path, capsys: pytest.CaptureF
         assert fitted == other
     assert all_rows(held) == all_rows(streamed)
     assert streamed.split_digest == held.split_digest
+    assert streamed.answers_digest == held.answers_digest
     assert streamed.notes == held.notes
     assert streamed.steps == held.steps
     for one, other in zip(held.stages, streamed.stages, strict=True):
@@ -145,6 +146,7 @@ def test_the_same_on_ray(ray_cluster: None, volumes: Path) -> None:
     held, streamed = both(volumes, data_of(**CASES["rows dropped"]), work=OnRay())
     assert all_rows(held) == all_rows(streamed)
     assert streamed.split_digest == held.split_digest
+    assert streamed.answers_digest == held.answers_digest
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {

@@ -98,7 +98,7 @@ def by_recipe(case: Case, gate: Gate, rank: int, checkpoints: str) -> None:
     job = JobDocument.read(_DOCUMENT)
     voice = Voice(job, training, told=_Quiet()) if rank == 0 else None
     # A job's checkpoint has the best epoch's weights beside the present ones.
-    best = Best(1, 0.0, {name: tensor.clone() for name, tensor in training.model.state_dict().items()})
+    best = Best(1, 0.0, 0.0, 1, {name: tensor.clone() for name, tensor in training.model.state_dict().items()})
     writer, left = Writer(Path(checkpoints), "mark", keep=2), 0
 
     def begin() -> None:

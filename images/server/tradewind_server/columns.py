@@ -74,7 +74,7 @@ def _check_row(row: Any, number: int, columns: Sequence[str], spec_of: Callable[
         raise BadRequest(f"row {number}: expected an object with {listed(columns)}, got {shown(row)}")
     if unknown := row.keys() - columns:
         name = next(name for name in row if name in unknown)
-        raise BadRequest(f"row {number}: {unknown_name(name, columns)}")
+        raise UnknownInput(name, columns, f"row {number}: ")
     if len(row) < len(columns):
         for name in columns:
             if name not in row:
@@ -85,9 +85,15 @@ def _check_row(row: Any, number: int, columns: Sequence[str], spec_of: Callable[
         )
 
 
-def unknown_name(name: Any, columns: Sequence[str]) -> str:
-    """The sentence about a name that the model does not have."""
-    return f"unknown input {shown(name)}: the model takes {listed(columns)}{nearest(name, columns)}"
+class UnknownInput(BadRequest):
+    """A name that the model does not have."""
+
+    def __init__(self, name: Any, columns: Sequence[str], where: str = "") -> None:
+        super().__init__(
+            f"{where}unknown input {shown(name)}: the model takes {listed(columns)}{nearest(name, columns)}"
+        )
+        self.name = name
+        self.where = where
 
 
 def _check_left_out(spec: TensorSpec, name: str, where: str, columns: Sequence[str]) -> None:
@@ -106,7 +112,7 @@ def of_columns(inputs: Inputs, given: Any, max_rows: int) -> dict[str, Array]:
         raise BadRequest(f"expected an object with {listed(columns)}, got {shown(given)}")
     for name in given:
         if name not in columns:
-            raise BadRequest(unknown_name(name, columns))
+            raise UnknownInput(name, columns)
     if spec is None or not by_column:
         rows = next((len(values) for values in given.values() if isinstance(values, list)), 0)
         return {

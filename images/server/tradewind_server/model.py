@@ -24,6 +24,7 @@ from tradewind_server.processing import Processing
 from tradewind_server.refusal import BadRequest, Failed, Unavailable, raise_limit
 from tradewind_server.session import sentence
 from tradewind_server.tensors import Array, TensorSpec, check_axes
+from tradewind_server.unused import Unused
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class OnnxModel(BaseKServeModel):  # type: ignore[misc]  # kserve carries no typ
         self.samples: Samples | None = None
         self.inputs: dict[str, TensorSpec] = {}
         self.outputs: dict[str, TensorSpec] = {}
+        self.unused = Unused({})
         self._grounds: tuple[str, ...] = ()
         self.providers: list[str] = []
         self._processing = Processing(None, {}, {}, limits.pixels)
@@ -83,6 +85,7 @@ class OnnxModel(BaseKServeModel):  # type: ignore[misc]  # kserve carries no typ
             graph = _as_users_know(self.inputs, self.manifest.inputs)
             self._processing = Processing(self.manifest, artefact.processors, graph, self.limits.pixels)
             self.inputs = self._processing.inputs
+            self.unused = Unused({column.name: column.why for column in self.manifest.unused})
             self.outputs = _as_users_know(self.outputs, self.manifest.outputs)
             self._grounds = tuple(
                 name for name in GROUNDS if name in self.outputs and self.outputs[name].dtype.kind == "f"

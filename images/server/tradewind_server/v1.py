@@ -30,7 +30,9 @@ async def answer(
 ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     """The response's body, and its headers besides content-length."""
     with model.parts.timed("parse"):
-        feeds = _feeds(model, parse(memoryview(body), max_values))
+        request = parse(memoryview(body), max_values)
+        with model.unused.said():
+            feeds = _feeds(model, request)
     outputs = dict(zip(model.outputs, await model.infer(feeds, list(model.outputs)), strict=True))
     with model.parts.timed("answer"):
         document = _document(model, outputs)

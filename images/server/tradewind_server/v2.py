@@ -58,7 +58,8 @@ async def answer(
     with model.parts.timed("parse"):
         json_length = _json_length(headers.get(JSON_LENGTH), len(body))
         request = parse(memoryview(body)[:json_length], max_values)
-        feeds = _feeds(model, request.get("inputs"), memoryview(body)[json_length:])
+        with model.unused.said():
+            feeds = _feeds(model, request.get("inputs"), memoryview(body)[json_length:])
         wanted = _wanted(model, request)
     outputs = await model.infer(feeds, list(wanted))
     with model.parts.timed("answer"):
@@ -116,7 +117,7 @@ def _feeds(model: OnnxModel, inputs: Any, binary: memoryview) -> dict[str, Array
         if spec is None and table and name in table.columns:
             spec = columns.column_of(table, name)
         if spec is None:
-            raise BadRequest(columns.unknown_name(name, table.columns if table else tuple(model.inputs)))
+            raise columns.UnknownInput(name, table.columns if table else tuple(model.inputs))
         if spec.name in feeds:
             raise BadRequest(f"input {shown(name)} is given twice")
         feeds[spec.name], size = _tensor(spec, tensor, binary[at:], model.limits.rows)

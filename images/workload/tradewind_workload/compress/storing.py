@@ -163,6 +163,7 @@ class Storage:
             task=source.task,
             inputs=source.inputs,
             outputs=source.outputs,
+            unused=source.unused,
             labels=source.labels,
             metrics=written(metrics),
             evaluation=evaluation,

@@ -19,7 +19,7 @@ from tradewind_workload.data.holding import Sets, parts_in_memory
 from tradewind_workload.data.labels import Spread, require_spread
 from tradewind_workload.data.pictures import COLOURS, pixels_of
 from tradewind_workload.data.rows import Form, Rows, block_inputs, read_schema
-from tradewind_workload.data.streamed import Streamed
+from tradewind_workload.data.streamed import Streamed, answers_digest
 from tradewind_workload.data.streaming import parts_in_files
 from tradewind_workload.data.texts import only_texts
 from tradewind_workload.data.work import Here
@@ -51,6 +51,7 @@ class Prepared:
     notes: tuple[str, ...]  # what was dropped, for the log
     test: Rows | None = None  # only the finished model sees them
     split_digest: str = ""
+    answers_digest: str = ""  # SHA-256 of the labels of the training and the validation rows
     schema: Schema | None = None  # of a table whose columns are inputs each; its rows are encoded later
     seen: Schema | None = None  # of any table
     steps: tuple[Dropped, ...] = ()  # those that drop rows, in the order that they were done in
@@ -149,6 +150,7 @@ def prepare(data: Data, headers: Headers, seed: int, work: Work | None = None, r
         (*notes, *(step.note for step in steps if step.after < step.before)),
         judging.get("test"),
         digest,
+        answers_digest((train, judging["validation"])),
         schema if form == "columns" else None,
         schema,
         tuple(steps),

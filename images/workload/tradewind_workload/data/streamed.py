@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,7 +14,7 @@ from tradewind_workload.data.rows import Rows, block_inputs, block_table
 from tradewind_workload.data.stored import GONE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from tradewind_workload.data.stored import OnDisk, Stored
     from tradewind_workload.data.work import Work
@@ -150,6 +151,20 @@ class Streamed:
 def tally_of(rows: Rows | Streamed, classes: int) -> Tally:
     """What is known of rows together; `classes` is 0 where their labels are numbers."""
     return rows.tally if isinstance(rows, Streamed) else Tally.of(rows.targets, classes)
+
+
+def answers_digest(parts: Iterable[Rows | Streamed]) -> str:
+    """SHA-256 of the targets of these parts, each in the order of its rows."""
+    whole = hashlib.sha256()
+    for rows in parts:
+        whole.update(len(rows).to_bytes(8, "little"))
+        if isinstance(rows, Streamed):
+            for block in rows.blocks():
+                found = block.targets()[block.parts() == rows.part]
+                whole.update(np.ascontiguousarray(renumbered(found, rows.classes)))
+        else:
+            whole.update(np.ascontiguousarray(rows.targets))
+    return whole.hexdigest()
 
 
 def _on_part(function: Callable[..., _Result], block: Stored, part: int, *arguments: Any) -> _Result:

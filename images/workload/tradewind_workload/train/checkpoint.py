@@ -39,6 +39,7 @@ _TYPES = {
     torch.bool: "BOOL",
 }
 _BEST = "best."  # names of the tensors of the best epoch start with it
+_CHOSEN = ("epoch", "value", "loss", "reached")  # what is written of a Best beside them
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def write(folder: Path, state: State, fingerprint: str, keep: int) -> None:
         {
             "epoch": state.epoch,
             "step": state.step,
-            **({"best": {"epoch": state.best.epoch, "value": state.best.value}} if state.best else {}),
+            **({"best": {name: getattr(state.best, name) for name in _CHOSEN}} if state.best else {}),
             "laps": [lap.written() for lap in state.laps],
             "fingerprint": fingerprint,
             "sha256": digest.hexdigest(),
@@ -121,7 +122,7 @@ def _read(path: Path, fingerprint: str) -> State | None:
         tensors = load(body)
         best = {name.removeprefix(_BEST): tensors.pop(name) for name in list(tensors) if name.startswith(_BEST)}
         of = head.get("best")
-        chosen = Best(of["epoch"], of["value"], best) if of is not None else None
+        chosen = Best(*(of[name] for name in _CHOSEN), best) if of is not None else None
         laps = tuple(Lap.read(lap) for lap in head.get("laps", ()))
         return State(head["epoch"], head["step"], tensors, chosen, laps)
     except (OSError, struct.error, ValueError, KeyError, TypeError, SafetensorError):

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tradewind.api.artefact import Manifest
-    from tradewind.api.data import Data
     from tradewind_workload.data.preparation import Prepared
     from tradewind_workload.heads.answer import Answer
     from tradewind_workload.heads.head import Head
@@ -196,16 +195,13 @@ def fingerprint(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, wor
             len(prepared.train),
             len(prepared.validation),
             prepared.labels,
-            *([prepared.split_digest] if _divided(spec.data) else []),
+            prepared.split_digest,
+            prepared.answers_digest,
             *([fitted] if fitted else []),
         ],
         sort_keys=True,
     )
     return hashlib.sha256(content.encode()).hexdigest()
-
-
-def _divided(data: Data) -> bool:
-    return data.validation_fraction is not None or data.test_fraction is not None
 
 
 def _settings(part: Model) -> dict[str, Any]:
@@ -282,9 +278,10 @@ def work(config: dict[str, Any]) -> None:
             done = epoch + 1
             if voice is not None and outputs is not None:
                 value = metric.measure(answer.decoded(outputs), prepared.validation.targets)
-                choice.judge(done, value, training.model)
+                off = training.mean_loss(outputs, targets)
+                choice.judge(done, value, off, training.model)
                 voice.measured(done, loss, metric.name, value)
-                history.ended(done, loss, validation_loss=training.mean_loss(outputs, targets), value=value)
+                history.ended(done, loss, validation_loss=off, value=value)
                 if done % spec.checkpoint.every_epochs == 0 or done == epochs or choice.over(done):
                     writer.write(training.state(done, choice.best, history.laps), voice.kept)
                 print(f"epoch {done}/{epochs}: loss {loss:.4f}, {metric.name} {value:.4f}", flush=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tradewind.api.artefact import Lineage, Manifest
+from tradewind.api.artefact import Lineage, Manifest, Unused
 from tradewind_workload.heads.answer import Answer, Value, undecided
 from tradewind_workload.io.artefacts import Draft
 from tradewind_workload.io.fault import Fault
@@ -17,6 +18,7 @@ from tradewind_workload.train.judging import answer_of, evaluate, judging_part, 
 from tradewind_workload.train.reporting import report_files
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import onnxruntime
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 # Largest difference, of a probability or as a part of a value, between what was trained and the exported model.
 TOLERANCE = 1e-4
+UNUSED = 1000  # columns that a manifest names at most
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ def store(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, trained: 
             task=spec.recipe.task,
             inputs=model.inputs,
             outputs=model.outputs,
+            unused=_unused(prepared, trained.course.became),
             labels=prepared.labels,
             metrics=written(metrics),
             evaluation=evaluation,
@@ -92,6 +96,23 @@ def store(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, trained: 
             files=files_of(draft),
         )
         return finish(draft, manifest).digest
+
+
+def _unused(prepared: Prepared, became: Mapping[str, str]) -> tuple[Unused, ...]:
+    """Columns of the training data that the model takes nothing of, and why; `became` is that of a Course."""
+    schema = prepared.seen
+    if schema is None:
+        return ()
+    found = {label.name: "it is the label" for label in schema.labels}
+    if schema.split is not None:
+        found[schema.split.name] = "it divides the rows"
+    for name, words in became.items():
+        _, nothing, why = words.rpartition("nothing: ")
+        if nothing:
+            found[name] = why
+        else:
+            found.pop(name, None)  # what divides the rows may be an input too
+    return tuple(Unused(name=name, why=why) for name, why in islice(found.items(), UNUSED))
 
 
 def _require_finite(expected: np.ndarray, part: str, judging: Rows) -> None:

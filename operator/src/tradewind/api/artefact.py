@@ -76,6 +76,13 @@ class Tensor(Observed):
     unit: str | None = Field(default=None, description="Unit of an output's values.")
 
 
+class Unused(Observed):
+    """A column of the training data that is no input of the model."""
+
+    name: str = Field(description="Its name.")
+    why: str = Field(description="Why the model takes nothing of it, the rest of a sentence.")
+
+
 class File(Observed):
     """A file of the folder."""
 
@@ -121,6 +128,10 @@ class Manifest(Observed):
     task: str = Field(description="What the model does; custom for a program of the user's own.")
     inputs: tuple[Tensor, ...] = Field(description="What the model takes: raw features, the preparation is inside.")
     outputs: tuple[Tensor, ...] = Field(description="What it gives.")
+    unused: tuple[Unused, ...] = Field(
+        default=(),
+        description="Columns of the training data that are no inputs, so that whoever sends one is told why.",
+    )
     labels: tuple[str, ...] = Field(
         default=(), description="Names of the classes, or of the labels that a row has any number of, by index."
     )

@@ -281,8 +281,9 @@ class Recipe(Model):
         default=None,
         description="Passes over the training data. When left out 10, and for a network that starts from random "
         "weights (torchvision's apart) so many more that it takes at least 1000 steps; the log says how many. The "
-        "model is that of the best one by the primary metric on the validation data; of equals, the first. Trees have "
-        "recipe.model.trees.rounds instead, and no use for optimizer, epochs and batchSize.",
+        "model is that of the best one by the primary metric on the validation data; of equals, that with the lowest "
+        "validation loss. Trees have recipe.model.trees.rounds instead, and no use for optimizer, epochs and "
+        "batchSize.",
     )
     batch_size: Annotated[int, Field(ge=1, le=65536)] = Field(
         default=64, description="Rows in one step, over all workers together."

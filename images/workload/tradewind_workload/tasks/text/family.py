@@ -58,9 +58,11 @@ class Text:
         return True
 
     def became(self, columns: tuple[str, ...]) -> dict[str, str]:
-        """What the network gets of each column that is read, in words."""
+        """What the network gets of each column, in words."""
         of = "its text" if len(self.reading.columns) == 1 else "a line of the text"
-        return dict.fromkeys(self.reading.columns, f"{of}, of which {self.reading.length} tokens are read")
+        told = f"{of}, of which {self.reading.length} tokens are read"
+        nothing = "nothing: the model reads texts alone"
+        return {name: told if name in self.reading.columns else nothing for name in columns}
 
     def written(self) -> str:
         """The columns, the length, and hashes of the tokenizer and of the weights that are started from."""
