@@ -55,7 +55,7 @@ def _lives(lives: Measured) -> Iterator[Row]:
         ("ModelDeployment", 8, 6, 3),
     ):
         found = lives[kind]
-        apart = f"{found['progress']} of progress apart, {found['shared']} with the first of a namespace"
+        apart = f"{found['progress']} of progress apart, {found.get('shared', 0)} with the first of a namespace"
         yield Row(f"{kind}: writes in its life", "", must, aim, found["writes"], note=apart)
         yield Row(f"{kind}: Events", "", 3, aim_events, found["events"])
         yield Row(f"{kind}: writes on re-apply", "", 0, 0, found["reapplied"])
