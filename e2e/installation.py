@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from e2e.cluster import places
+
 ROOT = Path(__file__).resolve().parent.parent
 OPERATOR_NAMESPACE = "tradewind-system"
 IMAGES = {
@@ -86,6 +88,8 @@ def prepare() -> Kubernetes:
         kubernetes = connect()
         say(f"using the cluster of context {kubernetes.context}; it must have KubeRay, KServe and our images")
         return kubernetes
+    if (short := places.short_of_disk()) is not None:
+        say(short)
     say("programs and images")
     with ThreadPoolExecutor(2) as lanes:
         # Go keeps the processors busy; images mostly wait for downloads and the disk.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ MANIFESTS = HERE / "manifests"
 RUN = Path("/run/tradewind-cluster")
 # Not in /run, which may be small and in memory: volumes and pods write here.
 STATE = Path("/var/lib/tradewind-cluster")
+NEEDED_BYTES = 45e9  # for everything, from nothing
 
 
 def cache() -> Path:
@@ -29,6 +31,21 @@ def cache() -> Path:
 def logs() -> Path:
     """The folder of the logs of builds; components of the cluster log to `STATE / "logs"`."""
     return cache() / "logs"
+
+
+def short_of_disk() -> str | None:
+    """A sentence where nothing is built yet and the disk has not the room that README asks for; None where it has."""
+    folder = cache()
+    if (folder / "containerd").exists():
+        return None
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if free >= NEEDED_BYTES:
+        return None
+    return (
+        f"{there} has {free / 1e9:.0f} GB free, and what is built takes up to {NEEDED_BYTES / 1e9:.0f} GB: if the disk "
+        "fills up, make room, or name a folder on another disk as TRADEWIND_CACHE, and start again"
+    )
 
 
 @contextmanager
