@@ -102,7 +102,9 @@ class Admin:
                 return await self.send("GET", f"{path}/{body['metadata']['name']}")  # it was made the first time
             if again and method == "DELETE" and answer.status == 404:
                 return found
-            if answer.status == 503 or (again and answer.status in _STARTING):
+            if answer.status == 504:  # one that had been frozen for too long: it may be done all the same
+                again = True
+            if answer.status in (503, 504) or (again and answer.status in _STARTING):
                 await asyncio.sleep(0.2)
                 continue
             if answer.status >= 400:
