@@ -56,11 +56,15 @@ REST = " ".join(f"--ignore=tests/{path}" for path in (*ELSEWHERE, *WAITING))
 # What fails soonest first; then the longest before the shorter, so that both lanes end together.
 STEPS = {
     "format": Step("operator", ("ruff check .", "ruff format --check .")),
-    # What runs in the server is checked against the packages that it runs with.
+    # What runs in the server and in a job is checked against the packages that it runs with.
     "types": Step(
         "operator",
-        ("mypy", "mypy --python-executable {server} -p tradewind_processors -p tradewind_server"),
-        others=("server",),
+        (
+            "mypy",
+            "mypy --python-executable {server} -p tradewind_processors -p tradewind_server",
+            "mypy --python-executable {workload} -p tradewind_workload",
+        ),
+        others=("server", "workload"),
     ),
     "layers": Step("operator", ("lint-imports",)),
     "generated": Step("operator", ("python -m tradewind.generate --check",)),

@@ -18,6 +18,7 @@ from jobs import ROOT, Heard, training_job
 from PIL import Image
 from safetensors.torch import save_file
 
+from tradewind.api.artefact import Picture, Processor
 from tradewind.api.data import Data
 from tradewind.api.report import JobDocument
 from tradewind.api.trainingjob import TORCHVISION, Architecture, Recipe
@@ -28,7 +29,8 @@ from tradewind_workload.export.inference import ask, open_session
 from tradewind_workload.heads.answer import Answer, Classes, Value
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.tasks.image import networks
-from tradewind_workload.tasks.image.family import Pictures, fit
+from tradewind_workload.tasks.image.family import PictureModel, Pictures, fit
+from tradewind_workload.tasks.image.family import read as read_family
 from tradewind_workload.tasks.image.looking import look_at
 from tradewind_workload.train import recipe as recipe_job
 from tradewind_workload.train.place import Alone
@@ -191,6 +193,21 @@ def test_broken_pictures_are_named(volumes: Path) -> None:
     assert said.startswith("7 of 40 pictures of the training data can't be used (lying/0.png: ")
     assert "; and 2 more): replace them, or take them out of the data." in said
     assert said.count("lying/") == 5
+
+
+def test_an_input_says_how_its_pictures_become_pixels(volumes: Path) -> None:
+    put(volumes / "claim/photos", each=20)
+    data = Data.model_validate({"train": {"storageUri": "pvc://claim/photos"}, "validationFraction": "0.25"})
+    prepared = prepare(data, read_headers(data, "image-classification"), 0)
+    for resize in ("Stretch", "Crop"):
+        (taken,) = PictureModel(b"", {}, fitted(resize=resize), Classes(("a", "b"))).inputs
+        found = read_family(taken, prepared)
+        assert (found.column, found.shape, found.resize) == ("photo", (12, 16, 3), resize)
+        assert (found.mean, found.deviation) == ((0.0,) * 3, (1.0,) * 3), "the weights have the scale"
+    picture = Picture(height=12, width=16, resize="Bend")
+    for processor in (None, Processor(), Processor(picture=picture)):
+        with pytest.raises(ValueError, match="photo is no input of pictures that this version knows"):
+            read_family(taken.model_copy(update={"processor": processor}), prepared)
 
 
 SERVED: dict[str, tuple[dict[str, Any], Answer, tuple[int, int, int]]] = {

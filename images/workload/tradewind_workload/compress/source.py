@@ -229,8 +229,9 @@ def _by_labels(manifest: Manifest, prepared: Prepared) -> Prepared:
         sets[:, into] = rows.targets
         return rows.with_targets(sets)
 
-    streamed = isinstance(prepared.train, Streamed)  # whose rows have one label each
-    train = prepared.train.with_classes(into, len(labels)) if streamed else renumbered(prepared.train)
+    train = prepared.train
+    # Streamed rows have one label each.
+    train = train.with_classes(into, len(labels)) if isinstance(train, Streamed) else renumbered(train)
     validation = renumbered(prepared.validation)
     test = None if prepared.test is None else renumbered(prepared.test)
     return replace(prepared, labels=labels, train=train, validation=validation, test=test)

@@ -21,10 +21,10 @@ def absent(column: pa.Array) -> np.ndarray:
     """bool [rows]: null, NaN or infinite."""
     if is_list(column):
         flat = column.flatten().cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
-        return ~np.isfinite(flat).reshape(len(column), column.type.list_size).all(axis=1)
-    missing = column.is_null().to_numpy(zero_copy_only=False)
+        return np.asarray(~np.isfinite(flat).reshape(len(column), column.type.list_size).all(axis=1))
+    missing = np.asarray(column.is_null().to_numpy(zero_copy_only=False))
     if pa.types.is_floating(column.type):
-        return missing | ~np.isfinite(column.to_numpy(zero_copy_only=False))
+        return np.asarray(missing | ~np.isfinite(column.to_numpy(zero_copy_only=False)))
     return missing
 
 

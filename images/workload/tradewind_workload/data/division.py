@@ -93,7 +93,7 @@ def _values(
         raise missing_by(int(missing[kept].sum()), rows.place(int(kept[missing[kept].argmax()])), layout, data)
     found = [values_by(values, of, layout, data) for values in by]
     require_alike({values.dtype for values in found}, layout, data)
-    return np.concatenate(found)[kept]
+    return np.asarray(np.concatenate(found)[kept])
 
 
 def _column(layout: Layout, data: Data) -> str:

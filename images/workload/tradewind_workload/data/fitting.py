@@ -36,7 +36,8 @@ class Stage:
         """The rows after this stage, float32 [n, ...]."""
         if self.scale is None:
             return np.where(np.isfinite(rows), rows, self.values).astype(np.float32)
-        return ((rows - self.values) / self.scale).astype(np.float32)
+        scaled: np.ndarray = (rows - self.values) / self.scale
+        return scaled.astype(np.float32)
 
 
 def arranged(rows: np.ndarray, image: tuple[int, int, int] | None) -> np.ndarray:

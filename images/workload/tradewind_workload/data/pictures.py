@@ -35,7 +35,7 @@ _LEFT = ("thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin")
 class _Walk:
     root: Path
     uri: str
-    field: str  # spec.data.train, for messages
+    field_: str  # spec.data.train, for messages
     found: list[File] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
@@ -113,7 +113,7 @@ def _look(walk: _Walk, folder: Path, partition: tuple[tuple[str, str | None], ..
                     "InvalidData",
                     f"{walk.uri} has the file {name}, which is no picture that can be read: pictures have one of the "
                     f"endings {', '.join(PICTURES)}. Convert it to PNG or JPEG, or move it elsewhere; if it is a table "
-                    f"with paths of the pictures, name it in {walk.field}.storageUri.",
+                    f"with paths of the pictures, name it in {walk.field_}.storageUri.",
                 )
             walk.found.append(File(str(entry), name, None, partition, label))
         elif "=" in entry.name:
@@ -124,7 +124,7 @@ def _look(walk: _Walk, folder: Path, partition: tuple[tuple[str, str | None], ..
             raise Fault(
                 "InvalidData",
                 f"{walk.uri} has the folder {name} in the folder of the class {label!r}: name the folder right above "
-                f"the classes in {walk.field}.storageUri, and put all pictures of a class into its folder.",
+                f"the classes in {walk.field_}.storageUri, and put all pictures of a class into its folder.",
             )
     if label is not None and len(walk.found) == before:
         walk.empty.append(str(folder.relative_to(walk.root)))

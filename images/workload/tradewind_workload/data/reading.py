@@ -44,7 +44,11 @@ class Table:
     @property
     def blocks(self) -> list[tuple[Stored, int]]:
         """Each block, and the number of its first row in the data set."""
-        return list(zip(self.index.blocks, self.index.starts.tolist(), strict=True))
+        found = []
+        for block, start in zip(self.index.blocks, self.index.starts.tolist(), strict=True):
+            assert isinstance(block, Stored)  # where a table is in files, all are
+            found.append((block, start))
+        return found
 
     def each(self, function: Callable[..., _Result], *arguments: Any) -> Iterator[_Result]:
         """What function(block, start, kept, *arguments) gives for each block, where the block is.

@@ -137,12 +137,12 @@ def block_inputs(block: pa.Table) -> np.ndarray:
     """The matrix of a block, float32 [rows, features]."""
     column = block[INPUTS].combine_chunks()
     width = column.type.list_size
-    return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+    return np.asarray(column.flatten().to_numpy(zero_copy_only=False)).reshape(-1, width)
 
 
 def has_columns(block: pa.Table) -> bool:
     """Whether a block has typed columns in place of one matrix."""
-    return pa.types.is_struct(block[INPUTS].type)
+    return bool(pa.types.is_struct(block[INPUTS].type))
 
 
 def block_columns(block: pa.Table) -> pa.Table:
@@ -310,6 +310,7 @@ class Encoder:
 
     def _by(self, column: pa.Array, batch: Batch) -> pa.Array:
         """The values of the column that spec.data.split names; texts that are times by what the whole column is."""
+        assert self._split is not None
         if self._schema is None or self._schema.split is None or not is_text(column.type) or self._split.by != "Time":
             return column
         return typed(batch, Schema((self._schema.split,), self._schema.label)).column(0)
@@ -320,4 +321,4 @@ def _floats(column: pa.Array) -> np.ndarray:
     flat = column.flatten() if is_list(column) else column
     if pa.types.is_boolean(flat.type):
         flat = flat.cast(pa.int8())
-    return flat.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
+    return np.asarray(flat.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False))

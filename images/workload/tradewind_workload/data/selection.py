@@ -20,8 +20,10 @@ def sortable(values: np.ndarray) -> np.ndarray:
     """Unsigned integers of the same size that sort as these int64, float64 or float32 do; -0 is 0."""
     kind = np.dtype(f"u{values.dtype.itemsize}")
     top = kind.type(1 << (8 * values.dtype.itemsize - 1))
+    bits: np.ndarray
     if values.dtype.kind == "i":
-        return values.view(kind) ^ top
+        bits = values.view(kind) ^ top
+        return bits
     bits = (values + values.dtype.type(0)).view(kind)
     return np.where(bits & top, ~bits, bits | top)
 
@@ -29,9 +31,8 @@ def sortable(values: np.ndarray) -> np.ndarray:
 def restored(keys: np.ndarray, kind: np.dtype) -> np.ndarray:
     """The numbers that `sortable` made these of."""
     top = keys.dtype.type(1 << (8 * keys.dtype.itemsize - 1))
-    if kind.kind == "i":
-        return (keys ^ top).view(kind)
-    return np.where(keys & top, keys ^ top, ~keys).view(kind)
+    bits: np.ndarray = keys ^ top if kind.kind == "i" else np.where(keys & top, keys ^ top, ~keys)
+    return bits.view(kind)
 
 
 def counts(keys: np.ndarray, start: int, done: int, bits: int) -> np.ndarray:

@@ -59,9 +59,9 @@ def times(column: pa.Array) -> np.ndarray:
         column = column.cast(pa.timestamp("us"))
     if pa.types.is_timestamp(column.type):
         exact = column.cast(pa.timestamp("us", column.type.tz), safe=False)
-        return exact.cast(pa.int64()).to_numpy(zero_copy_only=False)
+        return np.asarray(exact.cast(pa.int64()).to_numpy(zero_copy_only=False))
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
     raise ValueError(f"a value is {column.type}, and a time is written as 2026-01-31T12:00:00 or as a number")
 
 

@@ -11,12 +11,12 @@ import pyarrow as pa
 
 from tradewind_workload.data.labels import Spread
 from tradewind_workload.data.rows import Rows, block_inputs, block_table
-from tradewind_workload.data.stored import GONE
+from tradewind_workload.data.stored import GONE, OnDisk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tradewind_workload.data.stored import OnDisk, Stored
+    from tradewind_workload.data.stored import Stored
     from tradewind_workload.data.work import Work
 
 _Result = TypeVar("_Result")
@@ -85,8 +85,8 @@ class Streamed:
     @property
     def work(self) -> Work:
         """Where functions of a block run that read its files themselves."""
-        on_disk: OnDisk = self.index.work  # where it is streamed, it is that
-        return on_disk.work
+        assert isinstance(self.index.work, OnDisk)  # where it is streamed, it is that
+        return self.index.work.work
 
     def blocks(self) -> Iterator[Stored]:
         """Those that have rows."""
@@ -161,9 +161,9 @@ def answers_digest(parts: Iterable[Rows | Streamed]) -> str:
         if isinstance(rows, Streamed):
             for block in rows.blocks():
                 found = block.targets()[block.parts() == rows.part]
-                whole.update(np.ascontiguousarray(renumbered(found, rows.classes)))
+                whole.update(np.ascontiguousarray(renumbered(found, rows.classes)).data)
         else:
-            whole.update(np.ascontiguousarray(rows.targets))
+            whole.update(np.ascontiguousarray(rows.targets).data)
     return whole.hexdigest()
 
 

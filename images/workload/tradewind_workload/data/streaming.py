@@ -109,7 +109,7 @@ def divided(table: Table, labels: Labels, data: Data, seed: int) -> dict[str, St
     if len(asked) == 1:
         made = _Division(table, labels, Whole(), _own)
     elif how == "Time":
-        of = partial(_times, layout=table.layout, data=data)
+        of: Callable[[pa.Table], np.ndarray] = partial(_times, layout=table.layout, data=data)
         made = _Division(table, labels, _by_time(table, data, of), of)
     else:
         of = _own if how == "Row" else partial(_groups, layout=table.layout, data=data)
@@ -148,7 +148,7 @@ def _ordered(part: Streamed) -> Iterator[np.ndarray]:
 class _Seen:
     """What is known of a divided block."""
 
-    tallies: tuple[Tally, Tally, Tally]  # of the parts
+    tallies: tuple[Tally, ...]  # of TRAINING, VALIDATION and TEST
     ends: tuple[float, float]  # places of the first and the last training row, where they have places
     lonely: dict[int, int]  # by class without a training row here, the smallest hash of its rows
 
@@ -225,7 +225,7 @@ def _first_of(block: Stored, start: int, kept: np.ndarray, labels: Labels, label
 
 
 def _own(about: pa.Table) -> np.ndarray:
-    return about[HASH].to_numpy()
+    return np.asarray(about[HASH].to_numpy())
 
 
 def _groups(about: pa.Table, layout: Layout, data: Data) -> np.ndarray:

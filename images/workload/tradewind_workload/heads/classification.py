@@ -89,7 +89,7 @@ class Classification:
 
     def balanced_weights(self) -> np.ndarray:
         """Weights of the classes in the loss, float32 [classes]: all weigh alike, and the mean over the rows is 1."""
-        return (self.counts.sum() / (len(self.counts) * np.maximum(self.counts, 1))).astype(np.float32)
+        return np.asarray(self.counts.sum() / (len(self.counts) * np.maximum(self.counts, 1)), np.float32)
 
 
 def _accuracy(probabilities: np.ndarray, classes: np.ndarray, positive: int | None) -> float:

@@ -67,7 +67,7 @@ class MultiLabel:
         Both weigh alike, and the mean over the rows is 1.
         """
         sides = np.stack([self.rows - self.counts, self.counts])
-        return (self.rows / (2 * np.maximum(sides, 1))).astype(np.float32)
+        return np.asarray(self.rows / (2 * np.maximum(sides, 1)), np.float32)
 
 
 def answered(probabilities: np.ndarray) -> np.ndarray:

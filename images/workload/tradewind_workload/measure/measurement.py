@@ -89,7 +89,7 @@ def _save(file: Path, rows: Mapping[str, np.ndarray], most: int) -> None:
     count = max(1, min(most, BYTES // max(1, row)))
     some = [values[:count] for values in rows.values()]
     arrays = {f"input{i}": values.astype(str) if values.dtype == object else values for i, values in enumerate(some)}
-    np.savez(file, names=np.array(json.dumps(list(rows))), **arrays)
+    np.savez(file, allow_pickle=False, names=np.array(json.dumps(list(rows))), **arrays)
 
 
 def _groups(models: Sequence[Path]) -> list[list[Path]]:

@@ -34,7 +34,7 @@ LARGEST_INTEGER = 2**53 - 1  # as api.base has it
 LEAST_SHARE = 1e-6  # of the work; the time that is left is not worked out from less
 
 
-class TradewindCallback(UserCallback):  # type: ignore[misc]
+class TradewindCallback(UserCallback):
     """Made in the program's driver and sent to Ray Train's controller, which calls it."""
 
     def __init__(self) -> None:
@@ -88,12 +88,12 @@ class TradewindCallback(UserCallback):  # type: ignore[misc]
         return {**status, "progressPercentage": math.floor(100 * share), **remaining}
 
 
-class Automatic(UserCallbackHandler):  # type: ignore[misc]
+class Automatic(UserCallbackHandler):
     """The callback in the form that $RAY_TRAIN_CALLBACKS takes: Ray calls user callbacks of a RunConfig only."""
 
     def __init__(self) -> None:
         self._callback = TradewindCallback()
-        super().__init__([self._callback], train_run_context=None)
+        super().__init__([self._callback], train_run_context=None)  # type: ignore[arg-type] # ours asks for none
 
     def before_worker_group_shutdown(self, worker_group: Any) -> None:
         """The controller ends next, and with it what was not sent yet."""

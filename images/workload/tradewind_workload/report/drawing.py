@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from matplotlib.typing import RcKeyType
+
     from tradewind_workload.report.record import Calibration, Curve, Line, Point, Values
 
 # What matplotlib writes for each colour, and what the page has in its place.
@@ -23,7 +25,7 @@ _VARIABLES = {
     _TWO: "var(--two)",
     _PAPER: "var(--paper)",
 }
-_SETTINGS = {
+_SETTINGS: dict[RcKeyType, Any] = {
     "svg.fonttype": "none",  # texts stay texts
     "svg.hashsalt": "tradewind",  # the same numbers give the same picture
     "font.size": 9,

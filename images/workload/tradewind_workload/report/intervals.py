@@ -79,7 +79,7 @@ def of_sets(names: tuple[str, ...], probabilities: np.ndarray, truths: np.ndarra
         "subset_accuracy": lambda: partial(_mean, values=(told == is_it).all(1)),
         "log_loss": lambda: partial(_mean, values=multilabel.losses(probabilities, truths)),
     }
-    return _intervals({name: made[name]() for name in names if name in made}, is_it.any(1).astype(np.int64), seed)
+    return _intervals({name: made[name]() for name in names if name in made}, np.asarray(is_it.any(1), np.int64), seed)
 
 
 def of_values(names: tuple[str, ...], answers: np.ndarray, truths: np.ndarray, seed: int) -> dict[str, Interval]:

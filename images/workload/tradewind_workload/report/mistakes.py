@@ -12,8 +12,8 @@ import numpy as np
 from tradewind_workload.heads import multilabel
 from tradewind_workload.heads.classification import losses
 from tradewind_workload.report.figures import cut, cut_apart, rounded
-from tradewind_workload.report.pictures import Picture, of_array, of_file
-from tradewind_workload.report.record import CELLS, NAME, TEXT, Mistake
+from tradewind_workload.report.pictures import of_array, of_file
+from tradewind_workload.report.record import CELLS, NAME, TEXT, Mistake, Picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

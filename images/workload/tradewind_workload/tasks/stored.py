@@ -29,7 +29,7 @@ _WIDE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.BatchNorm2d, nn.LayerNorm, nn.Embed
 
 def _widen(module: nn.Module, weight: torch.Tensor, name: str) -> None:
     """Make a layer as wide as its weights are; what it computes with them stays."""
-    if weight.ndim != module.weight.ndim:  # type: ignore[union-attr, operator]
+    if weight.ndim != module.weight.ndim:
         raise ValueError(f"{name}.weight has {weight.ndim} axes, and the network of the recipe {module.weight.ndim}")
     width = weight.shape[0]
     if isinstance(module, nn.Linear):

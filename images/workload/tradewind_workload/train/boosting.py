@@ -99,13 +99,15 @@ def grow(config: dict[str, Any]) -> None:
 
     print("starting", flush=True)
     head = head_of(prepared)
-    balanced = recipe.class_weights == "Balanced" and isinstance(head, Classification)
-    classes, weights = len(prepared.labels) or None, tuple(head.balanced_weights().tolist()) if balanced else ()
+    classes = len(prepared.labels) or None
+    weights: tuple[float, ...] = ()
+    if recipe.class_weights == "Balanced" and isinstance(head, Classification):
+        weights = tuple(head.balanced_weights().tolist())
     encoding = config["fitted"].encoding
     stream, notes = _limited(config["stream"], trees.held(classes if classes is not None and classes > 2 else 1), spec)
     training, validation = _examples(prepared, stream, answer)
     starts: tuple[Linear | None, ...] = (None,)
-    depths = (settings.max_depth,)
+    depths: tuple[int, ...] = (settings.max_depth,)
     # A table larger than memory has rows enough for trees.
     if isinstance(training, trees.Examples) and isinstance(validation, trees.Examples):
         if not prepared.several:  # a linear model of each label would be one more each

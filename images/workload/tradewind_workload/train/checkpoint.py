@@ -83,7 +83,7 @@ def _body(tensors: dict[str, torch.Tensor]) -> list[bytes | memoryview]:
     header, parts, end = {}, [], 0
     for name, tensor in tensors.items():
         held = tensor.detach().cpu().contiguous()
-        part = memoryview(held.flatten().view(torch.uint8).numpy())
+        part = held.flatten().view(torch.uint8).numpy().data
         start, end = end, end + part.nbytes
         header[name] = {"dtype": _TYPES[held.dtype], "shape": list(held.shape), "data_offsets": [start, end]}
         parts.append(part)
@@ -122,7 +122,7 @@ def _read(path: Path, fingerprint: str) -> State | None:
         tensors = load(body)
         best = {name.removeprefix(_BEST): tensors.pop(name) for name in list(tensors) if name.startswith(_BEST)}
         of = head.get("best")
-        chosen = Best(*(of[name] for name in _CHOSEN), best) if of is not None else None
+        chosen = Best(**{name: of[name] for name in _CHOSEN}, tensors=best) if of is not None else None
         laps = tuple(Lap.read(lap) for lap in head.get("laps", ()))
         return State(head["epoch"], head["step"], tensors, chosen, laps)
     except (OSError, struct.error, ValueError, KeyError, TypeError, SafetensorError):

@@ -14,5 +14,5 @@ def require(threads: int) -> None:
     torch.use_deterministic_algorithms(True)
     # PyTorch would fill new memory before it writes to it, for programs that read what nobody wrote. Nothing of ours
     # does, and it takes a twentieth of a resnet18's step.
-    deterministic.fill_uninitialized_memory = False
+    deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # the module gets it at run time
     torch.set_num_threads(threads)

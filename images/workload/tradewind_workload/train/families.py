@@ -74,7 +74,8 @@ def encoded(prepared: Prepared, fitted: Fitted) -> Prepared:
     """The same with rows that load as a network takes them."""
     if prepared.schema is None:
         return prepared
-    train, validation = (rows.encoded(fitted.rows, fitted.shape) for rows in (prepared.train, prepared.validation))
+    train = prepared.train.encoded(fitted.rows, fitted.shape)
+    validation = prepared.validation.encoded(fitted.rows, fitted.shape)
     test = prepared.test.encoded(fitted.rows, fitted.shape) if prepared.test is not None else None
     return replace(prepared, train=train, validation=validation, test=test, row_shape=fitted.shape)
 

@@ -115,7 +115,7 @@ def evaluate(prepared: Prepared, recipe: Recipe, answers: np.ndarray) -> tuple[d
     metric = head.primary(recipe.primary_metric)
     groups = rows.targets if prepared.labels else None
     if prepared.several:
-        groups = rows.targets.any(1).astype(np.int64)
+        groups = np.asarray(rows.targets.any(1), np.int64)
     found = certainty(metric, answers, head.guesses(len(rows)), rows.targets, groups, recipe.seed)
     return head.measured(answers, rows.targets, metric.name), Evaluation(
         metric=metric.name,

@@ -27,8 +27,8 @@ class OnRay:
     def keep(self, function: Callable[[_Item], Iterator[pa.Table]], items: Iterable[_Item]) -> list[Block]:
         """See Work."""
         with _faults():
-            running = [_tables.remote(function, item) for item in items]
-            made = []
+            running: list[ray.ObjectRefGenerator] = [_tables.remote(function, item) for item in items]
+            made: list[Block] = []
             for task in running:
                 *blocks, end = task
                 ray.get(end)  # None, or what the task raised
@@ -43,7 +43,8 @@ class OnRay:
 
     def each(self, function: Callable[..., _Result], calls: Iterable[tuple[Any, ...]]) -> Iterator[_Result]:
         """See Work; one more is begun for each CPU of the cluster than can run."""
-        ahead, running = 2 * max(1, int(ray.cluster_resources().get("CPU", 1))), deque[ray.ObjectRef]()
+        ahead = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
+        running: deque[ray.ObjectRef[_Result]] = deque()
         with _faults():
             for call in calls:
                 running.append(_called.remote(function, *call))
@@ -54,11 +55,12 @@ class OnRay:
 
     def fetch(self, block: Block) -> pa.Table:
         """See Work."""
+        assert isinstance(block, ray.ObjectRef)
         return ray.get(block)
 
 
 @ray.remote(num_cpus=1, num_returns="streaming")
-def _tables(function: Callable[[_Item], Iterator[pa.Table]], item: _Item) -> Iterator[pa.Table | None]:
+def _tables(function: Callable[[Any], Iterator[pa.Table]], item: Any) -> Iterator[pa.Table | None]:
     yield from function(item)
     yield None  # an error would stand here, of which the caller hears only when it looks at what it was given
 

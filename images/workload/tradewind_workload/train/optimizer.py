@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     from tradewind.api.trainingjob import Optimizer
 
-KINDS: dict[str, type[torch.optim.Optimizer]] = {
+_Kind = TypeVar("_Kind", bound=torch.optim.Optimizer)
+
+KINDS: dict[str, type[torch.optim.AdamW | torch.optim.Adam | torch.optim.SGD]] = {
     "adamw": torch.optim.AdamW,
     "adam": torch.optim.Adam,
     "sgd": torch.optim.SGD,
@@ -25,7 +27,7 @@ def optimizer(parameters: Sequence[torch.nn.Parameter], settings: Optimizer, rat
     return kind(parameters, lr=rate, weight_decay=float(settings.weight_decay))
 
 
-def _eager(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+def _eager(kind: type[_Kind]) -> type[_Kind]:
     """The same algorithm, without the marks on its methods that are for torch.compile.
 
     Each mark imports torch._dynamo at the first call, which takes 3 s of processor time and 160 MB in every worker.

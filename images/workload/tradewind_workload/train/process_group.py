@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
+from torch.distributed import TCPStore  # type: ignore[attr-defined] # public, but not marked as exported
 
 if TYPE_CHECKING:
     from tradewind_workload.train.place import Member
@@ -17,8 +18,12 @@ def join(member: Member) -> str:
     if member.world > 1:
         assert member.meeting is not None
         host, port = member.meeting
-        first = {"is_master": True, "wait_for_workers": False, "master_listen_fd": member.door}
-        store = dist.TCPStore(host, port, member.world, **(first if member.rank == 0 else {}))
+        if member.rank == 0:
+            store = TCPStore(
+                host, port, member.world, is_master=True, wait_for_workers=False, master_listen_fd=member.door
+            )
+        else:
+            store = TCPStore(host, port, member.world)
         dist.init_process_group(
             "nccl" if device != "cpu" else "gloo", store=store, rank=member.rank, world_size=member.world
         )

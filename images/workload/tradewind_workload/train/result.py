@@ -20,6 +20,7 @@ from tradewind_workload.train.reporting import report_files
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+    from typing import Literal
 
     import onnxruntime
 
@@ -76,7 +77,9 @@ def store(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, trained: 
         asked = Asked(model.feeds(table), lambda chosen: model.instances(table.take(chosen)))
         if samples := golden_of(session, asked, some.targets):
             draft.write(SAMPLES, samples)
-        asked_of = {"validation" if prepared.test is None else "test": answers}
+        asked_of: dict[Literal["validation", "test"], np.ndarray] = {
+            "validation" if prepared.test is None else "test": answers
+        }
         if prepared.test is not None:
             asked_of["validation"] = answer.among(_asked(session, model, prepared.validation))
         for name, content in report_files(job, spec, prepared, trained.course, evaluation, asked_of).items():

@@ -31,7 +31,7 @@ def train(
     """
     group = placement_group([each] * world, strategy="PACK" if "GPU" in each else "SPREAD")
     actors = [
-        Worker.options(
+        Worker.options(  # type: ignore[attr-defined] # of the actor that Ray's decorator makes of the class
             num_cpus=each["CPU"],
             num_gpus=each.get("GPU", 0),
             scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=rank),

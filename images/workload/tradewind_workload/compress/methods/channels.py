@@ -113,9 +113,10 @@ def _scores(
             change = torch.zeros(group.channels)
             for layer, places, channels in group.readers:
                 weight = layer.weight
-                if weight.grad is None:  # type: ignore[union-attr]
+                assert isinstance(weight, torch.Tensor)
+                if weight.grad is None:
                     continue
-                by_input = (weight.detach() * weight.grad).transpose(0, 1).flatten(1).sum(1)  # type: ignore[operator, union-attr]
+                by_input = (weight.detach() * weight.grad).transpose(0, 1).flatten(1).sum(1)
                 change.index_add_(0, channels, by_input[places])
             scores[number] += change**2
     return scores

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from tradewind_workload.tasks.image.networks import PictureNetwork
 
 # What torchvision's weights were trained with, of pixels from 0 to 255.
-IMAGENET_MEAN, IMAGENET_DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+IMAGENET_MEAN: tuple[float, ...] = (123.675, 116.28, 103.53)
+IMAGENET_DEVIATION: tuple[float, ...] = (58.395, 57.12, 57.375)
 LARGEST = 64  # pixels a side, where spec.data.imageShape says nothing: what a small network learns on CPUs
 LARGEST_TORCHVISION, SMALLEST_TORCHVISION = 224, 32
 COLOURS = 3
@@ -179,12 +180,12 @@ class PictureModel:
 
 def read(taken: Tensor, prepared: Prepared) -> Pictures:
     """Of a finished model with that input; how its network scales pixels stands in its weights. Raises ValueError."""
-    picture = taken.processor.picture if taken.processor is not None else None
-    if picture is None or picture.resize not in ("Stretch", "Crop"):
-        raise ValueError(f"{taken.name} is no input of pictures that this version knows")
-    shape = (picture.height, picture.width, picture.channels)
-    nothing, one = (0.0,) * picture.channels, (1.0,) * picture.channels
-    return Pictures(taken.name, shape, picture.resize, nothing, one, prepared.augment, ())
+    match taken.processor:
+        case Processor(picture=Picture(resize="Stretch" | "Crop" as resize) as picture):
+            shape = (picture.height, picture.width, picture.channels)
+            nothing, one = (0.0,) * picture.channels, (1.0,) * picture.channels
+            return Pictures(taken.name, shape, resize, nothing, one, prepared.augment, ())
+    raise ValueError(f"{taken.name} is no input of pictures that this version knows")
 
 
 def fit(prepared: Prepared, recipe: Recipe, data: Data) -> Pictures:

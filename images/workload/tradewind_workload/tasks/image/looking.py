@@ -107,7 +107,9 @@ def median(look: Look) -> tuple[int, int]:
 def sums(rows: Rows | Streamed, column: str, picturing: Picturing) -> tuple[np.ndarray, np.ndarray]:
     """Mean and deviation of the pixels by channel, float64 [channels] each, of pictures that can be opened."""
     parts = list(rows.each(_sums, column, picturing))
-    count, total, squares = (sum(part[i] for part in parts) for i in range(3))
+    nothing = np.zeros(picturing.shape[2])
+    count = sum(part[0] for part in parts)
+    total, squares = sum((part[1] for part in parts), nothing), sum((part[2] for part in parts), nothing)
     mean = total / count
     return mean, np.sqrt(np.maximum(squares / count - mean**2, 0))
 

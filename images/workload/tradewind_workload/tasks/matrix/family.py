@@ -111,7 +111,9 @@ class Matrix:
         from safetensors.torch import save
 
         from tradewind_workload.tasks.matrix.graph import to_onnx
+        from tradewind_workload.tasks.matrix.network import Classifier
 
+        assert isinstance(network, Classifier)
         network.eval()
         weights = save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
         return MatrixModel(to_onnx(network, self.shape, answer), {WEIGHTS: weights}, self, answer)

@@ -63,7 +63,8 @@ class Classifier(nn.Module):
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """Logits, float32 [n, classes], of raw rows, float32 [n, *row shape]."""
         rows = self.preparation(rows.reshape(len(rows), *(self.image or (-1,))))
-        return self.network(rows.permute(0, 3, 1, 2) if self.image else rows)
+        logits: torch.Tensor = self.network(rows.permute(0, 3, 1, 2) if self.image else rows)
+        return logits
 
 
 def widths(architecture: Architecture) -> tuple[tuple[int, ...], tuple[int, ...]]:

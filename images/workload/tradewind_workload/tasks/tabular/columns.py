@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 if TYPE_CHECKING:
     from tradewind_workload.data.schema import Kind
 
-PARTS = ("month", "weekday", "hour")  # 1 to 12; 0 (Monday) to 6; 0 to 23
+Part = Literal["month", "weekday", "hour"]  # 1 to 12; 0 (Monday) to 6; 0 to 23
+PARTS: tuple[Part, ...] = ("month", "weekday", "hour")
 
 
 def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:

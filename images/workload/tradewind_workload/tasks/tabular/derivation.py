@@ -115,7 +115,7 @@ class LogNumber(_OnOne):
 
     def apply(self, *values: Values) -> Values:
         """Numbers; what is missing stays missing."""
-        return np.sign(values[0]) * np.log(np.abs(values[0]) + 1)
+        return np.asarray(np.sign(values[0]) * np.log(np.abs(values[0]) + 1))
 
     def write(self, graph: Graph, name: str, *tensors: str) -> str:
         """Abs, Add, Log, Sign, Mul."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tradewind_workload.data.schema import ColumnSchema, Kind, Schema
+    from tradewind_workload.tasks.tabular.columns import Part
     from tradewind_workload.tasks.tabular.derivation import Derivation
     from tradewind_workload.tasks.tabular.statistics import Distribution, Frequencies, Statistics
 
@@ -66,7 +67,7 @@ class Codes:
 
     name: str
     kind: Kind
-    part: Literal["month", "weekday", "hour"] | None
+    part: Part | None
     values: tuple[str, ...] | tuple[int, ...]  # those with the codes 2, 3, ...
 
     @property
@@ -301,7 +302,7 @@ def encoded(statistics: Statistics, schema: Schema, derived: frozenset[str] = fr
             seen = sorted(statistics.parts.get((column.name, part), ()))
             if len(seen) > 1:
                 codes.append(Codes(column.name, column.kind, part, tuple(seen)))
-    used = {column.name for column in (*numbers, *codes)}
+    used = {number.name for number in numbers} | {code.name for code in codes}
     names = tuple(column.name for column in schema.inputs if column.name in used)
     return Encoding(names, tuple(numbers), tuple(codes), tuple(notes))
 

@@ -28,7 +28,8 @@ LINEAR = Layers((), 0.0)
 
 def vector_size(codes: int) -> int:
     """Length of the vectors of a category with so many codes: 2 gives 2, 10 gives 6, 100 gives 21, 1000 gives 50."""
-    return min(50, codes, round(1.6 * codes**0.56))
+    length: int = round(1.6 * codes**0.56)
+    return min(50, codes, length)
 
 
 class TabularNetwork(nn.Module):
@@ -66,11 +67,13 @@ class TabularNetwork(nn.Module):
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """Logits, or standardised values, float32 [n, outputs]."""
         numbers, codes = rows[:, : self.numbers], rows[:, self.numbers :].long()
-        vectors = [table(codes[:, i]) for i, table in enumerate(self.embeddings)]
+        vectors: list[torch.Tensor] = [table(codes[:, i]) for i, table in enumerate(self.embeddings)]
+        made: torch.Tensor
         if not len(self.hidden):
             made = self.outputs(numbers if self.numbers else torch.zeros(len(rows), 1, device=rows.device))
             return sum(vectors, start=made)
-        return self.outputs(self.hidden(torch.cat([numbers, *vectors], 1)))  # type: ignore[no-any-return]
+        made = self.outputs(self.hidden(torch.cat([numbers, *vectors], 1)))
+        return made
 
 
 def build(encoding: Encoding, outputs: int, layers: Layers, seed: int) -> TabularNetwork:

@@ -226,7 +226,8 @@ class _Fitting:
         """The encoding, with the steps that lead to a column that is used."""
         derived = frozenset(step.result for step in self._steps)
         made = together(encoded(found, some, derived) for some, found in self._counted(tuple(self._kinds)))
-        needed, steps = {column.name for column in (*made.numbers, *made.codes)}, []
+        needed = {number.name for number in made.numbers} | {codes.name for codes in made.codes}
+        steps: list[Derivation] = []
         for step in reversed(self._steps):
             if step.result in needed:
                 steps.insert(0, step)

@@ -34,7 +34,8 @@ class Reading:
 
     def instances(self, table: pa.Table) -> list[Any]:
         """The texts by the names of their columns, as a user sends them."""
-        return table.select(list(self.columns)).to_pylist()
+        found: list[dict[str, str | None]] = table.select(list(self.columns)).to_pylist()
+        return found
 
 
 def texts(table: pa.Table, columns: tuple[str, ...]) -> list[str | None]:
