@@ -208,6 +208,8 @@ def main() -> int:
         "--cpu", action="store_true", help="the same on the CPU in place of the GPU, to try this program"
     )
     args = parser.parse_args()
+    if (args.transformer is None) != (args.texts is None):
+        parser.error("--transformer and --texts belong together")
     import torch
 
     gpu = not args.cpu
@@ -216,8 +218,8 @@ def main() -> int:
     rows, wrong = [], 0
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TRADEWIND_PVC_ROOT"] = folder
-        (Path(folder) / "claim").mkdir()
         root = Path(folder) / "claim"
+        root.mkdir()
         write_data(root, args.pictures)
         if args.transformer is not None:
             shutil.copytree(args.transformer, root / "transformer")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 LABELS = 100  # that are described one by one
+IS_LABEL, IS_SPLIT = "it is the label", "it divides the rows"  # why a column is no input
 
 
 def described(schema: Schema | None, became: Mapping[str, str]) -> tuple[tuple[Column, ...], int]:

@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from tradewind_workload.report import words
+from tradewind_workload.report.columns import IS_LABEL, IS_SPLIT
 from tradewind_workload.report.style import table
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _columns(record: Record) -> str:
 
 def _column(column: Column) -> list[str]:
     missing = _missing(column.missing, column.rows)
-    became = {"input": column.became or "", "label": "it is the label", "split": "it divides the rows"}[column.role]
+    became = {"input": column.became or "", "label": IS_LABEL, "split": IS_SPLIT}[column.role]
     distinct = "many" if column.distinct is None else f"{column.distinct:,}"
     return [escape(column.name), column.kind, missing, distinct, escape(column.why), escape(became)]
 

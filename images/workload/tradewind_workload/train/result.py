@@ -14,6 +14,7 @@ from tradewind_workload.io.artefacts import Draft
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.files import ONNX, SAMPLES
 from tradewind_workload.io.store import files_of, finish
+from tradewind_workload.report.columns import IS_LABEL, IS_SPLIT
 from tradewind_workload.train.judging import answer_of, evaluate, judging_part, split_of, written
 from tradewind_workload.train.reporting import report_files
 
@@ -106,9 +107,9 @@ def _unused(prepared: Prepared, became: Mapping[str, str]) -> tuple[Unused, ...]
     schema = prepared.seen
     if schema is None:
         return ()
-    found = {label.name: "it is the label" for label in schema.labels}
+    found = {label.name: IS_LABEL for label in schema.labels}
     if schema.split is not None:
-        found[schema.split.name] = "it divides the rows"
+        found[schema.split.name] = IS_SPLIT
     for name, words in became.items():
         _, nothing, why = words.rpartition("nothing: ")
         if nothing:
