@@ -10,6 +10,15 @@ from e2e.installation import Failed, Kubernetes
 from e2e.stories.conftest import digits_objects
 from e2e.stories.waiting import Item, until
 
+# A node may learn of the address of a service a moment after its EndpointSlice has a pod.
+REACH = """
+import os, socket, time, urllib.parse
+for _ in range(60):
+    if not socket.socket().connect_ex((urllib.parse.urlsplit(os.environ["URL"]).hostname, 80)):
+        break
+    time.sleep(0.5)
+"""
+
 
 def _from_example(kind: str, namespace: str, name: str) -> Item:
     item = copy.deepcopy(next(manifest for manifest in digits_objects() if manifest["kind"] == kind))
@@ -58,10 +67,10 @@ def run_python(kubernetes: Kubernetes, namespace: str, name: str, program: str, 
 
 
 def start_python(kubernetes: Kubernetes, namespace: str, name: str, program: str, **env: str) -> None:
-    """Start such a program."""
+    """Start such a program; one that is given a URL starts when this takes connections."""
     item = _from_example("Job", namespace, name)
     container = item["spec"]["template"]["spec"]["containers"][0]
-    container["args"] = [program]
+    container["args"] = [REACH + program if "URL" in env else program]
     container["env"] = [{"name": key, "value": value} for key, value in env.items()]
     item["spec"]["backoffLimit"] = 0
     kubernetes.apply(yaml.safe_dump(item))

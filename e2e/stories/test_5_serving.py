@@ -57,7 +57,8 @@ def test_a_training_jobs_model_scales_by_cpu_and_says_what_alerts_lack(kubernete
     ready = until_condition(kubernetes, "modeldeployment", data, "plain", "Ready", timeout=400)
     trained = kubernetes.get("trainingjob", "plain", "-n", data)
     assert ready["status"]["variant"]["digest"] == trained["status"]["model"]["digest"]
-    scaler = kubernetes.get("hpa", "-n", data)["items"]
+    scalers = kubernetes.get("hpa", "-n", data)["items"]
+    scaler = [item for item in scalers if item["metadata"]["name"].startswith("plain-")]
     assert [(s["spec"]["minReplicas"], s["spec"]["maxReplicas"]) for s in scaler] == [(1, 3)]
     metric = scaler[0]["spec"]["metrics"][0]["resource"]
     assert (metric["name"], metric["target"]["averageUtilization"]) == ("cpu", 60)
