@@ -19,8 +19,8 @@ BYTES = 25 << 20
 @dataclass
 class _Bucket:
     flat: torch.Tensor  # gradients of some parameters, one after the other
-    parameters: int
-    missing: int = 0  # that backward has not come to in this step
+    parts: list[tuple[torch.nn.Parameter, torch.Tensor]]  # each with its place, in the parameter's shape
+    missing: set[int]  # of these, what backward has not come to in this step
 
 
 class Reduction:
@@ -37,28 +37,45 @@ class Reduction:
         self._running: list[Any] = []
         for number, group in enumerate(_groups(parameters, first, rest)):
             flat = torch.zeros(sum(map(torch.numel, group)), dtype=group[0].dtype, device=group[0].device)
-            for parameter, part in zip(group, flat.split([p.numel() for p in group]), strict=True):
-                parameter.grad = part.view_as(parameter)
-                parameter.register_post_accumulate_grad_hook(lambda _, number=number: self._came(number))
-            self._buckets.append(_Bucket(flat, len(group)))
+            places = flat.split([parameter.numel() for parameter in group])
+            parts = [(parameter, place.view_as(parameter)) for parameter, place in zip(group, places, strict=True)]
+            for index, parameter in enumerate(group):
+                parameter.register_post_accumulate_grad_hook(
+                    lambda _, number=number, index=index: self._came(number, index)
+                )
+            self._buckets.append(_Bucket(flat, parts, set()))
 
     def begin(self) -> None:
-        """Before a step's backward: all gradients are zero."""
+        """Before a step's backward: there is no gradient."""
         for bucket in self._buckets:
-            bucket.flat.zero_()
-            bucket.missing = bucket.parameters
+            bucket.missing = set(range(len(bucket.parts)))
+            for parameter, _ in bucket.parts:
+                # Backward then gives each a tensor of its own, which is copied once. Into a place that is zero it
+                # would add, and the place would have to be cleared for it: a third of the memory's traffic more.
+                parameter.grad = None
 
     def end(self) -> None:
         """After it, or in place of it where this process has no rows: all gradients are those of all processes."""
-        for bucket in self._buckets[len(self._running) :]:
-            self._running.append(dist.all_reduce(bucket.flat, async_op=True))
+        for bucket in self._buckets:
+            for index in bucket.missing:
+                parameter, place = bucket.parts[index]
+                parameter.grad = place.zero_()
+            bucket.missing = set()
+        self._send()
         for work in self._running:
             work.wait()
         self._running = []
 
-    def _came(self, number: int) -> None:
-        self._buckets[number].missing -= 1
-        # In one order in all processes, whatever each has first.
+    def _came(self, number: int, index: int) -> None:
+        bucket = self._buckets[number]
+        parameter, place = bucket.parts[index]
+        assert parameter.grad is not None
+        parameter.grad = place.copy_(parameter.grad)
+        bucket.missing.remove(index)
+        self._send()
+
+    def _send(self) -> None:
+        """Send what is whole, in one order in all processes, whatever each has first."""
         for bucket in self._buckets[len(self._running) :]:
             if bucket.missing:
                 return

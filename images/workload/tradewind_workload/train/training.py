@@ -178,7 +178,7 @@ class Training:
         if self._reduction is not None:
             self._reduction.begin()
         else:
-            self._optimizer.zero_grad(set_to_none=False)
+            self._optimizer.zero_grad()
         loss = torch.zeros((), device=self._device)
         if len(targets):
             if self._augment is not None:
