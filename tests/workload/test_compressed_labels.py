@@ -115,14 +115,17 @@ def elsewhere(file: str) -> dict[str, Any]:
     }
 
 
-def test_other_data_is_judged_by_the_models_own_labels(volumes: Path) -> None:
+@pytest.mark.parametrize("memory", ["2Gi", "8Ki"], ids=["held", "streamed"])
+def test_other_data_is_judged_by_the_models_own_labels(memory: str, volumes: Path) -> None:
     """Whichever of them it has, and in whatever order: a column of answers is compared with that label's rows."""
     write(volumes / "claim", "cells")
     network = recipe({"architecture": "mlp", "hiddenUnits": [16]})
     found = compressed(volumes, network, asked("cells"), CANDIDATES[1:2])
     sets = others(volumes / "claim/others.csv", ("loud", "red"))
     digest = found.rows["baseline"].digest or ""
-    other = compress(volumes, digest, [{"name": "fewer", "methods": [HALF]}], other=elsewhere("others.csv"))
+    fewer = [{"name": "fewer", "methods": [HALF]}]
+    other = compress(volumes, digest, fewer, other=elsewhere("others.csv"), memory=memory)
+    assert ("its rows are streamed from files" in other.output) is (memory == "8Ki")
     session = open_session(found.folders["baseline"] / "model.onnx")
     numbers = things(160, seed=2)[0].round(6).astype(np.float32)
     probabilities = ask(session, {found.trained.inputs[0].name: numbers})["probabilities"]

@@ -25,6 +25,7 @@ from tradewind_workload.tasks.image import family as image
 from tradewind_workload.tasks.tabular import family as tabular
 from tradewind_workload.tasks.tabular import trees
 from tradewind_workload.tasks.text import family as text
+from tradewind_workload.train import judging
 from tradewind_workload.train.streaming import Chunks, Strided
 
 if TYPE_CHECKING:
@@ -73,17 +74,33 @@ def write_table(volumes: Path, name: str, seed: int, **extra: list[Any]) -> None
         (folder / f"{number}.jsonl").write_text("\n".join(part) + "\n")
 
 
+TAGS = ("red", "large", "rare")
+
+
+def tags(seed: int) -> dict[str, list[Any]]:
+    """Any number of labels a row, in one cell and in a column each; few rows have the last one."""
+    sets = np.random.default_rng(seed).random((ROWS, 3)) < (0.5, 0.3, 0.02)
+    columns = {name: sets[:, i].astype(int).tolist() for i, name in enumerate(TAGS)}
+    return {"tags": [";".join(np.array(TAGS)[row]) for row in sets], **columns}
+
+
 def data_of(**fields: Any) -> Data:
     settings = {"train": {"storageUri": "pvc://claim/table"}, "label": "label", "validationFraction": "0.25"} | fields
+    if "labelColumns" in settings:
+        del settings["label"]
     if settings["validationFraction"] is None:
         del settings["validationFraction"]
     return Data.model_validate(settings)
 
 
-def both(
-    volumes: Path, data: Data, task: str = "tabular-classification", work: Work | None = None
-) -> tuple[Prepared, Prepared]:
-    headers = read_headers(data, task, "either")
+def task_of(data: Data) -> str:
+    if data.label_columns or data.label_separator:
+        return "tabular-multilabel-classification"
+    return "tabular-regression" if data.label == "amount" else "tabular-classification"
+
+
+def both(volumes: Path, data: Data, work: Work | None = None) -> tuple[Prepared, Prepared]:
+    headers = read_headers(data, task_of(data), "either")
     room = Room(0, volumes / "rows", "a test")
     return prepare(data, headers, 3), prepare(data, headers, 3, work, room)
 
@@ -112,17 +129,23 @@ CASES: dict[str, dict[str, Any]] = {
         "prepare": [TWICE],
     },
     "a number": {"label": "amount", "inputs": ["f0", "f1", "colour"]},
+    "labels in cells": {"label": "tags", "labelSeparator": ";", "inputs": ["f0", "colour"], "testFraction": "0.2"},
+    "labels in columns": {
+        "labelColumns": list(TAGS),
+        "inputs": ["f0", "colour"],
+        "validationFraction": None,
+        "validation": {"storageUri": "pvc://claim/held"},
+    },
     "outliers": {"prepare": [{"dropOutliers": {"columns": ["tail"]}}, {"clip": {"columns": ["f0"]}}]},
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_same_as_in_memory(case: str, volumes: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_table(volumes, "table", seed=1)
-    write_table(volumes, "held", seed=2)
     data = data_of(**CASES[case])
-    task = "tabular-regression" if data.label == "amount" else "tabular-classification"
-    held, streamed = both(volumes, data, task)
+    for name, seed in (("table", 1), ("held", 2)):
+        write_table(volumes, name, seed, **(tags(seed) if "multilabel" in task_of(data) else {}))
+    held, streamed = both(volumes, data)
     assert isinstance(streamed.train, Streamed)
     assert len(list(streamed.train.blocks())) > 2 * FILES
     assert "are streamed from files below the output folder" in capsys.readouterr().out
@@ -131,6 +154,7 @@ def test_the_same_as_in_memory(case: str, volumes: Path, capsys: pytest.CaptureF
         fitted, other = (tabular.fit(one, data.prepare, trees=False).written() for one in (held, streamed))
         assert fitted == other
     assert all_rows(held) == all_rows(streamed)
+    assert judging.head_of(streamed).guesses(1).tolist() == judging.head_of(held).guesses(1).tolist()
     assert streamed.split_digest == held.split_digest
     assert streamed.answers_digest == held.answers_digest
     assert streamed.notes == held.notes
@@ -156,6 +180,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no value to divide by": ({"split": {"by": "Group", "column": "f1"}}, "is missing in"),
     "no time": ({"split": {"by": "Time", "column": "colour"}}, "can't be used"),
     "a class without a row": ({"split": {"by": "Group", "column": "label"}}, "without a training row"),
+    "no label": ({"label": "f1", "labelSeparator": ";"}, "is missing in"),
+    "one label a row": ({"label": "colour", "labelSeparator": ";"}, "never has ';'"),
+    "lists of labels": ({"label": "lists", "labelSeparator": ","}, "has '[1, 2]', which is a list"),
+    "a label of no row": ({"labelColumns": ["none", "f3"]}, "has no row with the label 'none'"),
+    "very many labels": ({"label": "many", "labelSeparator": ";"}, "different labels in"),
     "no row left": ({"prepare": [{"dropNulls": {"columns": ["f2"]}}], "inputs": ["f0", "f2"]}, "has no row left"),
     "only rows that judge": (
         {"validationFraction": None, "validation": {"storageUri": "pvc://claim/table"}, "prepare": [TWICE]},
@@ -167,10 +196,17 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused_in_the_same_words(case: str, volumes: Path) -> None:
     fields, expected = REFUSED[case]
-    write_table(volumes, "table", seed=1, **({"f2": [None] * ROWS} if case == "no row left" else {}))
-    said, data = [], data_of(**fields)
-    task = "tabular-regression" if data.label == "amount" else "tabular-classification"
-    headers = read_headers(data, task, "matrix" if fields is MATRIX else "either")
+    extra: dict[str, list[Any]] = {
+        "lists": ["[1, 2]"] * ROWS,
+        "none": [0] * ROWS,
+        "f3": [1, 0] * (ROWS // 2),
+        "many": [f"a;b{i}" for i in range(ROWS)],
+    }
+    data, said = data_of(**fields), list[str]()
+    if case == "no row left":
+        extra = {"f2": [None] * ROWS}
+    write_table(volumes, "table", seed=1, **({} if fields is MATRIX else extra))
+    headers = read_headers(data, task_of(data), "matrix" if fields is MATRIX else "either")
     for room in (None, Room(0, volumes / "rows", "a test")):
         with pytest.raises(Fault) as caught:
             prepare(data, headers, 3, None, room)
@@ -246,22 +282,34 @@ def test_every_row_is_dealt_to_one_worker_and_seen_once_an_epoch(
         assert np.array_equal(np.concatenate([share[0:5], share[5 : len(share) + 9]]), inputs[rank::3])
 
 
-def job(volumes: Path, output: str, memory: str, **recipe: Any) -> dict[str, Any]:
+def job(volumes: Path, output: str, memory: str, data: dict[str, Any] | None = None, **recipe: Any) -> dict[str, Any]:
+    data = data or {"label": "label"}
+    kind = "multilabel-classification" if "labelColumns" in data else "classification"
     spec = {
         "workers": 1,
         "resources": {"memory": memory},
-        "data": {"train": {"storageUri": "pvc://claim/t.csv"}, "label": "label", "validationFraction": "0.25"},
-        "recipe": {"task": "tabular-classification", **recipe},
+        "data": {"train": {"storageUri": "pvc://claim/t.csv"}, "validationFraction": "0.25", **data},
+        "recipe": {"task": f"tabular-{kind}", **recipe},
         "output": {"storageUri": f"pvc://claim/{output}"},
     }
     return training_job(spec)
 
 
+@pytest.mark.parametrize("several", [False, True], ids=["a class", "labels"])
 @pytest.mark.parametrize("architecture", ["mlp", "trees"])
-def test_a_job_streams_where_its_memory_asks_for_it(architecture: str, volumes: Path) -> None:
+def test_a_job_streams_where_its_memory_asks_for_it(architecture: str, volumes: Path, *, several: bool) -> None:
     """With all rows in each step, both ways make the same steps: the answers differ in their last digits alone."""
     inputs, classes = blobs(600)
-    write_csv(volumes / "claim" / "t.csv", inputs, np.array(["a", "b", "c"])[classes])
+    data = None
+    if several:
+        data = {"labelColumns": ["red", "large"], "inputs": ["f0", "f1"]}
+        lines = [
+            f"{row[0]},{row[1]},{int(kind > 0)},{int(kind < 2)}" for row, kind in zip(inputs, classes, strict=True)
+        ]
+        (volumes / "claim").mkdir(exist_ok=True)
+        (volumes / "claim" / "t.csv").write_text("\n".join(["f0,f1,red,large", *lines]))
+    else:
+        write_csv(volumes / "claim" / "t.csv", inputs, np.array(["a", "b", "c"])[classes])
     recipe: dict[str, Any] = {"model": {"architecture": architecture}}
     if architecture == "trees":
         # Enough for both: where rows are held, trees may start from a linear model.
@@ -271,7 +319,7 @@ def test_a_job_streams_where_its_memory_asks_for_it(architecture: str, volumes: 
         recipe["model"] |= {"dropout": "0"}
     metrics = []
     for output, memory in (("held", "1Gi"), ("streamed", "8Ki")):
-        _, log = alone(job(volumes, output, memory, **recipe))
+        _, log = alone(job(volumes, output, memory, data, **recipe))
         assert ("more than 0 MB (1/8 of spec.resources.memory)" in log) is (output == "streamed")
         (folder,) = (volumes / "claim" / output / "models").iterdir()
         manifest, _ = open_model(folder)
@@ -325,8 +373,8 @@ def test_texts_are_streamed_too(volumes: Path) -> None:
     assert chunk.load()["inputs"].dtype == np.int32
 
 
-def write_pictures(folder: Path, *, table: bool) -> None:
-    """Red and blue ones with some noise, in a folder each or named by a table."""
+def write_pictures(folder: Path, kind: str) -> None:
+    """Red and blue ones with some noise, in a folder each or named by a table, with more than one label or not."""
     random = np.random.default_rng(2)
     lines = ["image,label"]
     for name, channel in (("red", 0), ("blue", 2)):
@@ -335,19 +383,23 @@ def write_pictures(folder: Path, *, table: bool) -> None:
             pixels = random.integers(0, 120, (20, 16, 3))
             pixels[..., channel] += 100
             Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{i}.png")
-            lines.append(f"{name}/{i}.png,{name}")
-    if table:
+            lines.append(f"{name}/{i}.png,{name}{';odd' if kind == 'labels' and i % 2 else ''}")
+    if kind != "folders":
         (folder / "table.csv").write_text("\n".join(lines) + "\n")
 
 
-@pytest.mark.parametrize("table", [False, True], ids=["folders", "paths"])
-def test_pictures_are_streamed_too(table: bool, volumes: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_pictures(volumes / "claim" / "pictures", table=table)
-    uri = f"pvc://claim/pictures{'/table.csv' if table else ''}"
-    columns = [{"name": "image", "type": "image"}] if table else []
-    data = data_of(train={"storageUri": uri}, columns=columns, prepare=[{"dropDuplicates": {}}], testFraction="0.2")
-    headers = read_headers(data, "image-classification")
-    recipe = Recipe.model_validate({"task": "image-classification", "model": {"architecture": "cnn"}})
+@pytest.mark.parametrize("kind", ["folders", "paths", "labels"])
+def test_pictures_are_streamed_too(kind: str, volumes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_pictures(volumes / "claim" / "pictures", kind)
+    uri = f"pvc://claim/pictures{'' if kind == 'folders' else '/table.csv'}"
+    columns = [] if kind == "folders" else [{"name": "image", "type": "image"}]
+    several = {"labelSeparator": ";"} if kind == "labels" else {}
+    data = data_of(
+        train={"storageUri": uri}, columns=columns, prepare=[{"dropDuplicates": {}}], testFraction="0.2", **several
+    )
+    task = f"image-{'multilabel-' if several else ''}classification"
+    headers = read_headers(data, task)
+    recipe = Recipe.model_validate({"task": task, "model": {"architecture": "cnn"}})
     found = []
     for held in (1 << 30, 0):
         prepared = prepare(data, headers, 3, None, Room(held, volumes / "rows", "a test"))

@@ -10,7 +10,7 @@ import numpy as np
 from tradewind.api.artefact import MANIFEST
 from tradewind_workload.data.headers import read_headers
 from tradewind_workload.data.preparation import prepare
-from tradewind_workload.data.streamed import Streamed
+from tradewind_workload.data.streamed import Renumbering, Streamed
 from tradewind_workload.export.inference import ask, open_session
 from tradewind_workload.heads.answer import LABEL, LABELS, PREDICTION, PROBABILITIES
 from tradewind_workload.io.artefacts import address
@@ -220,18 +220,13 @@ def _by_labels(manifest: Manifest, prepared: Prepared) -> Prepared:
             "InvalidData",
             f"the data has labels that the model does not know ({', '.join(unknown[:5])}){known}: correct spec.data.",
         )
-    into = np.array([index[label] for label in prepared.labels], np.int64)
+    renumbering = Renumbering(np.array([index[label] for label in prepared.labels], np.int64), len(labels))
 
     def renumbered(rows: Rows) -> Rows:
-        if not prepared.several:
-            return rows.with_targets(into[rows.targets])
-        sets = np.zeros((len(rows), len(labels)), np.int8)
-        sets[:, into] = rows.targets
-        return rows.with_targets(sets)
+        return rows.with_targets(renumbering.of(rows.targets))
 
     train = prepared.train
-    # Streamed rows have one label each.
-    train = train.with_classes(into, len(labels)) if isinstance(train, Streamed) else renumbered(train)
+    train = train.renumbered(renumbering) if isinstance(train, Streamed) else renumbered(train)
     validation = renumbered(prepared.validation)
     test = None if prepared.test is None else renumbered(prepared.test)
     return replace(prepared, labels=labels, train=train, validation=validation, test=test)

@@ -75,8 +75,8 @@ def deal(train: Streamed, workers: int, seed: int, folder: Path) -> Dealt:
     make_folder(folder)
     blocks = list(train.blocks())
     taken = Taken.of(train)
-    first, _ = taken.examples(blocks[0])
-    rows, each = len(train), first[:1].nbytes + 8
+    first, targets = taken.examples(blocks[0])
+    rows, each = len(train), first[:1].nbytes + targets[:1].nbytes
     chunks = max(1, round(rows * each / workers / CHUNK))
     run = max(RUN, math.ceil(len(blocks) / RUNS))
     calls = (
@@ -128,7 +128,7 @@ def _piled(rows: Rows, path: str) -> Pile:
 
 
 def _kind(inputs: np.ndarray, targets: np.ndarray) -> np.dtype:
-    return np.dtype([("inputs", inputs.dtype, inputs.shape[1:]), ("target", targets.dtype)])
+    return np.dtype([("inputs", inputs.dtype, inputs.shape[1:]), ("target", targets.dtype, targets.shape[1:])])
 
 
 def _together(inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:

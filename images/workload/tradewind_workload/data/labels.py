@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MAX_CLASSES = 10_000
 MAX_LABELS = 1_000  # that a row may have any number of
-MOST_NAMES = 3 * MAX_CLASSES  # of labels that are told apart where not all are held
+MOST_NAMES = 3 * MAX_CLASSES  # of labels, or cells of several, that are told apart where not all are held
 LARGEST, SMALLEST = 1e30, 1e-30  # of numbers that are predicted: answers and their squares are 32-bit floats at places
 STEPS = 8  # of 32-bit floats, that the deviation of the labels has at least
 
@@ -105,6 +105,22 @@ def parted(text: str, separator: str) -> tuple[str, ...]:
     return tuple(name for part in text.split(separator) if (name := part.strip()))
 
 
+def _said(text: str, separator: str | None) -> set[str | int]:
+    """What a cell tells of the labels: numbers of columns, or names, and what makes it no such cell (see _parted)."""
+    if separator is None:
+        return {i for i, digit in enumerate(text) if digit == "1"}
+    said: set[str | int] = {*parted(text, separator)}
+    if separator in text.strip():
+        said.add(0)
+    if _is_list(text):
+        said.add(1)
+    return said
+
+
+def _is_list(text: str) -> bool:
+    return text.startswith("[") and text.endswith("]")
+
+
 Labels = Classes | Numbers | Sets
 
 
@@ -141,6 +157,20 @@ class Found:
             self.first_missing if self.missing else other.first_missing,
             firsts if len(firsts) <= most else {name: firsts[name] for name in sorted(firsts)[:most]},
         )
+
+    def telling(self, separator: str | None) -> Found:
+        """Of rows with any number of labels: as few cells as say the same to `labels_of`, those of the first rows.
+
+        There may be as many different cells as rows, while labels are few. `separator` is as of Sets.
+        """
+        said: set[str | int] = set()
+        left: dict[str, int] = {}
+        for text, number in sorted(self.firsts.items(), key=lambda item: item[1]):
+            here = _said(text, separator)
+            if not left or (len(left) < MOST_NAMES and not here <= said):
+                left[text] = number
+                said |= here
+        return replace(self, firsts=left)
 
 
 def labels_of(found: Found, place: Callable[[int], str], layout: Layout, data: Data, label: Label) -> Labels:
@@ -272,7 +302,7 @@ def _parted(found: Found, where: str, data: Data) -> Sets:
     separator = data.label_separator
     assert separator is not None
     texts = found.firsts
-    if listed := next((text for text in texts if text.startswith("[") and text.endswith("]")), None):
+    if listed := next(filter(_is_list, texts), None):
         raise Fault(
             "InvalidData",
             f"{where} has {listed[:80]!r}, which is a list: write its labels as a text, with {separator!r} between "
@@ -293,11 +323,12 @@ def _parted(found: Found, where: str, data: Data) -> Sets:
             "InvalidData",
             f"{where} has only one label, {next(iter(names), '')!r}: set spec.recipe.task to one of classes.",
         )
+    more = "more than " if len(texts) == MOST_NAMES else ""
     if len(names) > MAX_LABELS or (len(names) > 50 and len(names) > found.rows / 2):
         raise Fault(
             "InvalidData",
-            f"{where} has {len(names)} different labels in {found.rows} rows: a model learns {MAX_LABELS} at most, and "
-            "only what occurs again. Correct spec.data.label or spec.data.labelSeparator.",
+            f"{where} has {more}{len(names)} different labels in {found.rows} rows: a model learns {MAX_LABELS} at "
+            "most, and only what occurs again. Correct spec.data.label or spec.data.labelSeparator.",
         )
     return Sets(in_order(names), separator)
 

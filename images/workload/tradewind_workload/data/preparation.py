@@ -46,6 +46,7 @@ class Prepared:
     columns: tuple[str, ...]  # their names, where a row is a table's
     image: tuple[int, int, int] | None  # height, width, channels
     labels: tuple[str, ...]  # names of classes, or of the labels that a row has any number of; none of numbers
+    several: bool  # whether a row has any number of labels
     stages: tuple[Stage, ...]
     augment: Augment | None
     notes: tuple[str, ...]  # what was dropped, for the log
@@ -55,11 +56,6 @@ class Prepared:
     schema: Schema | None = None  # of a table whose columns are inputs each; its rows are encoded later
     seen: Schema | None = None  # of any table
     steps: tuple[Dropped, ...] = ()  # those that drop rows, in the order that they were done in
-
-    @property
-    def several(self) -> bool:
-        """Whether a row has any number of labels."""
-        return isinstance(self.train, Rows) and self.train.targets.ndim == 2
 
 
 @dataclass(frozen=True)
@@ -116,15 +112,9 @@ def prepare(data: Data, headers: Headers, seed: int, work: Work | None = None, r
     steps: list[Dropped] = []
     train: Rows | Streamed
     needed = 0
-    if room is not None and schema is not None and not (headers.pictures and sets.label == "labels"):
+    if room is not None and schema is not None:
         needed = _needs(sets, schema, data, room, pictures=headers.pictures)
     if room is not None and needed > room.held:
-        if sets.label == "labels":
-            raise Fault(
-                "NotSupported",
-                f"{_much(layout, needed, room)}, and rows with any number of labels can't be streamed: raise "
-                f"{room.field} to {math.ceil(needed / room.held)} times as much, or give fewer rows.",
-            )
         print(f"{_much(layout, needed, room)}: its rows are streamed from files below the output folder", flush=True)
         labels, train, judging, digest = parts_in_files(sets, data, seed, work, room.folder, steps)
     else:
@@ -145,6 +135,7 @@ def prepare(data: Data, headers: Headers, seed: int, work: Work | None = None, r
         _column_names(layout, data) if image is None else (),
         image,
         labels.names,
+        sets.label == "labels",
         fit(train, data, image, layout) if form == "matrix" else (),
         next((step.augment for step in data.prepare if step.augment is not None), None),
         (*notes, *(step.note for step in steps if step.after < step.before)),

@@ -51,7 +51,7 @@ class Stored:
         return _array(self.path("parts"))
 
     def targets(self) -> np.ndarray:
-        """The index of each row's class, int64 [rows], or its value, float64 [rows]."""
+        """The index of each row's class, int64 [n], or its labels, int8 [n, labels], or its value, float64 [n]."""
         return _array(self.path("targets"))
 
     def path(self, of: str) -> Path:

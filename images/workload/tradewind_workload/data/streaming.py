@@ -72,7 +72,7 @@ def parts_in_files(
         held = cleaned(read_table(layout, data, schema, sets.form, work, folder), data, steps)
         table = apart(table, held, data, steps)
         others.append(held)
-    labels = labelled(table, data, sets.label)
+    labels = _labelled(table, data, sets.label)
     parts = divided(table, labels, data, seed)
     parts |= {held.layout.part: held_back(held, labels) for held in others}
     found = digest(parts)
@@ -83,17 +83,31 @@ def parts_in_files(
     return labels, train, {name: part.evenly(most) for name, part in parts.items()}, found
 
 
-def labelled(table: Table, data: Data, label: Label) -> Labels:
+def _labelled(table: Table, data: Data, label: Label) -> Labels:
     """The labels of the training rows. Raises Fault(InvalidData) where they are no such labels."""
-    return labels_of(_found(table, MOST_NAMES if label == "category" else 2), table.place, table.layout, data, label)
+    if label == "labels":
+        found = _cells(table, data.label_separator)
+    else:
+        found = _found(table, MOST_NAMES if label == "category" else 2)
+    return labels_of(found, table.place, table.layout, data, label)
 
 
 def _found(table: Table, most: int) -> Found:
     return reduce(lambda one, other: one.merged(other, most), table.each(_names, most))
 
 
-def _names(block: Stored, start: int, kept: np.ndarray, most: int) -> Found:
+def _names(block: Stored, start: int, kept: np.ndarray, most: int | None) -> Found:
     return Found.of(block.about()[LABEL].combine_chunks().take(kept), kept + start, most)
+
+
+def _cells(table: Table, separator: str | None) -> Found:
+    return reduce(
+        lambda one, other: one.merged(other, 2 * MOST_NAMES).telling(separator), table.each(_telling, separator)
+    )
+
+
+def _telling(block: Stored, start: int, kept: np.ndarray, separator: str | None) -> Found:
+    return _names(block, start, kept, None).telling(separator)
 
 
 def held_back(table: Table, labels: Labels) -> Streamed:
@@ -150,7 +164,7 @@ class _Seen:
 
     tallies: tuple[Tally, ...]  # of TRAINING, VALIDATION and TEST
     ends: tuple[float, float]  # places of the first and the last training row, where they have places
-    lonely: dict[int, int]  # by class without a training row here, the smallest hash of its rows
+    lonely: dict[int, int]  # by class or label without a training row here, the smallest hash of its rows
 
 
 class _Division:
@@ -171,7 +185,7 @@ class _Division:
         return _Division(self.table, self.labels, cut, self.of)
 
     def without_training_row(self) -> list[int]:
-        """The classes that have none."""
+        """The classes or labels that have none."""
         return np.flatnonzero(self.part(TRAINING).tally.classes == 0).tolist()
 
 
@@ -204,23 +218,24 @@ def _divide(
     targets = labels.targets(names.dictionary.to_pylist(), layout)[names.indices.to_numpy(zero_copy_only=False)]
     values, hashes = of(about), _own(about)
     parts = cut.parts(values)
-    every, all_targets = np.full(block.rows, GONE, np.int8), np.zeros(block.rows, targets.dtype)
+    every, all_targets = np.full(block.rows, GONE, np.int8), np.zeros((block.rows, *targets.shape[1:]), targets.dtype)
     every[kept], all_targets[kept] = parts, targets
     block.divide(every, all_targets)
     for part in (TRAINING, VALIDATION, TEST):
         writing(block.path(f"hashes{part}"), np.sort(hashes[parts == part]).tofile)
-    learnt = targets[parts == TRAINING]
-    lonely = np.setdiff1d(targets, learnt) if labels.names else np.zeros(0, np.int64)
+    lonely = np.zeros(0, np.int64)
+    if labels.names:
+        lonely = np.setdiff1d(splits.occurring(targets), splits.occurring(targets[parts == TRAINING]))
     where = splits.places(values[parts == TRAINING], cut.seed) if isinstance(cut, ByHash) else np.zeros(0)
     return _Seen(
         tuple(Tally.of(targets[parts == part], len(labels.names)) for part in (TRAINING, VALIDATION, TEST)),
         (where.min(initial=math.inf), where.max(initial=-math.inf)),
-        {int(label): int(hashes[targets == label].min()) for label in lonely},
+        {int(label): int(hashes[splits.having(targets, label)].min()) for label in lonely},
     )
 
 
 def _first_of(block: Stored, start: int, kept: np.ndarray, labels: Labels, label: int) -> int | None:
-    here = kept[block.targets()[kept] == label]
+    here = kept[splits.having(block.targets()[kept], label)]
     return start + int(here[0]) if len(here) else None
 
 

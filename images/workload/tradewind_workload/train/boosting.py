@@ -104,7 +104,8 @@ def grow(config: dict[str, Any]) -> None:
     if recipe.class_weights == "Balanced" and isinstance(head, Classification):
         weights = tuple(head.balanced_weights().tolist())
     encoding = config["fitted"].encoding
-    stream, notes = _limited(config["stream"], trees.held(classes if classes is not None and classes > 2 else 1), spec)
+    outputs = classes if classes is not None and (classes > 2 or prepared.several) else 1
+    stream, notes = _limited(config["stream"], trees.held(outputs), spec)
     training, validation = _examples(prepared, stream, answer)
     starts: tuple[Linear | None, ...] = (None,)
     depths: tuple[int, ...] = (settings.max_depth,)
@@ -132,6 +133,7 @@ def grow(config: dict[str, Any]) -> None:
         booster = trees.train(
             *(_started(trial.start, encoding, examples) for examples in (training, validation)),
             classes=classes,
+            several=prepared.several,
             settings=replace(settings, max_depth=trial.depth),
             class_weights=weights,
             threads=config["threads"],

@@ -35,6 +35,8 @@ def head_of(prepared: Prepared) -> Head:
     """What the answers are measured by: labels or classes where the labels have names, else numbers."""
     if isinstance(prepared.train, Streamed):
         tally = prepared.train.tally
+        if prepared.several:
+            return MultiLabel(tally.classes, tally.rows)
         return Classification(tally.classes) if prepared.labels else Regression(tally.spread.mean)
     if prepared.several:
         return MultiLabel.of(prepared.train.targets)

@@ -67,6 +67,7 @@ def train(
     validation: Examples | Batches,
     *,
     classes: int | None,
+    several: bool = False,
     settings: Settings,
     class_weights: tuple[float, ...] = (),
     threads: int = 1,
@@ -74,7 +75,7 @@ def train(
     on_round: Callable[[int, float, float], None] = lambda _round, _loss, _training: None,
 ) -> xgboost.Booster:
     """Trees up to the round with the least loss on the validation rows. `classes` is None for values, and their
-    number for labels too, which have trees of their own.
+    number for labels too, of which a row has several, and which have trees of their own.
 
     `on_round` is told the rounds done and the losses on the validation and the training rows; what it raises ends the
     training.
@@ -122,7 +123,7 @@ def train(
         )
 
     parameters: dict[str, Any] = {
-        **_objective(classes, several=isinstance(training, Examples) and training.labels.ndim == 2),
+        **_objective(classes, several=several),
         "tree_method": "hist",
         "learning_rate": settings.learning_rate,
         "max_depth": settings.max_depth,
