@@ -15,35 +15,36 @@ import numpy as np
 
 from tradewind_workload.export.inference import open_session
 
-BLOCK = 5  # requests to one model in a row: the first finds cold caches, the median does not
+BLOCK = 5  # timed requests to one model in a row
+COLD = 2  # requests before them, which are not timed: they find the caches as another model left them
 
 
 def interleaved(
-    models: list[str], rows: dict[str, np.ndarray], threads: int, batch: int, warmup: int, repeats: int
+    models: list[str], rows: dict[str, np.ndarray], threads: int, batch: int, warmup: int, repeats: int, seed: int
 ) -> list[list[list[int]]]:
-    """Times, [models][rounds][requests]: the models in their order, then in reverse (A B B A), again and again.
+    """Times, [models][rounds][requests]: in each round every model has a turn, in an order that is drawn anew.
 
-    What the machine does besides, and the drift of its clock, meet all models alike.
+    So none has always the same one before it, and what the machine does besides, and the drift of its clock, meet all
+    models alike.
     """
-    sessions = [open_session(Path(model), threads) for model in models]
+    drawn = np.random.default_rng(seed)
+    sessions: list[Any] = [None] * len(models)
+    for number in drawn.permutation(len(models)):
+        sessions[number] = open_session(Path(models[number]), threads)
     feeds = [_feed(rows, start, batch) for start in range(0, 8 * batch, batch)]
     for session in sessions:
         for i in range(warmup):
             session.run(None, feeds[i % len(feeds)])
-    block = min(BLOCK, max(1, repeats // 2))
-    rounds = max(1, round(repeats / (2 * block)))
     times: list[list[list[int]]] = [[] for _ in models]
-    order = [*range(len(models)), *reversed(range(len(models)))]
-    for turn in range(rounds):
-        for mine in times:
-            mine.append([])
-        for number in order:
-            run = sessions[number].run
-            for i in range(block):
+    for turn in range(max(1, round(repeats / BLOCK))):
+        for number in drawn.permutation(len(models)):
+            run, took = sessions[number].run, list[int]()
+            for i in range(COLD + min(BLOCK, repeats)):
                 feed = feeds[(turn + i) % len(feeds)]
                 start = time.perf_counter_ns()
                 run(None, feed)
-                times[number][turn].append(time.perf_counter_ns() - start)
+                took.append(time.perf_counter_ns() - start)
+            times[number].append(took[COLD:])
     return times
 
 
@@ -80,7 +81,8 @@ def main() -> None:
     if "model" in task:
         result: Any = peak_memory(task["model"], rows, task["threads"], task["batch"])
     else:
-        result = interleaved(task["models"], rows, task["threads"], task["batch"], task["warmup"], task["repeats"])
+        settings = (task[name] for name in ("threads", "batch", "warmup", "repeats", "seed"))
+        result = interleaved(task["models"], rows, *settings)
     json.dump(result, sys.stdout)
 
 

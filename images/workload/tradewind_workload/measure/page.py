@@ -113,11 +113,12 @@ latency. ★ in the table: no other variant is at least as good in {metric}, lat
 <h2>How it was measured</h2>
 <p>The {metric} is that of all {part.rows} {part.name} rows, through ONNX Runtime, which serves the model too; the loss
 is what a variant is worse by than the baseline{better}. Latency is of one request with
-{_count(measure.batch_sizes[0], "row")}. All variants were measured in the same minutes, in turns, forwards and
-backwards, {measure.repeats} requests each after {measure.warmup} to warm up; speed is the baseline's median divided by
-the variant's, with its 95 % bootstrap interval.
+{_count(measure.batch_sizes[0], "row")}. All variants were measured in the same minutes, in turns, in an order that was
+drawn anew for each, {measure.repeats} requests each in several processes, after {measure.warmup} to warm up in each of
+them; speed is the baseline's latency divided by the variant's, with an interval that holds the truth 99 times in 100.
 Rows per second are at the best of the batch sizes {batches}. Memory is the peak of a process that serves nothing else.
-An accepted variant lost at most {most} of {metric}, is not slower than the baseline, misses no goal, and its file gave
+An accepted variant lost at most {most} of {metric}, has at least 0.95 of the baseline's speed by the whole interval,
+misses no goal, and its file gave
 the same outputs after it was loaded back from the store.</p>
 </body></html>
 """

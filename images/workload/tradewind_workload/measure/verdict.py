@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tradewind_workload.measure.measurement import Figures
 
 Verdict = Literal["Accepted", "Regression", "NotFaster", "Infeasible", "NotApplicable", "Failed"]
-NOISE = 0.95  # a median below that share of the baseline's speed is slower, whatever the interval says
+AS_FAST = 0.95  # of the baseline's speed: what may be slower than that, by the interval, is not as fast
 IN_UNITS_OF_THE_LABEL = ("rmse", "mae")
 LOSS, LOSS_PART = Decimal("0.01"), Decimal("0.01")  # where the goal says none: as it is, or of the baseline's value
 
@@ -83,8 +83,11 @@ def judge(variant: Measured, baseline: Measured, goals: Goals, metric: Metric) -
     speed = f"{figures.speedup:.2f}x the baseline's speed ({figures.low:.2f} to {figures.high:.2f})"
     size = f"{share:.2f}x its size"
     quality = f"{metric.name} {after}"
-    if figures.high < 1 or figures.speedup < NOISE:
+    if figures.high < 1:
         return "NotFaster", f"slower: {speed}, {size}"
+    if figures.low < AS_FAST:
+        unsure = "it may be slower; a job with more spec.measure.repeats, or where less else runs, tells more exactly"
+        return "NotFaster", f"{speed}, {size}: {unsure}"
     if figures.low <= 1 and variant.size >= baseline.size:
         return "NotFaster", f"neither measurably faster nor smaller: {speed}, {size}"
     if figures.low <= 1:

@@ -123,7 +123,7 @@ class Measure(Model):
     )
     warmup: Annotated[int, Field(ge=1, le=10000)] = Field(default=20, description="Requests before the clock runs.")
     repeats: Annotated[int, Field(ge=10, le=100000)] = Field(
-        default=200, description="Timed requests of each variant, interleaved with the baseline's."
+        default=200, description="Timed requests of each variant, in turns with the baseline's."
     )
 
 
@@ -169,9 +169,9 @@ class MeasuredOn(Observed):
 
 
 class SpeedUp(Observed):
-    """Baseline latency divided by the variant's, with a 95 % bootstrap interval."""
+    """Baseline latency divided by the variant's, with a 99 % interval over the processes that measured."""
 
-    value: Number = Field(description="Ratio of the medians.")
+    value: Number = Field(description="Median of the ratios.")
     low: Number = Field(description="Lower end of the interval.")
     high: Number = Field(description="Upper end of the interval.")
 
@@ -183,9 +183,9 @@ class Variant(Observed):
     methods: Annotated[str, StringConstraints(max_length=256)] = Field(description="What was done, in order.")
     # Not an enumeration: a newer workload may know a verdict more, and a row that is not Accepted is not served.
     verdict: Annotated[str, StringConstraints(pattern="^[A-Z][A-Za-z]{1,62}$")] = Field(
-        description="Accepted; Regression: too much quality lost; NotFaster: slower than the baseline, or "
-        "neither faster nor smaller; Infeasible: misses a goal of latency or size; NotApplicable: a method has nothing "
-        "to work on in the model; Failed: could not be made."
+        description="Accepted; Regression: too much quality lost; NotFaster: slower than the baseline, or neither "
+        "faster nor smaller, or less than 0.95 of its speed by a part of the interval; Infeasible: misses a goal of "
+        "latency or size; NotApplicable: a method has nothing to work on in the model; Failed: could not be made."
     )
     reason: Annotated[str, StringConstraints(max_length=1024)] = Field(
         description="The verdict in a sentence with its numbers."
