@@ -186,14 +186,14 @@ def test_measured_beside_the_baseline(tmp_path: Path) -> None:
 
 def test_copies_of_one_model_are_equal(tmp_path: Path) -> None:
     """Whatever else the machine does: it does it to all of them."""
-    one = model(tmp_path / "one.onnx", 700)
+    one = model(tmp_path / "one.onnx", 2000)  # too large to stay in a cache while the others run
     rows = {"inputs": np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)}
     save(tmp_path / "rows.npz", rows, 64)
     held = 0
-    for trial in range(3):
-        times = turns([one] * 16, tmp_path / "rows.npz", Measure(repeats=200), 1, seed=100 * trial)
-        for pair in range(0, 16, 2):
-            value, low, high = speedup(*([models[number] for models in times] for number in (pair, pair + 1)))
+    for trial in range(4):
+        times = turns([one] * 6, tmp_path / "rows.npz", Measure(repeats=200), 1, seed=100 * trial)
+        for pair in ((0, 1), (2, 3), (4, 5)):
+            value, low, high = speedup(*([models[number] for models in times] for number in pair))
             assert 0.5 < value < 2
             held += low <= 1 <= high
-    assert held >= 21, "24 intervals of 99 %"
+    assert held >= 10, "12 intervals of 99 %"

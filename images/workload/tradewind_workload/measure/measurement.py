@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from tradewind.api.compressionjob import Measure
 
 Z = 2.5758  # of a normal distribution, so many deviations about its mean have 99 %
-# Processes that measure the latency, each with so many requests unless these would be too many processes; and
-# processes that measure the throughput, which has no interval.
-PROCESSES, REQUESTS, FEWER = (10, 40), 20, 3
+# Processes that measure the latency, each with so many requests unless these would be too many processes. There are
+# more of them, up to the most, while an interval of a speed-up is wider than WIDE. That looks at its width alone, and
+# so leaves its 99 % what they are.
+PROCESSES, REQUESTS, WIDE = (10, 40), 20, 1.05
+FEWER = 3  # processes that measure the throughput, which has no interval
 ROWS, BYTES = 1024, 1 << 26  # that models are asked by turns
 GROUP_BYTES = 256 * 1024**2  # models that are loaded at the same time
 
@@ -59,24 +61,26 @@ def measure(
         save(few, rows, settings.batch_sizes[0])  # the memory of more rows would count as the model's
         found: list[Figures] = []
         for group in _groups(models):
-            times = {
-                batch: turns([models[0], *group], file, settings, batch, None if i == 0 else FEWER)
-                for i, batch in enumerate(settings.batch_sizes)
-            }
+            asked = [models[0], *group]
+            first, *others = settings.batch_sizes
+            times = {first: turns(asked, file, settings, first)}
+            while _wide(times[first]) and len(times[first]) < PROCESSES[1]:
+                times[first] += turns(asked, file, settings, first, seed=len(times[first]))
+            times |= {batch: turns(asked, file, settings, batch, FEWER) for batch in others}
             numbers = range(1, len(group) + 1) if found else range(len(group) + 1)
             for number in numbers:
-                model = [models[0], *group][number]
+                model = asked[number]
                 peak = int(
                     _bench(
                         {
                             "model": str(model),
                             "rows": str(few),
                             "threads": settings.threads,
-                            "batch": settings.batch_sizes[0],
+                            "batch": first,
                         }
                     )
                 )
-                found.append(_figures(times, number, peak, settings.batch_sizes[0]))
+                found.append(_figures(times, number, peak, first))
                 on_step()
         return found
 
@@ -140,7 +144,7 @@ def _bench(task: dict[str, Any]) -> Any:
 
 
 def _figures(times: dict[int, list[list[np.ndarray]]], number: int, peak: int, first: int) -> Figures:
-    value, low, high = speedup(*([models[which] for models in times[first]] for which in (0, number)))
+    value, low, high = _speedup(times[first], number)
     taken = {batch: np.concatenate([models[number] for models in found]) for batch, found in times.items()}
     mine = taken[first]
     throughputs = {batch: batch / (float(np.median(found)) * 1e-9) for batch, found in taken.items()}
@@ -156,6 +160,15 @@ def _figures(times: dict[int, list[list[np.ndarray]]], number: int, peak: int, f
         low=low,
         high=high,
     )
+
+
+def _speedup(times: list[list[np.ndarray]], number: int) -> tuple[float, float, float]:
+    return speedup(*([models[which] for models in times] for which in (0, number)))
+
+
+def _wide(times: list[list[np.ndarray]]) -> bool:
+    found = (_speedup(times, number) for number in range(1, len(times[0])))
+    return any(high > WIDE * low for _, low, high in found)
 
 
 def speedup(baseline: Sequence[np.ndarray], variant: Sequence[np.ndarray]) -> tuple[float, float, float]:
