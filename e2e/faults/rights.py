@@ -10,7 +10,7 @@ import yaml
 
 from e2e import strays
 from e2e.faults.bench import ROOT, Bench
-from e2e.faults.history import RESOURCES
+from e2e.faults.history import MERGE, RESOURCES
 from e2e.faults.lives import LIVES, TRAINED, Life, completed, create_training, expire, serving, started
 from e2e.faults.matrix import Matrix
 from e2e.faults.polling import until
@@ -18,7 +18,7 @@ from e2e.faults.stage import NAME, Stage
 from e2e.faults.tally import Tally
 from e2e.rights import granted, used
 
-FAULT = "with children nobody planned"
+FAULT = "with other people's hands on it"
 LOG_SECONDS = 10.0  # until the ends of the watches are in the audit log
 
 
@@ -27,6 +27,7 @@ async def _training(stage: Stage) -> None:
     attempt = await started(stage)
     await _stray(stage, "rayjobs", "RayJob")
     await _stray(stage, "networkpolicies", "NetworkPolicy")
+    await _changed(stage)
     await completed(stage, attempt, TRAINED)
 
 
@@ -35,6 +36,21 @@ async def _deployment(stage: Stage) -> None:
     await _stray(stage, "services", "Service")
     await _stray(stage, "inferenceservices", "InferenceService")
     await _stray(stage, "prometheusrules", "PrometheusRule")
+
+
+async def _changed(stage: Stage) -> None:
+    """Someone changes the RayJob, which is put right: it is made by another verb than that."""
+    admin, child = stage.admin, ("rayjobs", f"{NAME}-train-1")
+    before = admin.objects[stage.namespace][child]["spec"]["ttlSecondsAfterFinished"]
+    path = f"{RESOURCES['rayjobs']}/namespaces/{stage.namespace}/{'/'.join(child)}"
+    await admin.send("PATCH", path, {"spec": {"ttlSecondsAfterFinished": before + 1}}, MERGE)
+
+    def put_right() -> bool:
+        versions = [one for one in admin.versions[stage.namespace] if (one.resource, one.name) == child]
+        seen = [one.body["spec"]["ttlSecondsAfterFinished"] for one in versions]
+        return before + 1 in seen and seen[-1] == before
+
+    await admin.until(stage.namespace, put_right, "what someone changed on the RayJob stays so", stage.patience)
 
 
 async def _stray(stage: Stage, plural: str, kind: str) -> None:
@@ -75,7 +91,7 @@ EXPIRED = Life(
 
 
 async def unplanned(bench: Bench, tally: Tally, matrix: Matrix) -> None:
-    """Have someone make children that nobody planned: they are deleted, which no other run shows of all kinds."""
+    """Have someone make children that nobody planned, and change one: no other run mends children of all kinds."""
     lives = []
     for life in matrix.lives:
         if life.name in _LIVES:
