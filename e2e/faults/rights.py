@@ -10,13 +10,14 @@ import yaml
 
 from e2e import strays
 from e2e.faults.bench import ROOT, Bench
-from e2e.faults.history import MERGE, RESOURCES
+from e2e.faults.history import MERGE, RESOURCES, Manifest
 from e2e.faults.lives import LIVES, TRAINED, Life, completed, create_training, expire, serving, started
 from e2e.faults.matrix import Matrix
 from e2e.faults.polling import until
 from e2e.faults.stage import NAME, Stage
 from e2e.faults.tally import Tally
 from e2e.rights import granted, used
+from tradewind.core.covers import ANNOTATION
 
 FAULT = "with other people's hands on it"
 LOG_SECONDS = 10.0  # until the ends of the watches are in the audit log
@@ -41,14 +42,17 @@ async def _deployment(stage: Stage) -> None:
 async def _changed(stage: Stage) -> None:
     """Someone changes the RayJob, which is put right: it is made by another verb than that."""
     admin, child = stage.admin, ("rayjobs", f"{NAME}-train-1")
-    before = admin.objects[stage.namespace][child]["spec"]["ttlSecondsAfterFinished"]
+
+    def digest(body: Manifest) -> str:
+        return str(body["metadata"]["annotations"][ANNOTATION])
+
+    before = digest(admin.objects[stage.namespace][child])
     path = f"{RESOURCES['rayjobs']}/namespaces/{stage.namespace}/{'/'.join(child)}"
-    await admin.send("PATCH", path, {"spec": {"ttlSecondsAfterFinished": before + 1}}, MERGE)
+    await admin.send("PATCH", path, {"metadata": {"annotations": {ANNOTATION: "another"}}}, MERGE)
 
     def put_right() -> bool:
-        versions = [one for one in admin.versions[stage.namespace] if (one.resource, one.name) == child]
-        seen = [one.body["spec"]["ttlSecondsAfterFinished"] for one in versions]
-        return before + 1 in seen and seen[-1] == before
+        versions = [one.body for one in admin.versions[stage.namespace] if (one.resource, one.name) == child]
+        return "another" in map(digest, versions) and digest(versions[-1]) == before
 
     await admin.until(stage.namespace, put_right, "what someone changed on the RayJob stays so", stage.patience)
 
