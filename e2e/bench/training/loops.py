@@ -80,13 +80,14 @@ def by_recipe(case: Case, gate: Gate, rank: int, checkpoints: str) -> None:
     """The recipes' loop, with a voice as in a job; the processes have met."""
     from tradewind.api.report import JobDocument
     from tradewind.api.trainingjob import Recipe
-    from tradewind_workload.train import determinism
+    from tradewind_workload.train import allocator, determinism
     from tradewind_workload.train.best import Best
     from tradewind_workload.train.training import Share, Training, shares
     from tradewind_workload.train.voice import Voice
     from tradewind_workload.train.writer import Writer
 
     determinism.require(threads=1)
+    allocator.keep(allocator.MOST)
     task = "tabular-classification" if case.architecture == "mlp" else "image-classification"
     recipe = Recipe.model_validate(
         {"task": task, "model": {"architecture": case.architecture}, "batchSize": case.batch, "epochs": EPOCHS}

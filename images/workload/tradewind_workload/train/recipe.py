@@ -213,7 +213,7 @@ def work(config: dict[str, Any]) -> None:
     """What each worker runs for a network."""
     if "alone" in config:  # with a person at a terminal, who would see nothing for seconds
         print("loading PyTorch", flush=True)
-    from tradewind_workload.train import checkpoint, determinism, process_group
+    from tradewind_workload.train import allocator, checkpoint, determinism, process_group
     from tradewind_workload.train.beginning import beginning, epochs_of, length
     from tradewind_workload.train.best import Choice
     from tradewind_workload.train.reporting import Course, told_of
@@ -225,6 +225,7 @@ def work(config: dict[str, Any]) -> None:
     determinism.require(config["threads"])
     job = JobDocument.read(config["job"])
     spec = training_spec(job)
+    allocator.keep(cluster.memory(spec.resources) // cluster.HELD)
     recipe, prepared, fitted = spec.recipe, config["prepared"], config["fitted"]
     assert recipe is not None
     alone = config.get("alone")

@@ -52,14 +52,13 @@ class Pruning:
 
     def apply(self, model: Model, context: Context) -> Model:
         """See Method."""
-        import torch
-
         from tradewind_workload.compress.methods.channels import without_channels
+        from tradewind_workload.train import allocator, determinism
         from tradewind_workload.train.recipe import loss_of
 
-        torch.use_deterministic_algorithms(True)
-        torch.set_num_threads(context.threads)
+        determinism.require(context.threads)
         source = model.source
+        allocator.keep(source.room.held)
         recipe = source.recipe()
         assert recipe is not None
         recipe = recipe.model_copy(update={"precision": "fp32"})  # it runs on CPUs
