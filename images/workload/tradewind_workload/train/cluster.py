@@ -35,6 +35,9 @@ _SUFFIXES |= {f"{name}i": Decimal(1024) ** power for power, name in enumerate("K
 
 def connect(workers: int) -> None:
     """Join the cluster that this program was submitted to; without one, start one on this machine."""
+    # Where all slots are taken for a moment, Ray's autoscaler, which has no node to add, would advise in the log to add
+    # some. What pods lack in truth the operator says.
+    os.environ.setdefault("RAY_SCHEDULER_EVENTS", "0")
     import ray
 
     if ray.is_initialized():
