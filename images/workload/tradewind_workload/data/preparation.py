@@ -57,6 +57,7 @@ class Prepared:
     seen: Schema | None = None  # of any table
     header: tuple[str, ...] = ()  # all columns of such a table
     steps: tuple[Dropped, ...] = ()  # those that drop rows, in the order that they were done in
+    judged_by: int | None = None  # the positive class of a finished model: see heads.classification
 
 
 @dataclass(frozen=True)
