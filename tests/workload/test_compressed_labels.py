@@ -178,6 +178,33 @@ def test_a_model_of_classes_keeps_the_metric_that_judged_it(volumes: Path) -> No
         compressed(volumes, network, data("even", **part), CANDIDATES[1:2], other=alike)
 
 
+def test_a_model_of_two_classes_is_judged_by_the_same_one(volumes: Path) -> None:
+    """Also where that one is the commoner among the rows of the compression."""
+    (volumes / "claim").mkdir()
+    limits = {"rare": 1, "often": -1, "judging": -1}
+    numbers = {file: things(200, seed=seed)[0].round(6) for seed, file in enumerate(limits)}
+    for file, limit in limits.items():
+        rows = [",".join(map(str, [*row, f"k{int(row[0] > limit)}"])) for row in numbers[file]]
+        (volumes / f"claim/{file}.csv").write_text("\n".join(["a,b,c,kind", *rows]) + "\n")
+
+    def data(train: str, **fields: Any) -> dict[str, Any]:
+        return {"train": {"storageUri": f"pvc://claim/{train}.csv"}, "label": "kind"} | fields
+
+    network = recipe({"architecture": "mlp", "hiddenUnits": [8]}, task="tabular-classification", epochs=2)
+    network["primaryMetric"] = "average_precision"
+    often = data("often", validation={"storageUri": "pvc://claim/judging.csv"})
+    found = compressed(volumes, network, data("rare", validationFraction="0.25"), CANDIDATES[1:2], other=often)
+    evaluation = found.trained.evaluation
+    assert evaluation is not None and evaluation.positive == "k1"
+    session = open_session(found.folders["baseline"] / "model.onnx")
+    judging = numbers["judging"]
+    told = ask(session, {found.trained.inputs[0].name: judging.astype(np.float32)})["probabilities"][:, 1]
+    expected = average_precision_score(judging[:, 0] > -1, told)
+    assert quality(found.rows["baseline"])[:2] == ("average_precision", pytest.approx(expected, abs=1e-6))
+    evaluation = found.manifests["static"].evaluation
+    assert evaluation is not None and evaluation.positive == "k1"
+
+
 def of_a_program(folder: Path, threshold: float) -> str:
     """A model that a program left: a label is answered where its probability is at least that. Its digest."""
     value = helper.make_tensor_value_info

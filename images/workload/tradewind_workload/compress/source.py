@@ -164,10 +164,16 @@ def open_source(job: JobDocument, spec: CompressionJobSpec, place: Place) -> Sou
             "other data",
             flush=True,
         )
-    prepared = _by_labels(manifest, prepared)
+    prepared = replace(_by_labels(manifest, prepared), judged_by=_judged_by(manifest))
     fitted = families.read(manifest, folder, prepared)
     uri = address(job.source.storage_uri, named, folder)
     return Source(folder, uri, manifest, digest, families.encoded(prepared, fitted), fitted, room)
+
+
+def _judged_by(manifest: Manifest) -> int | None:
+    """The positive class that the model was judged by; None where its evaluation names none."""
+    positive = manifest.evaluation.positive if manifest.evaluation is not None else None
+    return next((i for i, label in enumerate(manifest.labels) if label[:256] == positive), None)
 
 
 def _require_known(manifest: Manifest, folder: Path) -> None:

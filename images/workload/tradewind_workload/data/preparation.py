@@ -55,7 +55,9 @@ class Prepared:
     answers_digest: str = ""  # SHA-256 of the labels of the training and the validation rows
     schema: Schema | None = None  # of a table whose columns are inputs each; its rows are encoded later
     seen: Schema | None = None  # of any table
+    header: tuple[str, ...] = ()  # all columns of such a table
     steps: tuple[Dropped, ...] = ()  # those that drop rows, in the order that they were done in
+    judged_by: int | None = None  # the positive class of a finished model: see heads.classification
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,7 @@ def prepare(data: Data, headers: Headers, seed: int, work: Work | None = None, r
         answers_digest((train, judging["validation"])),
         schema if form == "columns" else None,
         schema,
+        tuple(layout.columns) if schema is not None else (),
         tuple(steps),
     )
 

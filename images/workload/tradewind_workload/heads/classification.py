@@ -29,6 +29,7 @@ class Classification:
     """The head of a model that tells classes apart, as the training rows have them; each class has one."""
 
     counts: np.ndarray  # int64 [classes], of the training rows
+    judged_by: int | None = None  # the positive class, where a model was judged by other rows before
 
     @classmethod
     def of(cls, classes: np.ndarray, count: int) -> Classification:
@@ -37,9 +38,14 @@ class Classification:
 
     @property
     def positive(self) -> int | None:
-        """Of two classes the one that curves and f1 are about: the rarer one, of equals the second."""
+        """Of two classes the one that curves and f1 are about: the rarer one, of equals the second.
+
+        It stays the one that a model was judged by, whichever is rarer among the rows of its compression.
+        """
         if len(self.counts) != 2:
             return None
+        if self.judged_by is not None:
+            return self.judged_by
         return 0 if self.counts[0] < self.counts[1] else 1
 
     @property

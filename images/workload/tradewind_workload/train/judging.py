@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,11 +38,13 @@ def head_of(prepared: Prepared) -> Head:
         tally = prepared.train.tally
         if prepared.several:
             return MultiLabel(tally.classes, tally.rows)
-        return Classification(tally.classes) if prepared.labels else Regression(tally.spread.mean)
+        if prepared.labels:
+            return Classification(tally.classes, prepared.judged_by)
+        return Regression(tally.spread.mean)
     if prepared.several:
         return MultiLabel.of(prepared.train.targets)
     if prepared.labels:
-        return Classification.of(prepared.train.targets, len(prepared.labels))
+        return replace(Classification.of(prepared.train.targets, len(prepared.labels)), judged_by=prepared.judged_by)
     return Regression.of(prepared.train.targets)
 
 

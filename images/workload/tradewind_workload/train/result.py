@@ -19,7 +19,7 @@ from tradewind_workload.train.judging import answer_of, evaluate, judging_part, 
 from tradewind_workload.train.reporting import report_files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from typing import Literal
 
@@ -89,7 +89,7 @@ def store(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, trained: 
             task=spec.recipe.task,
             inputs=model.inputs,
             outputs=model.outputs,
-            unused=_unused(prepared, trained.course.became),
+            unused=_unused(prepared, spec, trained.course.became),
             labels=prepared.labels,
             metrics=written(metrics),
             evaluation=evaluation,
@@ -102,21 +102,32 @@ def store(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, trained: 
         return finish(draft, manifest).digest
 
 
-def _unused(prepared: Prepared, became: Mapping[str, str]) -> tuple[Unused, ...]:
+def _unused(prepared: Prepared, spec: TrainingJobSpec, became: Mapping[str, str]) -> tuple[Unused, ...]:
     """Columns of the training data that the model takes nothing of, and why; `became` is that of a Course."""
     schema = prepared.seen
     if schema is None:
         return ()
+    inputs = {column.name for column in schema.inputs}  # what divides the rows may be one
     found = {label.name: IS_LABEL for label in schema.labels}
-    if schema.split is not None:
+    if schema.split is not None and schema.split.name not in inputs:
         found[schema.split.name] = IS_SPLIT
     for name, words in became.items():
         _, nothing, why = words.rpartition("nothing: ")
         if nothing:
             found[name] = why
-        else:
-            found.pop(name, None)  # what divides the rows may be an input too
+    found |= _unread([name for name in prepared.header if name not in inputs and name not in found], spec)
     return tuple(Unused(name=name, why=why) for name, why in islice(found.items(), UNUSED))
+
+
+def _unread(names: Sequence[str], spec: TrainingJobSpec) -> dict[str, str]:
+    """Why columns are none of those that the model was to learn from."""
+    assert spec.recipe is not None and spec.data is not None
+    ignored = {choice.name for choice in spec.data.columns if choice.type == "ignore"}
+    texts = spec.recipe.task.startswith("text-")
+    other = f"the model takes {'texts' if texts else 'pictures'} alone"
+    if spec.data.inputs:
+        other = "spec.data.inputs does not name it"
+    return {name: "spec.data.columns says to ignore it" if name in ignored else other for name in names}
 
 
 def _require_finite(expected: np.ndarray, part: str, judging: Rows) -> None:

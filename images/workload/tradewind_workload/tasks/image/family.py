@@ -64,12 +64,12 @@ class Pictures:
         return Picturing(*self.shape, self.resize)
 
     def became(self, columns: tuple[str, ...]) -> dict[str, str]:
-        """What the model gets of the pictures, in words; of other columns nothing."""
+        """What the model gets of the pictures, in words."""
         height, width, channels = self.shape
         how = "stretched" if self.resize == "Stretch" else "cropped"
         colours = "grey" if channels == 1 else "red, green and blue"
         told = f"the picture, {how} to {height} x {width} pixels of {colours}"
-        return {name: told if name == self.column else "nothing: the model takes pictures alone" for name in columns}
+        return dict.fromkeys(columns, told)
 
     def written(self) -> str:
         """Exact, and the same for the same pictures."""

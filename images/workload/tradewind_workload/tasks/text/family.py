@@ -61,8 +61,7 @@ class Text:
         """What the network gets of each column, in words."""
         of = "its text" if len(self.reading.columns) == 1 else "a line of the text"
         told = f"{of}, of which {self.reading.length} tokens are read"
-        nothing = "nothing: the model reads texts alone"
-        return {name: told if name in self.reading.columns else nothing for name in columns}
+        return dict.fromkeys(columns, told)
 
     def written(self) -> str:
         """The columns, the length, and hashes of the tokenizer and of the weights that are started from."""
