@@ -155,7 +155,10 @@ def open_source(job: JobDocument, spec: CompressionJobSpec, place: Place) -> Sou
         task = f"tabular-{kind}" if labels_of(manifest) else "tabular-regression"
     headers = read_headers(data, task, families.read_by(manifest))
     rows = stream_folder(local_path(spec.output.storage_uri), job.uid)
-    room = cluster.room(spec.measure.resources, "spec.measure.resources.memory", rows, families.side_of(manifest))
+    memory, field = spec.resources.memory, "spec.resources.memory"
+    if memory is None:  # without a cluster, and of an operator that does not know the field
+        memory, field = spec.measure.resources.memory, "spec.measure.resources.memory"
+    room = cluster.room(memory, field, rows, families.side_of(manifest))
     prepared = families.trimmed(prepare(data, headers, seed_of(manifest), place.start(1), room), data)
     _require_inputs(manifest, prepared)
     if manifest.split is not None and manifest.split.digest != prepared.split_digest:

@@ -63,12 +63,12 @@ def memory(resources: Resources) -> int:
     return int(amount(resources.memory))
 
 
-def room(resources: Resources, field: str, folder: Path, side: int) -> Room:
-    """What a pod has for its rows, and the folder for those of a larger set; `field` names its memory.
+def room(quantity: str, field: str, folder: Path, side: int) -> Room:
+    """What a pod of that memory has for its rows, and the folder for those of a larger set; `field` names the memory.
 
     `side` are the pixels of the longer side of a picture.
     """
-    return Room(memory(resources) // HELD, folder, f"1/{HELD} of {field}", field, side)
+    return Room(int(amount(quantity)) // HELD, folder, f"1/{HELD} of {field}", field, side)
 
 
 def processes(workers: int, resources: Resources) -> int:

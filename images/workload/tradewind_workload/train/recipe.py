@@ -76,7 +76,7 @@ def _make(job: JobDocument, spec: TrainingJobSpec, place: Place, began: float) -
     tables = place.start(spec.workers)
     print(f"preparing {spec.data.train.storage_uri}", flush=True)
     rows = stream_folder(local_path(spec.output.storage_uri), job.uid)
-    room = cluster.room(spec.resources, "spec.resources.memory", rows, families.side(spec.recipe))
+    room = cluster.room(spec.resources.memory, "spec.resources.memory", rows, families.side(spec.recipe))
     prepared = families.trimmed(prepare(spec.data, headers, spec.recipe.seed, tables, room), spec.data)
     for note in (*prepared.notes, *require_measurable(prepared, spec.recipe)):
         print(note, flush=True)

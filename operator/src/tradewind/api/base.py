@@ -235,10 +235,10 @@ NAME_RULE = Rule(
 )
 
 
-def fixed_once_started(kind: str, *fields: str, resources: str) -> tuple[Rule, ...]:
+def fixed_once_started(kind: str, *fields: str, resources: str, quantities: tuple[str, ...] = ()) -> tuple[Rule, ...]:
     """Rules of the whole object: its spec's fields can be corrected until the first attempt started, not afterwards.
 
-    `resources` is the path of the block whose quantities are compared as quantities: 0.5 is 500m.
+    `resources` is the path of the block whose quantities are compared as quantities, as `quantities` are: 0.5 is 500m.
     """
     waits = "!has(oldSelf.status) || !has(oldSelf.status.attempt)"
     remedy = f"delete this {kind} and create it again, or create one of another name"
@@ -248,7 +248,11 @@ def fixed_once_started(kind: str, *fields: str, resources: str) -> tuple[Rule, .
             f"spec.{field} is fixed since the first attempt started; to run it with the change, {remedy}",
             ".spec",
         )
-        for field, same in [*((field, _same(field)) for field in fields), (resources, _same_resources(resources))]
+        for field, same in [
+            *((field, _same(field)) for field in fields),
+            *((field, _same_quantity(field)) for field in quantities),
+            (resources, _same_resources(resources)),
+        ]
     )
 
 

@@ -29,7 +29,7 @@ from tradewind.api.base import (
 from tradewind.api.bounds import Latency, MeasuredLatency, MeasuredQuality, QualityLoss
 from tradewind.api.data import Data
 from tradewind.api.job import JobStatus, Output, RunPolicy
-from tradewind.api.placement import PodMetadata, Resources
+from tradewind.api.placement import PodMetadata, ProgramResources, ServingResources
 
 
 class ModelSource(OneOf):
@@ -116,7 +116,11 @@ class Goals(Model):
 class Measure(Model):
     """How the variants are measured."""
 
-    resources: Resources = Field(default_factory=Resources, description="Where the pod that measures runs.")
+    resources: ServingResources = Field(
+        default_factory=ServingResources,
+        description="What a replica has that is measured, as spec.resources of the ModelDeployment that will serve it. "
+        "The pod has two of them, which take turns, beside the program.",
+    )
     threads: Annotated[int, Field(ge=1, le=256)] = Field(default=1, description="Threads of ONNX Runtime.")
     batch_sizes: Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=1, max_length=8)] = Field(
         default=(1, 32), description="Rows of a request; latency is of the first, throughput of the best."
@@ -147,6 +151,10 @@ class CompressionJobSpec(Model):
     )
     goals: Goals = Field(default_factory=Goals, description="What a variant must reach to be accepted.")
     measure: Measure = Field(default_factory=Measure, description="How the variants are measured.")
+    resources: ProgramResources = Field(
+        default_factory=ProgramResources,
+        description="What the program has that makes the variants and asks the replicas. It runs where these do.",
+    )
     pod_metadata: PodMetadata = Field(
         default_factory=PodMetadata, description="Labels and annotations of the pod, from an allow-list."
     )
@@ -290,6 +298,7 @@ class CompressionJob(Kind):
             "podMetadata",
             "output",
             resources="measure.resources",
+            quantities=("resources.cpu", "resources.cpuLimit", "resources.memory"),
         ),
     )
     kind: ClassVar[str] = "CompressionJob"

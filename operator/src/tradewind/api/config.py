@@ -61,6 +61,11 @@ class Images(Model):
     """Images that the operator's children run."""
 
     workload: str = Field(description="Training and compression.")
+    server: str | None = Field(
+        default=None,
+        description="What answers predictions: a CompressionJob measures its variants in replicas of it. Left out, it "
+        "measures the models alone.",
+    )
 
 
 class Reporting(Model):

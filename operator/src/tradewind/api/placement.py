@@ -49,6 +49,23 @@ class ServingResources(Resources):
     memory: Quantity = Field(default="512Mi", description="Memory of the pod; using more ends it.")
 
 
+class ProgramResources(Model):
+    """How much the program of a pod has, beside what it measures."""
+
+    cpu: Quantity | None = Field(
+        default=None, description="CPU that is set aside for it; that of measure.resources when left out."
+    )
+    cpu_limit: Quantity | None = Field(
+        default=None,
+        description="Most CPU that it may use, where a quota of the namespace asks for a limit; that of "
+        "measure.resources when left out.",
+    )
+    memory: Quantity | None = Field(
+        default=None,
+        description="Memory of it; using more ends it. Left out: 2Gi, or that of measure.resources where that is more.",
+    )
+
+
 PodText = Annotated[str, StringConstraints(max_length=1024)]
 
 

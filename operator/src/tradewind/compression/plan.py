@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from tradewind.api.compressionjob import CompressionJob, CompressionResult
+from tradewind.api.compressionjob import CompressionJob, CompressionJobSpec, CompressionResult
+from tradewind.api.config import Pool
 from tradewind.api.report import Report
 from tradewind.compression.program import program
 from tradewind.compression.source import Source, find
@@ -15,12 +17,14 @@ from tradewind.core.conditions import Reason, Verdict
 from tradewind.core.controller import Surroundings
 from tradewind.core.plan import Observed, Plan, Refusal
 from tradewind.core.podmetadata import not_allowed
+from tradewind.core.quantity import parse
 from tradewind.core.references import taken
-from tradewind.economics.pools import choose, misshapen
+from tradewind.economics.pools import as_replica, choose, misshapen
 from tradewind.ray import life
 from tradewind.ray.document import LARGEST
 from tradewind.ray.groups import Group
 from tradewind.ray.job import RAY_JOB
+from tradewind.ray.stands import Stands
 from tradewind.ray.view import Job
 
 _FIELDS = {
@@ -28,6 +32,12 @@ _FIELDS = {
     "memory": "spec.measure.resources.memory",
     "accelerators": "spec.measure.resources.accelerators",
 }
+# Of the whole pod.
+_WITH_REPLICAS = _FIELDS | {
+    "cpu": "spec.resources.cpu, with spec.measure.resources.cpu for each of two replicas,",
+    "memory": "spec.resources.memory, with spec.measure.resources.memory for each of two replicas,",
+}
+MEMORY = "2Gi"  # of the program, at least, where none is said
 
 
 def plan(item: CompressionJob, observed: Observed, surroundings: Surroundings, now: datetime) -> Plan:
@@ -44,9 +54,9 @@ def _job(item: CompressionJob, observed: Observed, surroundings: Surroundings) -
     if isinstance(chosen, Refusal):
         return _refused(item, chosen)
     pool = chosen.pool
-    group = Group("head", 1, pool, asked.cpu, asked.memory, asked.accelerators, cpu_limit=asked.cpu_limit)
+    group = _group(item.spec, pool, surroundings.config.images.server)
     refusal = (
-        group.misfit(_FIELDS)
+        group.misfit(_FIELDS if group.stands is None else _WITH_REPLICAS)
         or misshapen(pool, asked.topology, "spec.measure.resources.topology")
         or not_allowed(item.spec.pod_metadata, surroundings.config)
         or taken(observed.writers, item.status)
@@ -81,6 +91,27 @@ def _job(item: CompressionJob, observed: Observed, surroundings: Surroundings) -
         started={"source_digest": source.model.digest} if isinstance(source, Source) else None,
         result=_result,
     )
+
+
+def _group(spec: CompressionJobSpec, pool: Pool, server: str | None) -> Group:
+    """The one pod: the program, with the replicas beside it that it measures.
+
+    Accelerators can't be in two containers; where there are some, the program has them, and measures models alone.
+    """
+    replica, own = spec.measure.resources, spec.resources
+    memory = own.memory or max(MEMORY, replica.memory, key=parse)
+    group = Group(
+        "head",
+        1,
+        pool,
+        own.cpu or replica.cpu,
+        memory,
+        replica.accelerators,
+        cpu_limit=own.cpu_limit or replica.cpu_limit,
+    )
+    if server is None or replica.accelerators:
+        return group
+    return replace(group, stands=Stands(server, replica.cpu, replica.memory, as_replica(replica, pool)))
 
 
 def _refused(item: CompressionJob, refusal: Refusal, groups: tuple[Group, ...] = ()) -> Job:

@@ -9,6 +9,7 @@ from tradewind.compression.source import Source
 from tradewind.core.controller import Surroundings
 from tradewind.core.labels import RUN, labels
 from tradewind.core.names import run_name
+from tradewind.economics.prices import per_hour
 from tradewind.ray.document import document, report_url
 from tradewind.ray.groups import Group
 from tradewind.ray.pods import Program, claims
@@ -19,9 +20,11 @@ def program(item: CompressionJob, source: Source, group: Group, surroundings: Su
     url = report_url(surroundings.config.reporting.url, item.plural, item.metadata)
     told: dict[str, Any] = item.spec.written() | {"data": source.data.written()}
     told.pop("runPolicy", None)
+    told["resources"] = {"cpu": group.cpu, "memory": group.memory}
     # The rows that it reports say where they were measured.
     measure = told.setdefault("measure", {})
     measure["resources"] = {**measure.get("resources", {}), "pool": group.pool.name}
+    replica = item.spec.measure.resources
     datasets = [dataset.storage_uri for dataset in source.data.sets()]
     return Program(
         image=surroundings.config.images.workload,
@@ -32,7 +35,7 @@ def program(item: CompressionJob, source: Source, group: Group, surroundings: Su
             attempt,
             url,
             told,
-            price_per_hour=group.per_hour,
+            price_per_hour=per_hour(group.pool, replica.cpu, replica.memory, replica.accelerators),
             source=source.model,
         ),
         ca=surroundings.ca,

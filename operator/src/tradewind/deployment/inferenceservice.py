@@ -13,8 +13,7 @@ from tradewind.core.labels import POOL, REVISION
 from tradewind.core.plan import Child, Resource
 from tradewind.core.reading import condition, mapping, text
 from tradewind.core.security import CONTAINER_SECURITY, POD_SECURITY
-from tradewind.deployment.revision import resources
-from tradewind.economics.pools import scheduling
+from tradewind.economics.pools import as_replica, scheduling
 
 INFERENCE_SERVICE = Resource("serving.kserve.io", "v1beta1", "InferenceService", "inferenceservices")
 RUNTIME = "tradewind-onnx"  # the ClusterServingRuntime that is installed with the operator
@@ -112,7 +111,7 @@ def _model(spec: ModelDeploymentSpec, replica: Replica) -> dict[str, Any]:
         "runtime": RUNTIME,
         "storageUri": replica.variant.storage_uri,
         "env": [{"name": name, "value": value} for name, value in environment.items()],
-        "resources": resources(spec, replica.pool),
+        "resources": as_replica(spec.resources, replica.pool),
         "securityContext": CONTAINER_SECURITY,
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 -- an emptyDir of the pod's own
     }

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import ROUND_CEILING
 from typing import Any
 
 from tradewind.api.config import Config, Pool
 from tradewind.api.job import PoolChoice
+from tradewind.api.placement import ServingResources
 from tradewind.core.conditions import Reason
 from tradewind.core.plan import Refusal
-from tradewind.core.quantity import parse
+from tradewind.core.quantity import canonical, parse
 
 TPU = "google.com/tpu"
 TPU_TOPOLOGY = "cloud.google.com/gke-tpu-topology"
@@ -28,6 +30,18 @@ def scheduling(pool: Pool, accelerators: int) -> dict[str, Any]:
     if pool.tolerations:
         found["tolerations"] = [toleration.dump() for toleration in pool.tolerations]
     return found
+
+
+def as_replica(asked: ServingResources, pool: Pool) -> dict[str, Any]:
+    """Requests and limits of a replica of a service, as Kubernetes writes them."""
+    cpu, memory = canonical(asked.cpu), canonical(asked.memory)
+    # Left out, KServe's webhook would set one CPU. Whole cores give the server whole threads and room for a burst.
+    cores = str(int(parse(asked.cpu).to_integral_value(ROUND_CEILING)) or 1)
+    limit = canonical(asked.cpu_limit or cores)
+    requests, limits = {"cpu": cpu, "memory": memory}, {"cpu": limit, "memory": memory}
+    if asked.accelerators and pool.accelerator:
+        requests[pool.accelerator.resource] = limits[pool.accelerator.resource] = str(asked.accelerators)
+    return {"requests": requests, "limits": limits}
 
 
 @dataclass(frozen=True, slots=True)

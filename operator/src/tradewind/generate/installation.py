@@ -49,6 +49,7 @@ def report_url(namespace: str) -> str:
 def settings(given: Manifest) -> Settings:
     """The settings of manifests/base, from the values of the chart."""
     config = {"reporting": {"url": report_url(NAMESPACE)}} | given["config"]
+    config["images"] = {"server": given["images"]["server"]} | config["images"]
     image = given["images"]["operator"]
     return Settings(
         namespace=NAMESPACE,
@@ -70,7 +71,8 @@ def settings(given: Manifest) -> Settings:
 def places() -> Settings:
     """The settings of the chart's templates."""
     url = report_url("%s")
-    config = f'merge (deepCopy .Values.config) (dict "reporting" (dict "url" (printf "{url}" .Release.Namespace)))'
+    known = f'dict "reporting" (dict "url" (printf "{url}" .Release.Namespace)) "images" (pick .Values.images "server")'
+    config = f"merge (deepCopy .Values.config) ({known})"
     return Settings(
         namespace=Place(".Release.Namespace"),
         operator_image=Place(".Values.images.operator"),

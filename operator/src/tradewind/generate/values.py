@@ -13,7 +13,7 @@ from tradewind.api.config import Config, Reporting, Toleration
 
 
 class Images(Model):
-    """Images that are not started by the operator itself; the workload's is config.images.workload."""
+    """Images; the workload's is config.images.workload, and config.images.server is the server's of here."""
 
     operator: str = Field(description="The operator, and the Job that makes its certificate.")
     server: str = Field(description="What answers predictions.")

@@ -9,9 +9,10 @@ from typing import Any
 
 from tradewind.api.config import Pool
 from tradewind.core.plan import Refusal
-from tradewind.core.quantity import canonical
+from tradewind.core.quantity import canonical, parse
 from tradewind.economics import pools
-from tradewind.economics.prices import per_hour
+from tradewind.economics.prices import share
+from tradewind.ray.stands import NAMES, Stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +27,22 @@ class Group:
     accelerators: int = 0
     hosts: int = 1  # pods that make one replica: hosts of a TPU slice
     cpu_limit: str | None = None
+    stands: Stands | None = None  # beside the container that has all of the above
 
     @property
-    def per_hour(self) -> Decimal | None:
-        """Price of one pod an hour; None where the pool has none."""
-        return per_hour(self.pool, self.cpu, self.memory, self.accelerators)
+    def pod_cpu(self) -> str:
+        """CPU of all containers of a pod."""
+        return self.cpu if self.stands is None else _sum(self.cpu, self.stands.cpu)
+
+    @property
+    def pod_memory(self) -> str:
+        """Memory of all containers of a pod."""
+        return self.memory if self.stands is None else _sum(self.memory, self.stands.memory)
+
+    @property
+    def share(self) -> Decimal:
+        """What of a node a pod takes."""
+        return share(self.pool, self.pod_cpu, self.pod_memory, self.accelerators)
 
     def resources(self) -> dict[str, Any]:
         """The container's resources. There is no CPU limit unless asked for: throttling makes measured times lie."""
@@ -49,4 +61,8 @@ class Group:
 
     def misfit(self, fields: Mapping[str, str]) -> Refusal | None:
         """Why a pod of the group would never find a node, or None. `fields` names the spec's fields in the message."""
-        return pools.misfit(self.pool, self.cpu, self.memory, self.accelerators, fields)
+        return pools.misfit(self.pool, self.pod_cpu, self.pod_memory, self.accelerators, fields)
+
+
+def _sum(own: str, stand: str) -> str:
+    return canonical(str(parse(own) + len(NAMES) * parse(stand)))

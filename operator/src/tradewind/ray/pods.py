@@ -9,7 +9,7 @@ from typing import Any
 from tradewind.api.report import AUDIENCE, CA_FILE, MOUNT, PVC_ROOT, TOKEN_FILE
 from tradewind.core.labels import POOL, ROLE
 from tradewind.core.security import CONTAINER_SECURITY, POD_SECURITY
-from tradewind.ray import agent
+from tradewind.ray import agent, stands
 from tradewind.ray.groups import Group
 
 CA_ANNOTATION = "tradewind.dev/ca"
@@ -65,17 +65,19 @@ def template(program: Program, group: Group) -> dict[str, Any]:
             "enableServiceLinks": False,
             "securityContext": POD_SECURITY,
             **group.scheduling(),
-            **_agent(program, group),
+            **_beside(program, group),
             "containers": [_container(program, group)],
             "volumes": _volumes(program, group),
         },
     }
 
 
-def _agent(program: Program, group: Group) -> dict[str, Any]:
-    if program.agent_image is None or group.role != "head":
-        return {}
-    return {"initContainers": [agent.init_container(program.agent_image, group.resources())]}
+def _beside(program: Program, group: Group) -> dict[str, Any]:
+    if program.agent_image is not None and group.role == "head":
+        return {"initContainers": [agent.init_container(program.agent_image, group.resources())]}
+    if group.stands is not None:
+        return {"initContainers": stands.containers(group.stands, _claim_mounts(program))}
+    return {}
 
 
 def _container(program: Program, group: Group) -> dict[str, Any]:
@@ -93,10 +95,7 @@ def _container(program: Program, group: Group) -> dict[str, Any]:
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 -- the same
         {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108 -- Ray's object store
     ]
-    for index, claim in enumerate(program.claims):
-        # KubeRay writes the RayJob back without zero values, which takes them from us: none is said.
-        access = {"readOnly": True} if claim.read_only else {}
-        mounts.append({"name": f"pvc-{index}", "mountPath": f"{PVC_ROOT}/{claim.name}", **access})
+    mounts += _claim_mounts(program)
     if program.agent_image is not None and group.role == "head":
         mounts.append(agent.MOUNT)
     if program.working_dir:
@@ -109,12 +108,22 @@ def _container(program: Program, group: Group) -> dict[str, Any]:
             *({"name": name, "value": value} for name, value in platform.items()),
             # The platform's variables can't be taken over: the CRD refuses such names, and so do we.
             *(variable for variable in program.env if variable["name"] not in platform),
+            *([stands.ENV] if group.stands is not None else []),
         ],
         "resources": group.resources(),
         "securityContext": CONTAINER_SECURITY,
         "volumeMounts": mounts,
         **_probes(group.role),
     }
+
+
+def _claim_mounts(program: Program) -> list[dict[str, Any]]:
+    # KubeRay writes the RayJob back without zero values, which takes them from us: none is said.
+    return [
+        {"name": f"pvc-{index}", "mountPath": f"{PVC_ROOT}/{claim.name}"}
+        | ({"readOnly": True} if claim.read_only else {})
+        for index, claim in enumerate(program.claims)
+    ]
 
 
 def _probes(role: str) -> dict[str, Any]:
@@ -148,6 +157,8 @@ def _volumes(program: Program, group: Group) -> list[dict[str, Any]]:
         volumes.append({"name": f"pvc-{index}", "persistentVolumeClaim": {"claimName": claim.name}})
     if program.agent_image is not None and group.role == "head":
         volumes.append(agent.VOLUME)
+    if group.stands is not None:
+        volumes += stands.volumes()
     if program.working_dir:
         volumes.append({"name": "workingdir", "configMap": {"name": program.working_dir}})
     return volumes

@@ -14,7 +14,7 @@ from tradewind.core.labels import ROLE
 from tradewind.core.plan import PodRecord
 from tradewind.core.timestamps import moment
 from tradewind.economics.cost import Stay, charge, node_seconds, priced, stay
-from tradewind.economics.prices import amount, money, share
+from tradewind.economics.prices import amount, money
 from tradewind.ray.groups import Group
 from tradewind.ray.job import RayJobSeen
 
@@ -73,7 +73,7 @@ def _gone(here: Presence, since: datetime | None, now: datetime) -> tuple[Stay, 
     for group in here.groups:
         pods = [pod for pod in here.pods if pod.labels.get(ROLE) == group.role]
         new = [pod for pod in pods if pod.scheduled is None or pod.scheduled > since]
-        part = share(group.pool, group.cpu, group.memory, group.accelerators)
+        part = group.share
         for number in range(group.pods - (len(pods) - len(new))):
             if number >= len(new):
                 found.append(Stay(since, until, group.pool.name, part))
