@@ -1,4 +1,4 @@
-"""What takes part in the benchmark of serving: models, a raw loop, KServe's stock server, and a client of the servers.
+"""What takes part in the benchmark of serving: a raw loop, KServe's stock server, and a client of the servers.
 
 Each runs as a process of its own, in the server's environment: `python -m e2e.bench._contestants raw|stock|client ...`.
 """
@@ -9,65 +9,11 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 HOST = "127.0.0.1"
-
-
-def make_models(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Writes the ONNX files; the shape of one input of each. All take `x` and give `y`, float32."""
-    import numpy as np
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    rng = np.random.default_rng(7)
-
-    def weights(name: str, *shape: int) -> Any:
-        return numpy_helper.from_array(rng.normal(0, 0.05, shape).astype(np.float32), name)
-
-    small = [
-        helper.make_node("Flatten", ["x"], ["f"]),
-        helper.make_node("MatMul", ["f", "w1"], ["h"]),
-        helper.make_node("Relu", ["h"], ["r"]),
-        helper.make_node("MatMul", ["r", "w2"], ["l"]),
-        helper.make_node("Softmax", ["l"], ["y"], axis=1),
-    ]
-    mean = [helper.make_node("GlobalAveragePool", ["x"], ["g"]), helper.make_node("Flatten", ["g"], ["y"])]
-    # The convolutions of ResNet-18: 1.8 billion multiplications a picture.
-    resnet: list[Any] = []
-    kernels: list[Any] = []
-
-    def conv(x: str, channels: int, into: int, size: int, stride: int) -> str:
-        y = f"y{len(kernels)}"
-        kernels.append(weights(f"w{len(kernels)}", into, channels, size, size))
-        edge = [size // 2] * 4
-        resnet.append(helper.make_node("Conv", [x, kernels[-1].name], [f"{y}c"], strides=[stride] * 2, pads=edge))
-        resnet.append(helper.make_node("Relu", [f"{y}c"], [y]))
-        return y
-
-    at = conv("x", 3, 64, 7, 2)
-    resnet.append(helper.make_node("MaxPool", [at], ["p"], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]))
-    at, channels = "p", 64
-    for into in (64, 128, 256, 512):
-        for block in range(4):
-            at = conv(at, channels, into, 3, 2 if into > channels and block == 0 else 1)
-            channels = into
-    resnet += [helper.make_node("GlobalAveragePool", [at], ["g"]), helper.make_node("Flatten", ["g"], ["y"])]
-    picture = (1, 3, 224, 224)
-    graphs: dict[str, tuple[list[Any], list[Any], tuple[int, ...], int]] = {
-        "small": (small, [weights("w1", 64, 64), weights("w2", 64, 10)], (1, 8, 8), 10),
-        "mean": (mean, [], picture, 3),
-        "resnet": (resnet, kernels, picture, 512),
-    }
-    for name, (nodes, initializers, shape, classes) in graphs.items():
-        x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", *shape[1:]])
-        y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["rows", classes])
-        graph = helper.make_graph(nodes, name, [x], [y], initializers)
-        (folder / name).mkdir()
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-        onnx.save(model, str(folder / name / "model.onnx"))
-    return {name: shape for name, (_, _, shape, _) in graphs.items()}
 
 
 def one_thread_session(path: Path) -> Any:
@@ -116,6 +62,17 @@ def raw_loop(path: Path, shape: list[int], seconds: float) -> dict[str, Any]:
         "seconds": time.perf_counter() - start,
         "cpu": time.process_time() - used,
     }
+
+
+def useless(model: str, size: int) -> bytes:
+    """An HTTP request of protocol v1 with about so many bytes of numbers, which is refused once all are read: as rows
+    they have another length than the model's."""
+    import numpy as np
+
+    values = np.char.mod("%.13f", np.random.default_rng(1).random(size // 16))
+    body = b'{"instances": [[' + b",".join(map(str.encode, values.tolist())) + b"]]}"
+    head = f"POST /v1/models/{model}:predict HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
 
 
 def request(model: str, shape: tuple[int, ...], binary: bool) -> bytes:
@@ -205,6 +162,112 @@ def client(port: int, payload_file: Path, concurrency: int, seconds: float) -> d
     return {"latencies": latencies, "seconds": took, "errors": errors[:1]}
 
 
+class Call(asyncio.Protocol):
+    """One request at a time, over a connection that stays. `done` is told the HTTP code."""
+
+    def __init__(self, done: Callable[[Call, int], None]) -> None:
+        self.done = done
+        self.buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection stands."""
+        self.transport: Any = transport
+
+    def ask(self, payload: bytes) -> None:
+        """Asks."""
+        self.buffer = b""
+        self.transport.write(payload)
+
+    def data_received(self, data: bytes) -> None:
+        """Tells of an answer once it is whole."""
+        self.buffer += data
+        head, found, body = self.buffer.partition(b"\r\n\r\n")
+        if found and len(body) >= int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]):
+            self.done(self, int(head[9:12]))
+
+
+def offered(port: int, payload_file: Path, rate: float, seconds: float) -> dict[str, Any]:
+    """Requests at random times, so many a second, whether or not those before are answered.
+
+    Gives the latencies from the time at which each was due: of those that were answered in `latencies`, and of those
+    that were refused.
+    """
+    import random
+
+    import uvloop
+
+    payload = payload_file.read_bytes()
+    latencies: list[float] = []
+    refused: list[float] = []
+    rng = random.Random()
+
+    async def run() -> float:
+        loop = asyncio.get_running_loop()
+        free: list[Call] = []
+        due: dict[Call, float] = {}
+
+        def done(call: Call, code: int) -> None:
+            (latencies if code == 200 else refused).append(loop.time() - due.pop(call))
+            free.append(call)
+
+        async def ask(at: float) -> None:
+            call = free.pop() if free else (await loop.create_connection(lambda: Call(done), HOST, port))[1]
+            due[call] = at
+            call.ask(payload)
+
+        asking = []
+        start = at = loop.time()
+        while (at := at + rng.expovariate(rate)) < start + seconds:
+            await asyncio.sleep(at - loop.time())
+            asking.append(loop.create_task(ask(at)))
+        took = loop.time() - start
+        answered = len(latencies)
+        await asyncio.gather(*asking)
+        while due:  # noqa: ASYNC110 -- as above
+            await asyncio.sleep(0.01)
+        return took * len(latencies) / max(1, answered)  # what was answered in the end, at the rate of before
+
+    took = uvloop.run(run())
+    return {"latencies": latencies, "refused": refused, "seconds": took}
+
+
+def probes(port: int, seconds: float) -> dict[str, Any]:
+    """Probes of liveness, each over a connection of its own as the kubelet's are, fifty a second."""
+    import http.client
+
+    latencies: list[float] = []
+    start = time.perf_counter()
+    while (now := time.perf_counter()) - start < seconds:
+        connection = http.client.HTTPConnection(HOST, port, timeout=60)
+        connection.request("GET", "/v2/health/live")
+        if connection.getresponse().status != 200:
+            return {"latencies": latencies, "seconds": now - start, "errors": ["it is not alive"]}
+        connection.close()
+        latencies.append(time.perf_counter() - now)
+        time.sleep(max(0.0, 0.02 - latencies[-1]))
+    return {"latencies": latencies, "seconds": time.perf_counter() - start}
+
+
+def load(port: int, files: list[str]) -> None:
+    """Sends each of these requests over and over, over a connection for each, until it is killed."""
+    import uvloop
+
+    payloads = [Path(file).read_bytes() for file in files]
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        for payload in payloads:
+
+            def again(call: Call, _: int, payload: bytes = payload) -> None:
+                call.ask(payload)
+
+            _, call = await loop.create_connection(lambda again=again: Call(again), HOST, port)  # type: ignore[misc]
+            call.ask(payload)
+        await asyncio.Event().wait()
+
+    uvloop.run(run())
+
+
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["stock", path, port]:
@@ -212,5 +275,11 @@ if __name__ == "__main__":
             stock_server(Path(path), int(port))
         case ["raw", path, shape, seconds]:
             print(json.dumps(raw_loop(Path(path), json.loads(shape), float(seconds))))
+        case ["offered", port, payload, rate, seconds]:
+            print(json.dumps(offered(int(port), Path(payload), float(rate), float(seconds))))
+        case ["probes", port, seconds]:
+            print(json.dumps(probes(int(port), float(seconds))))
+        case ["load", port, *files]:
+            load(int(port), files)
         case ["client", port, payload, concurrency, seconds]:
             print(json.dumps(client(int(port), Path(payload), int(concurrency), float(seconds))))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,7 +16,7 @@ from typing import Any
 import graphs
 import httpx
 import pytest
-from process import PATIENCE, Process, running, until
+from process import PATIENCE, SOURCES, Process, running, until
 
 PATH = "/v2/models/m/infer"
 # Products of matrices that take about a tenth of a second.
@@ -44,7 +46,9 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def busy(slow: Path, tmp_path: Path) -> Iterator[Process]:
     """A server of the slow model with one thread, and a queue of four."""
-    with running(slow, tmp_path / "log", "--max_queue=4", env={"TRADEWIND_THREADS": "1"}) as process:
+    with running(
+        slow, tmp_path / "log", "--max_queue=4", "--max_wait_seconds=86400", env={"TRADEWIND_THREADS": "1"}
+    ) as process:
         yield process
 
 
@@ -56,6 +60,15 @@ def test_one_line_at_start_says_what_is_served(classifier: Process) -> None:
     assert line["threads"] >= 1
     assert line["providers"] == ["CPUExecutionProvider"]
     assert line["inputs"] == ["inputs FP32 [-1, 2, 2]"]
+
+
+def test_a_start_imports_nothing_that_takes_long_and_is_not_used() -> None:
+    """A replica is Ready only after its imports; those of KServe's SDK alone are three times all others."""
+    program = "import sys, tradewind_server.__main__, tradewind_server.server; print(*sys.modules)"
+    env = {**os.environ, "PYTHONPATH": SOURCES}
+    found = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+    heavy = {"kserve", "kubernetes", "fastapi", "grpc", "google.protobuf", "pandas", "httpx", "requests", "onnx"}
+    assert not heavy & set(found.stdout.split())
 
 
 def test_it_is_alive_before_it_is_ready(tmp_path: Path) -> None:

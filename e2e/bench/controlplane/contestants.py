@@ -11,8 +11,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from e2e.bench._runs import cpu_seconds
 from e2e.bench.controlplane.client import JOB_SET, RAY_CLUSTER, RAY_JOB, TRAIN_JOB, TRAINING_JOB, Kind
-from e2e.bench.serving import cpu_seconds
 from e2e.cluster.binaries import binary
 from e2e.cluster.children import answers, free_ports, spawn
 from e2e.cluster.launch import Launch

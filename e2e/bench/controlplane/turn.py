@@ -8,6 +8,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from e2e.bench._runs import cpu_seconds
 from e2e.bench.controlplane.client import (
     JOB_SET,
     NETWORK_POLICY,
@@ -20,7 +21,6 @@ from e2e.bench.controlplane.client import (
 )
 from e2e.bench.controlplane.contestants import Contestant, System
 from e2e.bench.controlplane.site import Site
-from e2e.bench.serving import cpu_seconds
 
 PATIENCE = 240.0  # seconds from the last object's apply until all have what is made of them
 WARM = 10  # objects before the count

@@ -1,4 +1,4 @@
-"""What answers predictions: KServe's model server with ONNX Runtime behind it.
+"""What answers predictions: a model server of KServe's protocols with ONNX Runtime behind it.
 
 It shares the manifest of a model (tradewind.api.artefact) with the operator and the workload, and nothing else.
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from tradewind_server import logs
@@ -19,8 +20,8 @@ def arguments() -> argparse.Namespace:
         epilog="Environment: TRADEWIND_MODEL_NAME is the name in paths in place of --model_name; "
         "TRADEWIND_MODEL_DIGEST is the digest that the model must have (sha256:...); "
         "TRADEWIND_THREADS overrides the number of threads, which is taken from the control group; "
-        "TRADEWIND_MAX_BODY_BYTES, TRADEWIND_MAX_ROWS, TRADEWIND_MAX_QUEUE and TRADEWIND_MAX_PIXELS are the limits in"
-        " place of the flags.",
+        "TRADEWIND_MAX_ and the name of a limit (BODY_BYTES, ROWS, QUEUE, PIXELS, BATCH, WAIT_SECONDS, READ_SECONDS) is"
+        " that limit in place of the flag.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--model_name", help="name of the model in paths, where TRADEWIND_MODEL_NAME is not set")
@@ -35,16 +36,32 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--max_pixels", type=_positive, default=50_000_000, help="most pixels of a picture, and of those of a request"
     )
+    parser.add_argument(
+        "--max_batch",
+        type=_positive,
+        default=64,
+        help="most rows of several requests that are computed together, where that pays; 1 for none",
+    )
+    parser.add_argument(
+        "--max_wait_seconds",
+        type=_seconds,
+        default=1.0,
+        help="a request that would wait longer for the model is refused with 429, unless fewer wait than there are "
+        "threads",
+    )
+    parser.add_argument(
+        "--max_read_seconds", type=_seconds, default=30.0, help="how long the body of a request may take to arrive"
+    )
     parser.add_argument("--drain_seconds", type=float, default=5.0, help="how long to answer on after SIGTERM")
     parser.add_argument("--grace_seconds", type=_positive, default=20, help="how long what runs may take after that")
     parser.add_argument("--log_format", choices=("json", "text"), default="json", help="form of the log's lines")
     args = parser.parse_args()
-    for limit in ("max_body_bytes", "max_rows", "max_queue", "max_pixels"):
+    for limit, (read, what) in _LIMITS.items():
         if told := os.environ.get(f"TRADEWIND_{limit.upper()}"):
             try:
-                setattr(args, limit, _positive(told))
+                setattr(args, limit, read(told))
             except (ValueError, argparse.ArgumentTypeError):
-                parser.error(f"TRADEWIND_{limit.upper()} must be a whole number from 1, got {told!r}")
+                parser.error(f"TRADEWIND_{limit.upper()} must be {what}, got {told!r}")
     # KServe passes the name of the InferenceService, which has the revision in it; clients ask for the deployment's.
     told = os.environ.get("TRADEWIND_MODEL_NAME")
     args.model_name = told or args.model_name
@@ -61,6 +78,21 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
     return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 86400:
+        raise argparse.ArgumentTypeError(f"must be more than 0 and at most 86400, got {text}")
+    return value
+
+
+_WHOLE = (_positive, "a whole number from 1")
+_TIME = (_seconds, "a number of seconds above 0, and 86400 at most")
+_LIMITS: dict[str, tuple[Callable[[str], float], str]] = {
+    **dict.fromkeys(("max_body_bytes", "max_rows", "max_queue", "max_pixels", "max_batch"), _WHOLE),
+    **dict.fromkeys(("max_wait_seconds", "max_read_seconds"), _TIME),
+}
 
 
 def _threads() -> int:
@@ -84,14 +116,16 @@ def main() -> None:
     # Pillow warns about what is odd in files that users send, and Python would keep each of these texts.
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
-    # Only now: arguments are checked at once, and KServe's import takes a second.
+    # Only now: arguments are checked at once, and these imports take most of the start.
+    from tradewind_server.bodies import Bodies
     from tradewind_server.model import Limits, OnnxModel, expected_digest
     from tradewind_server.server import Server
 
     refuse_more_memory()
-    limits = Limits(args.max_rows, args.max_queue, args.max_pixels)
+    limits = Limits(args.max_rows, args.max_queue, args.max_pixels, batch=args.max_batch, wait=args.max_wait_seconds)
     model = OnnxModel(args.model_name, args.model_dir, expected_digest(), threads, limits)
-    Server((args.http_host, args.http_port), args.max_body_bytes, args.drain_seconds, args.grace_seconds).start([model])
+    bodies = Bodies(args.max_body_bytes, args.max_read_seconds)
+    Server((args.http_host, args.http_port), bodies, args.drain_seconds, args.grace_seconds).start(model)
 
 
 if __name__ == "__main__":

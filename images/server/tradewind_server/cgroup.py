@@ -23,6 +23,11 @@ def allowed_memory(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int:
     return int(min([machine, *_limits("memory", _memory_v1, _memory_v2, root, membership)]))
 
 
+def used_memory() -> int:
+    """Bytes of this process that are in memory now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def refuse_more_memory() -> None:
     """From now on a model or a request that asks for more than all the allowed memory fails, and nothing else does.
 

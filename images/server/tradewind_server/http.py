@@ -6,57 +6,42 @@ client unload the model; so this stands in its place. A path that isn't here doe
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
 
 from tradewind_server import __version__, metrics, openapi, v1, v2
+from tradewind_server.bodies import Bodies, Body, Disconnected, Receive
 from tradewind_server.model import OnnxModel
-from tradewind_server.refusal import (
-    Encoded,
-    Failed,
-    MethodNotAllowed,
-    NotFound,
-    Refusal,
-    TooLarge,
-    Unavailable,
-    raise_limit,
-    shown,
-)
+from tradewind_server.refusal import Failed, MethodNotAllowed, NotFound, Refusal, Unavailable, shown
 
 log = logging.getLogger(__name__)
 
 Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 Answer = Callable[[OnnxModel, Mapping[bytes, bytes], bytes, int], Awaitable[tuple[bytes, Headers]]]
 
 JSON: Headers = [(b"content-type", b"application/json")]
 METRICS: Headers = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
-# Bodies of requests that are not answered yet may take this many times the limit of one.
-_PENDING_BODIES = 4
 # A value takes 2 bytes of JSON or more, but about a hundred of memory: as many are allowed as fill a body in 16 each.
 _BYTES_OF_A_VALUE = 16
-_LARGER = raise_limit("maxBodyBytes")
-_FEWER = f"send fewer rows in each request{_LARGER}"
-
-
-class Disconnected(Exception):
-    """The client went away before its body was whole."""
+# Seconds until it is worth looking whether a client is still there: most requests are answered by then.
+_PATIENCE = 0.05
 
 
 class Application:
     """Answers for one model."""
 
-    def __init__(self, model: OnnxModel, max_body_bytes: int) -> None:
+    def __init__(self, model: OnnxModel, bodies: Bodies) -> None:
         self.model = model
-        self.max_body_bytes = max_body_bytes
+        self.bodies = bodies
         self.leaving = False
-        self._held_bytes = 0
         name = model.name
         self._predictions: dict[str, tuple[str, Answer]] = {
             f"/v1/models/{name}:predict": ("v1", v1.answer),
@@ -134,15 +119,8 @@ class Application:
         self, model: str, protocol: str, answer: Answer | None, scope: Message, receive: Receive, send: Send
     ) -> None:
         started = time.perf_counter()
-        held = 0
-
-        def hold(size: int) -> None:
-            nonlocal held
-            if self._held_bytes + size > _PENDING_BODIES * self.max_body_bytes:
-                raise Unavailable(f"the bodies of requests that wait take too much memory: ask again later{_LARGER}")
-            held += size
-            self._held_bytes += size
-
+        body = Body()
+        client = Client(receive)
         try:
             if answer is None:
                 raise self._not_found(scope["path"])
@@ -150,23 +128,31 @@ class Application:
                 raise MethodNotAllowed("POST")
             if not self.model.loaded:
                 raise Unavailable(f"model {shown(model)} is not ready: {self.model.reason}")
+            self.model.admit()
             headers = dict(scope["headers"])
             with self.model.parts.timed("read"):
-                body = await _read(headers, receive, self.max_body_bytes, hold)
-            reply, reply_headers = await answer(self.model, headers, body, self.max_body_bytes // _BYTES_OF_A_VALUE)
+                content = await self.bodies.read(headers, receive, body)
+            with client.watched():
+                reply, reply_headers = await answer(
+                    self.model, headers, content, self.bodies.largest // _BYTES_OF_A_VALUE
+                )
             code = 200
         except Refusal as refusal:
             code, reply, reply_headers = _refused(refusal)
         except Disconnected:
             return
+        except asyncio.CancelledError:
+            if client.here:
+                raise
+            return
         except MemoryError:
-            log.error("out of memory for a request of %d bytes", held)
+            log.error("out of memory for a request of %d bytes", body.size)
             code, reply, reply_headers = _refused(Failed("the server ran out of memory: send fewer rows"))
         except Exception:
             log.exception("a request failed")
             code, reply, reply_headers = _refused(Failed("the server failed: see its log"))
         finally:
-            self._held_bytes -= held
+            self.bodies.let_go(body)
         await self._send(send, code, reply, reply_headers)
         metrics.REQUESTS.labels(model, protocol, str(code)).inc()
         metrics.REQUEST_SECONDS.labels(model, protocol).observe(time.perf_counter() - started)
@@ -185,24 +171,32 @@ def _refused(refusal: Refusal) -> tuple[int, bytes, Headers]:
     return refusal.code, orjson.dumps({"error": sentence}), [*JSON, *refusal.headers]
 
 
-async def _read(headers: Mapping[bytes, bytes], receive: Receive, limit: int, hold: Callable[[int], None]) -> bytes:
-    """The body. `hold` is told of its bytes as they come, and may refuse them."""
-    if headers.get(b"content-encoding", b"identity") != b"identity":
-        raise Encoded("send the body uncompressed")
-    declared = headers.get(b"content-length", b"0")
-    if declared.isdigit() and int(declared) > limit:
-        raise TooLarge(f"the body has {int(declared)} bytes, the limit is {limit}: {_FEWER}")
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Disconnected
-        chunk: bytes = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
-            raise TooLarge(f"the body is above the limit of {limit} bytes: {_FEWER}")
-        hold(len(chunk))
-        chunks.append(chunk)
-        if not message.get("more_body", False):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+class Client:
+    """Who waits for the answer of the task in which this is made."""
+
+    def __init__(self, receive: Receive) -> None:
+        self.here = True
+        self._receive = receive
+        self._task = asyncio.current_task()
+        self._watching: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Cancels the task if the client goes meanwhile, unless that takes no time."""
+        timer = asyncio.get_running_loop().call_later(_PATIENCE, self._watch)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            if self._watching:
+                self._watching.cancel()
+
+    def _watch(self) -> None:
+        self._watching = asyncio.get_running_loop().create_task(self._until_gone())
+
+    async def _until_gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.here = False
+        if self._task:
+            self._task.cancel()

@@ -46,9 +46,9 @@ class TextFormatter(logging.Formatter):
 
 
 def configure(log_format: str) -> None:
-    """Sends every logger's lines from INFO to standard error, in one format; uvicorn's and KServe's from WARNING."""
+    """Sends every logger's lines from INFO to standard error, in one format; uvicorn's from WARNING."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for name in ("uvicorn", "uvicorn.error", "kserve", "kserve.trace"):
+    for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).setLevel(logging.WARNING)

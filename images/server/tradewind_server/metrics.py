@@ -28,6 +28,12 @@ PART_SECONDS = Histogram(
     ("model", "part"),
     buckets=_SECONDS,
 )
+BATCH_ROWS = Histogram(
+    "tradewind_batch_rows",
+    "Rows that the model was asked together, of one request or of several.",
+    ("model",),
+    buckets=tuple(2.0**power for power in range(13)),
+)
 WAITING = Gauge("tradewind_requests_waiting", "Requests that wait for the model or run in it.")
 MODEL_INFO = Gauge("tradewind_model_info", "1 for the model that is served.", ("model", "digest", "task", "provider"))
 MODEL_TRIED = Gauge(

@@ -27,7 +27,9 @@ _PICTURE = {
 _EXAMPLES: dict[str, Any] = {"text": "some words", "image": {columns.BASE64: EXAMPLE}}
 _CODES = {
     "400": "The request can't be answered.",
+    "408": "The body did not come in time.",
     "413": "The body is too large.",
+    "429": "It would have to wait too long: ask again after Retry-After.",
     "503": "Not now: ask again after Retry-After.",
 }
 

@@ -34,6 +34,13 @@ class MethodNotAllowed(Refusal):
         self.headers = ((b"allow", allowed.encode()),)
 
 
+class TooSlow(Refusal):
+    """The body did not come in time. What would still come of it is not read: the connection ends."""
+
+    code = 408
+    headers = ((b"connection", b"close"),)
+
+
 class TooLarge(Refusal):
     """The body is above the limit."""
 
@@ -44,6 +51,16 @@ class Encoded(Refusal):
     """The body is compressed."""
 
     code = 415
+
+
+class Busy(Refusal):
+    """It would wait too long. `retry_after` is in seconds."""
+
+    code = 429
+
+    def __init__(self, reason: str, retry_after: int) -> None:
+        super().__init__(reason)
+        self.headers = ((b"retry-after", str(retry_after).encode()),)
 
 
 class Failed(Refusal):

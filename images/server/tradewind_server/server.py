@@ -1,4 +1,4 @@
-"""The process: KServe's ModelServer around our model, with our REST endpoints; how it starts, fails and leaves."""
+"""The process: our REST endpoints in uvicorn around one model; how it starts, fails and leaves."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 from types import FrameType
 
-import kserve
 import uvicorn
 import uvloop
 
+from tradewind_server.bodies import Bodies
 from tradewind_server.folder import Unservable
 from tradewind_server.http import Application
 from tradewind_server.model import OnnxModel
@@ -66,33 +66,25 @@ class RestServer(uvicorn.Server):
         return await super().on_tick(counter) or due
 
 
-class Server(kserve.ModelServer):  # type: ignore[misc]  # kserve carries no types
-    """KServe's server for one model.
+class Server:
+    """Serves one model. It listens at once and is ready later, so that a probe can tell loading from dead."""
 
-    KServe's own `start` listens only once the model is loaded, so a probe can't tell loading from dead. This one
-    listens at once, and is ready later.
-    """
-
-    def __init__(self, address: tuple[str, int], max_body_bytes: int, drain_seconds: float, grace_seconds: int) -> None:
-        super().__init__(
-            http_port=address[1], enable_grpc=False, enable_latency_logging=False, grace_period=grace_seconds
-        )
+    def __init__(self, address: tuple[str, int], bodies: Bodies, drain_seconds: float, grace_seconds: int) -> None:
         self.address = address
-        self.max_body_bytes = max_body_bytes
+        self.bodies = bodies
         self.drain_seconds = drain_seconds
+        self.grace_seconds = grace_seconds
 
-    def start(self, models: list[OnnxModel]) -> None:
+    def start(self, model: OnnxModel) -> None:
         """Serves until SIGTERM; ends the process with 0, or with 1 if the model can't be served."""
-        (model,) = models
-        self.register_model(model)
         code = uvloop.run(self._serve_model(model))
         logging.shutdown()
         # A thread in the model that outlived the grace time would hold up a normal exit for as long as it likes.
         os._exit(code)
 
     async def _serve_model(self, model: OnnxModel) -> int:
-        application = Application(model, self.max_body_bytes)
-        rest = RestServer(application, self.address, self.drain_seconds, self.grace_period)
+        application = Application(model, self.bodies)
+        rest = RestServer(application, self.address, self.drain_seconds, self.grace_seconds)
         loading = asyncio.create_task(_load(model, rest))
         await rest.serve()
         if not loading.done():

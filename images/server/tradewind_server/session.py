@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import onnxruntime
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 
 from tradewind_server import folder
 from tradewind_server.folder import Artefact, Unservable
-from tradewind_server.tensors import DATATYPES, TensorSpec
+from tradewind_server.refusal import BadRequest, Failed
+from tradewind_server.tensors import DATATYPES, Array, TensorSpec
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,49 @@ def opened(artefact: Artefact, threads: int) -> onnxruntime.InferenceSession:
     if session.get_providers()[0] != providers[0]:
         log.warning("%s is built in, but can't be used here: the model runs on the CPU", providers[0])
     return session
+
+
+def computed(model: onnxruntime.InferenceSession, tensors: Mapping[str, Array], wanted: Sequence[str]) -> list[Array]:
+    """The outputs of these names, in that order. Raises BadRequest if it can't take these values, else Failed."""
+    try:
+        outputs: list[Array] = model.run(wanted, tensors)
+        return outputs
+    except (InvalidArgument, RuntimeException, Fail) as error:
+        # The model was loaded, so a node that fails does so for these values: an index out of range, or sizes of open
+        # axes that don't go together. Not so if memory is short.
+        said = sentence(error)
+        if "alloc" in said.lower() or "memory" in said.lower():
+            log.error("out of memory: %s", said)
+            raise Failed("the model ran out of memory: send fewer rows") from None
+        raise BadRequest(f"the model can't take these values: {said}") from None
+    except Exception as error:  # noqa: BLE001 -- ONNX Runtime's errors have no base of their own
+        log.error("inference failed: %s", sentence(error))
+        raise Failed("the model failed: see the server's log") from None
+
+
+def tried(model: onnxruntime.InferenceSession, tensors: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
+    """The outputs by name, for what may well be no input of the model. Raises BadRequest in ONNX Runtime's words."""
+    return _tried(model, tensors, wanted, onnxruntime.RunOptions())
+
+
+def let_go(model: onnxruntime.InferenceSession, tensors: Mapping[str, Array], wanted: Sequence[str]) -> None:
+    """Gives memory back that larger runs have left; for that the model is asked once more. Raises BadRequest."""
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    _tried(model, tensors, wanted, options)
+
+
+def _tried(
+    model: onnxruntime.InferenceSession,
+    tensors: Mapping[str, Array],
+    wanted: Sequence[str],
+    options: onnxruntime.RunOptions,
+) -> dict[str, Array]:
+    options.log_severity_level = 4  # a guess that fails is no error for the log
+    try:
+        return dict(zip(wanted, model.run(wanted, tensors, options), strict=True))
+    except Exception as error:  # noqa: BLE001 -- as above
+        raise BadRequest(sentence(error)) from None
 
 
 def _advice(text: str) -> str:

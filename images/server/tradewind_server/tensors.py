@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tradewind_server import pieces
 from tradewind_server.refusal import BadRequest, listed, raise_limit, shown
 
 Array = NDArray[Any]
@@ -142,7 +143,7 @@ def from_json(spec: TensorSpec, data: Any, max_rows: int, shape: Sequence[int] |
     _check_kinds(spec, kinds, data)
     try:
         with np.errstate(over="ignore"):
-            array = np.array(data, dtype=spec.dtype)  # null is NaN here
+            array = pieces.array(data, spec.dtype)  # null is NaN here
     except OverflowError:
         raise BadRequest(f"{where}: a number is out of the range of {spec.datatype}") from None
     except ValueError:
@@ -170,7 +171,7 @@ def _add_kinds(data: Any, depth: int, kinds: set[type], spec: TensorSpec) -> Non
     if depth == 0:
         kinds.add(type(data))
         return
-    found = set(map(type, data))
+    found = pieces.types(data)
     if depth == 1 and list not in found:
         kinds |= found
         return

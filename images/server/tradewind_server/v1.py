@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import orjson
 
-from tradewind_server import columns
+from tradewind_server import columns, pieces
 from tradewind_server.model import OnnxModel
 from tradewind_server.parameters import check_v1
 from tradewind_server.refusal import BadRequest, shown
 from tradewind_server.tensors import Array
-from tradewind_server.v2 import parse
+from tradewind_server.v2 import BYTES_OF_A_NUMBER, parse
 
 LABEL, LABELS, PROBABILITIES = "label", "labels", "probabilities"
 
@@ -29,16 +29,23 @@ async def answer(
     model: OnnxModel, headers: Mapping[bytes, bytes], body: bytes, max_values: int
 ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     """The response's body, and its headers besides content-length."""
-    with model.parts.timed("parse"):
-        request = parse(memoryview(body), max_values)
-        with model.unused.said():
-            feeds = _feeds(model, request)
+    feeds = await model.beside("parse", len(body), _asked, model, body, max_values)
     outputs = dict(zip(model.outputs, await model.infer(feeds, list(model.outputs)), strict=True))
-    with model.parts.timed("answer"):
-        document = _document(model, outputs)
-        if units := units_of(model):
-            document["units"] = units
-        return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY), [(b"content-type", b"application/json")]
+    size = sum(array.size for array in outputs.values()) * BYTES_OF_A_NUMBER
+    return await model.beside("answer", size, _response, model, outputs), [(b"content-type", b"application/json")]
+
+
+def _asked(model: OnnxModel, body: bytes, max_values: int) -> dict[str, Array]:
+    request = parse(memoryview(body), max_values)
+    with model.unused.said():
+        return _feeds(model, request)
+
+
+def _response(model: OnnxModel, outputs: dict[str, Array]) -> bytes:
+    document = _document(model, outputs)
+    if units := units_of(model):
+        document["units"] = units
+    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _feeds(model: OnnxModel, request: dict[str, Any]) -> dict[str, Array]:
@@ -115,7 +122,7 @@ def _plain_rows(array: Array) -> list[Any]:
 
 def _plain(array: Array) -> Any:
     """What the JSON encoder takes: strings as lists, numbers as they are."""
-    return array.tolist() if array.dtype.kind == "O" else np.ascontiguousarray(_float(array))
+    return array.tolist() if array.dtype.kind == "O" else pieces.numbers(_float(array))
 
 
 def _float(array: Array) -> Array:

@@ -10,18 +10,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
 
-from tradewind_server import columns
+from tradewind_server import columns, pieces
 from tradewind_server.model import OnnxModel
 from tradewind_server.parameters import BASE64, INPUT, OUTPUT, REQUEST, checked
 from tradewind_server.refusal import BadRequest, listed, raise_limit, shown
 from tradewind_server.tensors import Array, TensorSpec, from_bytes, from_json, to_bytes
 
 JSON_LENGTH = b"inference-header-content-length"
+# What one takes as JSON, roughly.
+BYTES_OF_A_NUMBER = 10
 
 
 def metadata(model: OnnxModel) -> dict[str, Any]:
@@ -55,15 +57,26 @@ async def answer(
     model: OnnxModel, headers: Mapping[bytes, bytes], body: bytes, max_values: int
 ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     """The response's body, and its headers besides content-length."""
-    with model.parts.timed("parse"):
-        json_length = _json_length(headers.get(JSON_LENGTH), len(body))
-        request = parse(memoryview(body)[:json_length], max_values)
-        with model.unused.said():
-            feeds = _feeds(model, request.get("inputs"), memoryview(body)[json_length:])
-        wanted = _wanted(model, request)
-    outputs = await model.infer(feeds, list(wanted))
-    with model.parts.timed("answer"):
-        return _response(model, request.get("id"), wanted, outputs)
+    json_length = _json_length(headers.get(JSON_LENGTH), len(body))
+    # Numbers as bytes are taken as they are, strings one by one.
+    size = len(body) if any(spec.datatype == "BYTES" for spec in model.inputs.values()) else json_length
+    asked = await model.beside("parse", size, _asked, model, body, json_length, max_values)
+    outputs = await model.infer(asked.feeds, list(asked.wanted))
+    size = sum(array.size for array, binary in zip(outputs, asked.wanted.values(), strict=True) if not binary)
+    return await model.beside("answer", size * BYTES_OF_A_NUMBER, _response, model, asked.id, asked.wanted, outputs)
+
+
+class _Asked(NamedTuple):
+    feeds: dict[str, Array]
+    wanted: dict[str, bool]  # outputs, and whether each goes as bytes
+    id: str | None
+
+
+def _asked(model: OnnxModel, body: bytes, json_length: int, max_values: int) -> _Asked:
+    request = parse(memoryview(body)[:json_length], max_values)
+    with model.unused.said():
+        feeds = _feeds(model, request.get("inputs"), memoryview(body)[json_length:])
+    return _Asked(feeds, _wanted(model, request), request.get("id"))
 
 
 def parse(text: memoryview, max_values: int) -> dict[str, Any]:
@@ -75,8 +88,8 @@ def parse(text: memoryview, max_values: int) -> dict[str, Any]:
             f"{raise_limit('maxBodyBytes')}"
         )
     try:
-        document = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
+        document = pieces.loads(text)
+    except pieces.Malformed as error:
         hint = "; JSON has no NaN or Infinity" if any(word in bytes(text) for word in (b"NaN", b"Infinity")) else ""
         raise BadRequest(f"the body is not JSON: {error}{hint}") from None
     if not isinstance(document, dict):
@@ -254,7 +267,7 @@ def _response(
         elif array.dtype.kind == "O":
             tensor["data"] = array.ravel().tolist()
         else:
-            tensor["data"] = array.ravel()
+            tensor["data"] = pieces.numbers(array.ravel())
         described.append(tensor)
     document: dict[str, Any] = {"model_name": model.name, "outputs": described}
     if request_id is not None:
