@@ -16,7 +16,7 @@ from tradewind_workload.heads.classification import Classification
 from tradewind_workload.heads.regression import Regression
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.measure.figures import Alone, Figures
-from tradewind_workload.measure.measurement import measure, save, speedup, turns
+from tradewind_workload.measure.measurement import Unmeasured, measure, save, speedup, turns
 from tradewind_workload.measure.verdict import Measured, frontier, judge, judge_baseline, lost, measured_metric
 from tradewind_workload.tasks.matrix.graph import to_onnx
 from tradewind_workload.tasks.matrix.network import Classifier, build_network
@@ -182,6 +182,22 @@ def test_measured_beside_the_baseline(tmp_path: Path) -> None:
     weights = large.stat().st_size - small.stat().st_size
     assert baseline.peak_memory - faster.peak_memory > 0.8 * weights
     assert faster.peak_memory < 200 * 10**6  # of a process without torch or Ray
+
+
+def test_a_model_that_cannot_be_measured_alone_leaves_the_others_theirs(tmp_path: Path) -> None:
+    rows = {"inputs": np.random.default_rng(0).normal(size=(8, 64)).astype(np.float32)}
+    good, broken = model(tmp_path / "good.onnx", 8), tmp_path / "broken.onnx"
+    broken.write_bytes(b"no model")
+    steps: list[int] = []
+    settings = Measure(repeats=10, warmup=1, batch_sizes=(1,))
+    found = measure([good, broken, good], rows, settings, lambda: steps.append(1), fewer=1)
+    assert [type(one) for one in found] == [Alone, Unmeasured, Alone]
+    assert str(found[1]).startswith("the process that measured it ended with 1: ")
+    assert len(steps) == 3
+    found = measure([good, broken], rows, settings, fewer=1)
+    assert [type(one) for one in found] == [Alone, Unmeasured]
+    with pytest.raises(Unmeasured):
+        measure([broken, good], rows, settings, fewer=1)
 
 
 def test_copies_of_one_model_are_equal(tmp_path: Path) -> None:
