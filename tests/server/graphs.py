@@ -45,6 +45,30 @@ def classifier() -> ModelProto:
     return model(nodes, [("inputs", FLOAT, ["rows", 2, 2])], outputs, weights)
 
 
+def endless() -> ModelProto:
+    """Rows of one float32, each of which takes years."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["go_on"]),
+            helper.make_node("Add", ["x_in", "one"], ["x_out"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("turn", INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("x_in", FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("x_out", FLOAT, None),
+        ],
+        [numpy_helper.from_array(np.float32(1), "one")],
+    )
+    weights = {"turns": np.array(1 << 62), "yes": np.array(True)}
+    nodes = [helper.make_node("Loop", ["turns", "yes", "x"], ["y"], body=body)]
+    return model(nodes, [("x", FLOAT, ["rows", 1])], [("y", FLOAT, ["rows", 1])], weights)
+
+
 def multilabel() -> ModelProto:
     """Rows of three float32 to any of three labels: those whose number is not below 0."""
     nodes = [

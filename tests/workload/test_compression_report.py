@@ -8,6 +8,7 @@ from tests.workload.jobs import small_compression
 from tradewind.api.compressionjob import CompressionJobSpec, CompressionResult
 from tradewind.api.report import JobDocument
 from tradewind_workload.measure.page import Part, page
+from tradewind_workload.measure.sweep import Point, Slo, Sweep
 
 
 def row(name: str, verdict: str) -> dict[str, object]:
@@ -42,6 +43,30 @@ def test_the_baseline_is_no_candidate_though_its_row_is_accepted(verdicts: tuple
         spec,
         CompressionResult.model_validate({"variants": rows}),
         Part("test", 9, True),
+        {},
     )
     assert f"<p>{said}" in made
     assert "latency of the model alone, without HTTP" in made
+    assert "What a replica bears" not in made and "without HTTP, since no replica could be measured" in made
+
+
+def test_what_replicas_bear_is_shown() -> None:
+    document = small_compression("sha256:" + "0" * 64)
+    parts = [{"part": part, "milliseconds": "0.1"} for part in ("parse", "model", "http")]
+    replica = {"within": {"percentile": 95, "milliseconds": "2.5"}, "startSeconds": "1.2", "parts": parts}
+    runtime = {"latencies": [{"percentile": 50, "milliseconds": "0.01"}], "throughputPerSecond": "250000"}
+    more = {"replica": replica, "runtime": runtime, "throughputPerSecond": "1500"}
+    rows = [row("baseline", "Accepted") | more, row("int8", "Accepted") | more]
+    tried = (Point(700, 0.6, True), Point(1500, 2.4, True), Point(1500, 2.6, False), Point(1900, None, False))
+    found = {name: Sweep(1500, Slo(95, 2.5), 2000, tried) for name in ("baseline", "int8")}
+    made = page(
+        JobDocument.model_validate(document),
+        CompressionJobSpec.model_validate(document["spec"]),
+        CompressionResult.model_validate({"variants": rows}),
+        Part("test", 9, True),
+        found,
+    )
+    assert "<th>requests/s</th>" in made and made.count("<svg") == 3
+    assert "median latency of a request, ms" in made and "95th percentile of the latency, ms" in made
+    assert "<td>2.5 ms (95 %)</td><td>0.5</td><td>1.2</td><td>0.01</td><td>250000</td>" in made
+    assert "asked over HTTP" in made and "int8: 1500 a second" in made

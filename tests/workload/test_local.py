@@ -127,6 +127,22 @@ def test_a_file_becomes_an_answer(ran: Ran) -> None:
     assert json.loads(lines[asked + 1])["predictions"] == [str(samples["outputs"]["label"][0])]
 
 
+def test_replicas_are_measured_on_this_machine(ran: Ran) -> None:
+    """By the server that serves afterwards."""
+    report = json.loads((ran.volumes / "claim/variants/report.json").read_text())
+    for row in report["variants"]:
+        within, alone = row["replica"]["within"], row["runtime"]["latencies"]
+        latencies = {found["percentile"]: float(found["milliseconds"]) for found in row["latencies"]}
+        assert within["percentile"] == 95 and float(within["milliseconds"]) == pytest.approx(
+            5 * latencies[50], abs=1e-3
+        )
+        assert 0 < float(alone[0]["milliseconds"]) < latencies[50] <= latencies[95]
+        assert float(row["throughputPerSecond"]) == pytest.approx(report["sweeps"][row["name"]]["rate"], abs=0.1)
+        parts = {found["part"]: float(found["milliseconds"]) for found in row["replica"]["parts"]}
+        assert 0 < parts["model"] < sum(parts.values())
+    assert re.search(r"^the load generator took 0\.\d+ ms", ran.output, re.MULTILINE)
+
+
 def test_it_goes_on_where_it_was_stopped(ran: Ran) -> None:
     """The signal came before the checkpoint of epoch 2, or after it."""
     assert re.search(r"continuing after epoch [12]", ran.output)

@@ -15,7 +15,8 @@ from tradewind_workload.heads.answer import Classes
 from tradewind_workload.heads.classification import Classification
 from tradewind_workload.heads.regression import Regression
 from tradewind_workload.io.fault import Fault
-from tradewind_workload.measure.measurement import Figures, measure, save, speedup, turns
+from tradewind_workload.measure.figures import Alone, Figures
+from tradewind_workload.measure.measurement import Unmeasured, measure, save, speedup, turns
 from tradewind_workload.measure.verdict import Measured, frontier, judge, judge_baseline, lost, measured_metric
 from tradewind_workload.tasks.matrix.graph import to_onnx
 from tradewind_workload.tasks.matrix.network import Classifier, build_network
@@ -28,11 +29,10 @@ def figures(
     speed: float = 1.0, low: float | None = None, high: float | None = None, p50: float = 1.0, p95: float = 2.0
 ) -> Figures:
     return Figures(
-        p50,
-        p95,
+        p50_ms=p50,
+        p95_ms=p95,
         p99_ms=3.0,
         throughput=1000.0,
-        best_batch=1,
         peak_memory=10**7,
         speedup=speed,
         low=speed * 0.98 if low is None else low,
@@ -172,7 +172,7 @@ def test_measured_beside_the_baseline(tmp_path: Path) -> None:
     settings = Measure(repeats=60, batch_sizes=(1, 8))
     found = measure([large, small, large], {"inputs": rows}, settings, lambda: steps.append(1))
     assert len(found) == len(steps) == 3
-    baseline, faster, same = found
+    baseline, faster, same = (one for one in found if isinstance(one, Alone))
     assert baseline.speedup == baseline.low == baseline.high == 1
     assert faster.low > 2
     # On a machine that others use the interval is wide; it must not lie beside the truth.
@@ -182,6 +182,22 @@ def test_measured_beside_the_baseline(tmp_path: Path) -> None:
     weights = large.stat().st_size - small.stat().st_size
     assert baseline.peak_memory - faster.peak_memory > 0.8 * weights
     assert faster.peak_memory < 200 * 10**6  # of a process without torch or Ray
+
+
+def test_a_model_that_cannot_be_measured_alone_leaves_the_others_theirs(tmp_path: Path) -> None:
+    rows = {"inputs": np.random.default_rng(0).normal(size=(8, 64)).astype(np.float32)}
+    good, broken = model(tmp_path / "good.onnx", 8), tmp_path / "broken.onnx"
+    broken.write_bytes(b"no model")
+    steps: list[int] = []
+    settings = Measure(repeats=10, warmup=1, batch_sizes=(1,))
+    found = measure([good, broken, good], rows, settings, lambda: steps.append(1), fewer=1)
+    assert [type(one) for one in found] == [Alone, Unmeasured, Alone]
+    assert str(found[1]).startswith("the process that measured it ended with 1: ")
+    assert len(steps) == 3
+    found = measure([good, broken], rows, settings, fewer=1)
+    assert [type(one) for one in found] == [Alone, Unmeasured]
+    with pytest.raises(Unmeasured):
+        measure([broken, good], rows, settings, fewer=1)
 
 
 def test_copies_of_one_model_are_equal(tmp_path: Path) -> None:

@@ -11,10 +11,15 @@ ROOT = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
 
 
-def allowed_threads(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int:
-    """Threads that can run at once: the CPUs of the affinity, or the smallest quota, to the nearest whole number."""
+def allowed_cpus(root: Path = ROOT, membership: Path = MEMBERSHIP) -> float:
+    """CPUs: those of the affinity, or the smallest quota."""
     quotas = _limits("cpu", _cpus_v1, _cpus_v2, root, membership)
-    return max(1, int(min([float(len(os.sched_getaffinity(0))), *quotas]) + 0.5))
+    return min([float(len(os.sched_getaffinity(0))), *quotas])
+
+
+def allowed_threads(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int:
+    """Threads that can run at once: the CPUs to the nearest whole number."""
+    return max(1, int(allowed_cpus(root, membership) + 0.5))
 
 
 def allowed_memory(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int:
@@ -26,6 +31,11 @@ def allowed_memory(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int:
 def used_memory() -> int:
     """Bytes of this process that are in memory now."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def killed_for_memory(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int:
+    """Processes of this process's group that the kernel has killed since they took more memory than they may."""
+    return int(max(_limits("memory", _killed_v1, _killed_v2, root, membership), default=0))
 
 
 def refuse_more_memory() -> None:
@@ -96,3 +106,20 @@ def _memory_v2(group: Path) -> float | None:
 
 def _memory_v1(group: Path) -> float | None:
     return next(iter(_numbers(group / "memory.limit_in_bytes")), None)
+
+
+def _killed_v2(group: Path) -> float | None:
+    return _killed(group / "memory.events")
+
+
+def _killed_v1(group: Path) -> float | None:
+    return _killed(group / "memory.oom_control")
+
+
+def _killed(file: Path) -> float | None:
+    """Of lines with a name and a number, that of `oom_kill`."""
+    try:
+        lines = [line.split() for line in file.read_text().splitlines()]
+    except OSError:
+        return None
+    return next((float(line[1]) for line in lines if len(line) == 2 and line[0] == "oom_kill"), None)

@@ -6,13 +6,12 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tradewind.api.compressionjob import CompressionResult
 from tradewind.api.job import CheckpointRecord, TrainerStatus
 from tradewind.api.report import Report
 from tradewind_workload.compress.candidates import Workshop
 from tradewind_workload.compress.judged import Judged
+from tradewind_workload.compress.measuring import Measuring
 from tradewind_workload.compress.model import Context
 from tradewind_workload.compress.rows import BASELINE, judge_all
 from tradewind_workload.compress.source import open_source
@@ -22,10 +21,10 @@ from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.files import ONNX, remove
 from tradewind_workload.io.places import local_path, stream_folder
 from tradewind_workload.io.reporter import rfc3339
-from tradewind_workload.measure.measurement import ROWS, measure
+from tradewind_workload.measure.figures import Replica
 from tradewind_workload.measure.page import Part, write_report
 from tradewind_workload.measure.processor import processor
-from tradewind_workload.measure.verdict import Measured, measured_metric
+from tradewind_workload.measure.verdict import measured_metric
 from tradewind_workload.train.judging import metric_of
 
 if TYPE_CHECKING:
@@ -71,22 +70,14 @@ def _made(job: JobDocument, spec: CompressionJobSpec, reporter: Told, place: Pla
         stored.append(storage.store(candidate))
         progress.step(number)
 
-    whole = [variant for variant in stored if variant.folder is not None]
-    models = [variant.folder / ONNX for variant in whole if variant.folder is not None]
-    asked = judged.some(np.arange(min(ROWS, len(judging))))
-    print(f"measuring {len(models)} variant{'' if len(models) == 1 else 's'}, the baseline among them", flush=True)
-    figures = measure(models, asked, spec.measure, progress.step)
-    measured = {
-        variant.name: Measured(metric.measure(variant.answers, judged.targets), model.stat().st_size, found)
-        for variant, model, found in zip(whole, models, figures, strict=True)
-        if variant.answers is not None
-    }
+    stored, measured = Measuring(spec, source.manifest, judged, metric).measure(stored, progress.step)
     variants = judge_all(stored, measured, spec, metric, job.price_per_hour)
     for variant in variants:
         print(f"{variant.name}: {variant.verdict}: {variant.reason}", flush=True)
     result = CompressionResult(variants=variants, report_uri=spec.output.storage_uri, processor=str(cpu)[:256])
     judged_on = Part(part.lower(), len(judging), metric.higher_is_better)
-    write_report(local_path(spec.output.storage_uri), job, spec, result, source.digest, judged_on)
+    curves = {name: found.figures.sweep for name, found in measured.items() if isinstance(found.figures, Replica)}
+    write_report(local_path(spec.output.storage_uri), job, spec, result, source.digest, judged_on, curves)
     return result
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tradewind.api.bounds import MeasuredLatency, MeasuredQuality
-from tradewind.api.compressionjob import MeasuredOn, SpeedUp, Variant
+from tradewind.api.compressionjob import MeasuredOn, Replica, RequestPart, Runtime, SpeedUp, Variant
+from tradewind_workload.measure import figures
 from tradewind_workload.measure.verdict import frontier, judge, judge_baseline, lost
 from tradewind_workload.train.judging import decimal, metric_of
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from tradewind.api.compressionjob import CompressionJobSpec
     from tradewind_workload.compress.storing import Stored
     from tradewind_workload.heads.metric import Metric
-    from tradewind_workload.measure.measurement import Figures
+    from tradewind_workload.measure.figures import Alone, Figures
     from tradewind_workload.measure.verdict import Measured
 
 BASELINE = "baseline"
@@ -61,11 +62,8 @@ def judge_all(
                     value=metric_of(found.quality),
                     loss=metric_of(float(lost(found, baseline, metric))),
                 ),
-                latencies=tuple(
-                    MeasuredLatency(percentile=percentile, milliseconds=decimal(found.figures.latency(percentile), 4))
-                    for percentile in PERCENTILES
-                ),
-                throughput_per_second=decimal(found.figures.throughput, 1),
+                latencies=_latencies(found.figures),
+                throughput_per_second=_rate(found.figures.throughput),
                 size_bytes=found.size,
                 peak_memory_bytes=found.figures.peak_memory,
                 cost_per_million=cost_per_million(found.figures, price_per_hour),
@@ -75,6 +73,8 @@ def judge_all(
                     high=decimal(found.figures.high, 3),
                 ),
                 pareto=best[variant.name],
+                replica=_replica(found.figures),
+                runtime=_runtime(found.alone),
                 storage_uri=variant.uri,
                 digest=variant.digest,
                 measured_on=MeasuredOn(
@@ -89,8 +89,37 @@ def _cut(methods: tuple[str, ...]) -> str:
     return (" + ".join(methods) or "none")[:256]
 
 
-def cost_per_million(figures: Figures, price_per_hour: str | None) -> str:
-    """Price of a million rows at the best throughput, on the pod that measured; Unknown without a price."""
-    if price_per_hour is None or price_per_hour == "Unknown":
+def _latencies(of: Figures) -> tuple[MeasuredLatency, ...]:
+    return tuple(
+        MeasuredLatency(percentile=percentile, milliseconds=decimal(of.latency(percentile), 4))
+        for percentile in PERCENTILES
+    )
+
+
+def _rate(throughput: float) -> str | None:
+    """Of a second; None where no rate keeps the SLO."""
+    return decimal(throughput, 1 if throughput >= 10 else 4) if throughput > 0 else None
+
+
+def _replica(of: Figures) -> Replica | None:
+    if not isinstance(of, figures.Replica):
+        return None
+    slo = of.sweep.slo
+    return Replica(
+        within=MeasuredLatency(percentile=slo.percentile, milliseconds=decimal(slo.milliseconds, 4)),
+        start_seconds=decimal(of.start_seconds, 2),
+        parts=tuple(RequestPart(part=part, milliseconds=decimal(mean, 4)) for part, mean in of.parts.items()),
+    )
+
+
+def _runtime(alone: Alone | None) -> Runtime | None:
+    if alone is None:
+        return None
+    return Runtime(latencies=_latencies(alone), throughput_per_second=_rate(alone.throughput))
+
+
+def cost_per_million(of: Figures, price_per_hour: str | None) -> str:
+    """Price of a million requests, or of a million rows where no replica was measured; Unknown without a price."""
+    if price_per_hour is None or price_per_hour == "Unknown" or of.throughput <= 0:
         return "Unknown"
-    return decimal(float(price_per_hour) / 3600 / figures.throughput * 1e6, 9)
+    return decimal(float(price_per_hour) / 3600 / of.throughput * 1e6, 9)

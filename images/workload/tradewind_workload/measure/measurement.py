@@ -8,11 +8,12 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from tradewind_workload.measure.figures import Alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,26 +27,12 @@ Z = 2.5758  # of a normal distribution, so many deviations about its mean have 9
 PROCESSES, REQUESTS, WIDE = (10, 40), 20, 1.05
 FEWER = 3  # processes that measure the throughput, which has no interval
 ROWS, BYTES = 1024, 1 << 26  # that models are asked by turns
+LONGEST = 900  # seconds that a process may take
 GROUP_BYTES = 256 * 1024**2  # models that are loaded at the same time
 
 
-@dataclass(frozen=True)
-class Figures:
-    """Measured on one model. The speed-up is that of `speedup`, with its interval of 99 %."""
-
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
-    throughput: float  # rows per second at the best batch size
-    best_batch: int
-    peak_memory: int  # bytes
-    speedup: float
-    low: float
-    high: float
-
-    def latency(self, percentile: int) -> float:
-        """A percentile of the latency in milliseconds: 50, 95 or 99."""
-        return {50: self.p50_ms, 95: self.p95_ms, 99: self.p99_ms}[percentile]
+class Unmeasured(Exception):
+    """Models that could not be measured; the text says why."""
 
 
 def measure(
@@ -53,36 +40,54 @@ def measure(
     rows: Mapping[str, np.ndarray],
     settings: Measure,
     on_step: Callable[[], None] = lambda: None,
-) -> list[Figures]:
-    """Figures of the models, the baseline first, on rows as their graphs take them, by name; `on_step` for each."""
+    fewer: int | None = None,
+) -> list[Alone | Unmeasured]:
+    """Figures of the models, the baseline first, on rows as their graphs take them, by name; `on_step` for each.
+
+    `fewer` are the processes where no speed-up decides. Raises Unmeasured where the baseline has none.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file, few = Path(folder, "rows.npz"), Path(folder, "few.npz")
         save(file, rows, ROWS)
         save(few, rows, settings.batch_sizes[0])  # the memory of more rows would count as the model's
-        found: list[Figures] = []
-        for group in _groups(models):
-            asked = [models[0], *group]
-            first, *others = settings.batch_sizes
-            times = {first: turns(asked, file, settings, first)}
-            while _wide(times[first]) and len(times[first]) < PROCESSES[1]:
-                times[first] += turns(asked, file, settings, first, seed=len(times[first]))
-            times |= {batch: turns(asked, file, settings, batch, FEWER) for batch in others}
-            numbers = range(1, len(group) + 1) if found else range(len(group) + 1)
-            for number in numbers:
-                model = asked[number]
-                peak = int(
-                    _bench(
-                        {
-                            "model": str(model),
-                            "rows": str(few),
-                            "threads": settings.threads,
-                            "batch": first,
-                        }
-                    )
-                )
-                found.append(_figures(times, number, peak, first))
+        found: dict[int, Alone | Unmeasured] = {}
+        groups = _groups(models)
+        while groups:
+            group, before = groups.pop(0), len(found)
+            try:
+                times = _times([models[number] for number in (0, *group)], file, settings, fewer)
+                for at, number in enumerate((0, *group)):
+                    if number not in found:
+                        peak = _peak(models[number], few, settings)
+                        found[number] = _figures(times, at, peak, settings.batch_sizes[0])
+            except Unmeasured as why:
+                if not group:
+                    raise
+                if len(group) > 1:  # one of them, or the baseline
+                    groups = [[number] for number in group if number not in found] + groups
+                else:
+                    found[group[0]] = why
+            if not groups and 0 not in found:
+                groups = [[]]
+            for _ in range(len(found) - before):
                 on_step()
-        return found
+        return [found[number] for number in range(len(models))]
+
+
+def _times(
+    asked: Sequence[Path], rows: Path, settings: Measure, fewer: int | None
+) -> dict[int, list[list[np.ndarray]]]:
+    """By batch size, as `turns` has them."""
+    first, *others = settings.batch_sizes
+    times = {first: turns(asked, rows, settings, first, fewer)}
+    while fewer is None and _wide(times[first]) and len(times[first]) < PROCESSES[1]:
+        times[first] += turns(asked, rows, settings, first, seed=len(times[first]))
+    return times | {batch: turns(asked, rows, settings, batch, FEWER) for batch in others}
+
+
+def _peak(model: Path, rows: Path, settings: Measure) -> int:
+    task = {"model": str(model), "rows": str(rows), "threads": settings.threads, "batch": settings.batch_sizes[0]}
+    return int(_bench(task))
 
 
 def save(file: Path, rows: Mapping[str, np.ndarray], most: int) -> None:
@@ -94,15 +99,15 @@ def save(file: Path, rows: Mapping[str, np.ndarray], most: int) -> None:
     np.savez(file, allow_pickle=False, names=np.array(json.dumps(list(rows))), **arrays)
 
 
-def _groups(models: Sequence[Path]) -> list[list[Path]]:
-    """The variants in groups that fit into memory beside the baseline; a group may be empty if there is no variant."""
-    groups: list[list[Path]] = [[]]
+def _groups(models: Sequence[Path]) -> list[list[int]]:
+    """Numbers of the variants in groups that fit into memory beside the baseline; an empty one if there is none."""
+    groups: list[list[int]] = [[]]
     size = 0
-    for model in models[1:]:
+    for number, model in enumerate(models[1:], 1):
         if groups[-1] and size + model.stat().st_size > GROUP_BYTES:
             groups.append([])
             size = 0
-        groups[-1].append(model)
+        groups[-1].append(number)
         size += model.stat().st_size
     return groups
 
@@ -130,26 +135,31 @@ def turns(
 def _bench(task: dict[str, Any]) -> Any:
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "OMP_"))}
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    done = subprocess.run(
-        [sys.executable, "-m", "tradewind_workload.measure.bench"],
-        input=json.dumps(task),
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "tradewind_workload.measure.bench"],
+            input=json.dumps(task),
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=False,
+            timeout=LONGEST,
+        )
+    except subprocess.TimeoutExpired:
+        raise Unmeasured(f"ONNX Runtime did not answer {task['batch']} rows at a time within {LONGEST} s") from None
     if done.returncode != 0:
-        raise RuntimeError(f"the measuring process failed ({done.returncode}): {done.stderr[-2000:]}")
+        lines = done.stderr.strip().splitlines()
+        raise Unmeasured(f"the process that measured it ended with {done.returncode}: {lines[-1] if lines else ''}")
     return json.loads(done.stdout)
 
 
-def _figures(times: dict[int, list[list[np.ndarray]]], number: int, peak: int, first: int) -> Figures:
+def _figures(times: dict[int, list[list[np.ndarray]]], number: int, peak: int, first: int) -> Alone:
     value, low, high = _speedup(times[first], number)
     taken = {batch: np.concatenate([models[number] for models in found]) for batch, found in times.items()}
     mine = taken[first]
     throughputs = {batch: batch / (float(np.median(found)) * 1e-9) for batch, found in taken.items()}
     best = max(throughputs, key=lambda batch: throughputs[batch])
-    return Figures(
+    return Alone(
         p50_ms=float(np.median(mine)) * 1e-6,
         p95_ms=float(np.percentile(mine, 95)) * 1e-6,
         p99_ms=float(np.percentile(mine, 99)) * 1e-6,

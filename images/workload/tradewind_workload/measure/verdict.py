@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from tradewind.api.compressionjob import Goals
     from tradewind_workload.heads.metric import Metric
-    from tradewind_workload.measure.measurement import Figures
+    from tradewind_workload.measure.figures import Alone, Figures
 
 Verdict = Literal["Accepted", "Regression", "NotFaster", "Infeasible", "NotApplicable", "Failed"]
 AS_FAST = 0.95  # of the baseline's speed: what may be slower than that, by the interval, is not as fast
@@ -28,6 +28,7 @@ class Measured:
     quality: float  # by the metric that is bounded
     size: int
     figures: Figures
+    alone: Alone | None = None  # where the figures are a replica's
 
 
 def measured_metric(goals: Goals, known: tuple[str, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -106,7 +107,7 @@ class Goals(Model):
     )
     max_latency: Latency | None = Field(
         default=None,
-        description="Longest latency of the model alone, without HTTP, at the first of measure.batchSizes.",
+        description="Longest latency of a request to a replica; it is also what throughputPerSecond keeps.",
     )
     max_size_bytes: Annotated[int, Field(ge=1, le=LARGEST_INTEGER)] | None = Field(
         default=None, description="Largest size of model.onnx."
@@ -121,13 +122,19 @@ class Measure(Model):
         description="What a replica has that is measured, as spec.resources of the ModelDeployment that will serve it. "
         "The pod has two of them, which take turns, beside the program.",
     )
-    threads: Annotated[int, Field(ge=1, le=256)] = Field(default=1, description="Threads of ONNX Runtime.")
+    threads: Annotated[int, Field(ge=1, le=256)] = Field(
+        default=1,
+        description="Threads of ONNX Runtime for the model alone; a replica has as many as its CPU allows.",
+    )
     batch_sizes: Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=1, max_length=8)] = Field(
-        default=(1, 32), description="Rows of a request; latency is of the first, throughput of the best."
+        default=(1, 32),
+        description="Rows that the model alone is given at a time; latency is of the first, throughput of the best. A "
+        "request to a replica has one row.",
     )
     warmup: Annotated[int, Field(ge=1, le=10000)] = Field(default=20, description="Requests before the clock runs.")
     repeats: Annotated[int, Field(ge=10, le=100000)] = Field(
-        default=200, description="Timed requests of each variant, in turns with the baseline's."
+        default=200,
+        description="Timed requests of each variant, in turns with the baseline's; more of them narrow the intervals.",
     )
 
 
@@ -184,8 +191,66 @@ class SpeedUp(Observed):
     high: Number = Field(description="Upper end of the interval.")
 
 
+class RequestPart(Observed):
+    """A part of the time of a request."""
+
+    part: Annotated[str, StringConstraints(max_length=20)] = Field(
+        description="read (its body), parse (to values), queue (for a thread), process (texts and pictures to "
+        "tensors), model, answer (written as JSON), or http, the rest: the network, and reading and writing HTTP."
+    )
+    milliseconds: Number = Field(description="Its mean, in milliseconds.")
+
+
+class Replica(Observed):
+    """How a replica was measured, and what was seen besides."""
+
+    within: MeasuredLatency = Field(
+        description="What throughputPerSecond keeps: goals.maxLatency, else five times the median of an idle replica "
+        "at the 95th percentile."
+    )
+    start_seconds: Number = Field(description="Time until a replica is Ready, in seconds.")
+    parts: Annotated[tuple[RequestPart, ...], Field(max_length=8)] = Field(
+        default=(),
+        description="Where the time of a request goes; together they are its mean latency.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["part"]},
+    )
+
+    @model_validator(mode="after")
+    def _parts_are_unique(self) -> Self:
+        found = [part.part for part in self.parts]
+        if len(set(found)) != len(found):
+            raise ValueError("parts: each stands once")
+        return self
+
+
+def _require_one_of_each(latencies: Sequence[MeasuredLatency]) -> None:
+    percentiles = [latency.percentile for latency in latencies]
+    if len(set(percentiles)) != len(percentiles):
+        raise ValueError("latencies: each percentile stands once")
+
+
+class Runtime(Observed):
+    """The model alone in ONNX Runtime, without HTTP, beside the replica that serves it."""
+
+    latencies: Annotated[tuple[MeasuredLatency, ...], Field(max_length=8)] = Field(
+        default=(),
+        description="Latency at the first batch size.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["percentile"]},
+    )
+    throughput_per_second: Number | None = Field(default=None, description="Rows per second at the best batch size.")
+
+    @model_validator(mode="after")
+    def _percentiles_are_unique(self) -> Self:
+        _require_one_of_each(self.latencies)
+        return self
+
+
 class Variant(Observed):
-    """A measured model."""
+    """A measured model.
+
+    Where `replica` is there, its numbers are those of a replica that is asked over HTTP, else those of the model alone
+    in ONNX Runtime.
+    """
 
     name: Annotated[str, StringConstraints(max_length=63)] = Field(description="Name of the candidate, or baseline.")
     methods: Annotated[str, StringConstraints(max_length=256)] = Field(description="What was done, in order.")
@@ -193,7 +258,8 @@ class Variant(Observed):
     verdict: Annotated[str, StringConstraints(pattern="^[A-Z][A-Za-z]{1,62}$")] = Field(
         description="Accepted; Regression: too much quality lost; NotFaster: slower than the baseline, or neither "
         "faster nor smaller, or less than 0.95 of its speed by a part of the interval; Infeasible: misses a goal of "
-        "latency or size; NotApplicable: a method has nothing to work on in the model; Failed: could not be made."
+        "latency or size; NotApplicable: a method has nothing to work on in the model; Failed: could not be made or "
+        "measured."
     )
     reason: Annotated[str, StringConstraints(max_length=1024)] = Field(
         description="The verdict in a sentence with its numbers."
@@ -203,16 +269,22 @@ class Variant(Observed):
     )
     latencies: Annotated[tuple[MeasuredLatency, ...], Field(max_length=8)] = Field(
         default=(),
-        description="Latency of the model alone in ONNX Runtime, without HTTP, at the first batch size.",
+        description="Latency of one client's requests of one row to a replica; without a replica that of the model at "
+        "the first batch size.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["percentile"]},
     )
-    throughput_per_second: Number | None = Field(default=None, description="Rows per second at the best batch size.")
+    throughput_per_second: Number | None = Field(
+        default=None,
+        description="Most requests per second, at random times, of which a replica answers so many within "
+        "replica.within; without a replica, rows per second at the best batch size.",
+    )
     size_bytes: Count | None = Field(default=None, description="Size of model.onnx.")
     peak_memory_bytes: Count | None = Field(
         default=None, description="Peak resident memory of a process that serves it."
     )
     cost_per_million: Number | None = Field(
-        default=None, description="Price of a million rows at that throughput, or Unknown."
+        default=None,
+        description="Price of a million requests (without a replica: rows) at that throughput, or Unknown.",
     )
     speedup: SpeedUp | None = Field(default=None, description="Against the baseline.")
     pareto: bool | None = Field(
@@ -223,6 +295,8 @@ class Variant(Observed):
         default=None, description="SHA-256 of its model.json."
     )
     measured_on: MeasuredOn | None = Field(default=None, description="Pool and resources of the pod that measured.")
+    replica: Replica | None = Field(default=None, description="Of the replica that was measured.")
+    runtime: Runtime | None = Field(default=None, description="Of the model alone, where a replica was measured.")
 
     @property
     def times_as_fast(self) -> Decimal | None:
@@ -232,9 +306,7 @@ class Variant(Observed):
 
     @model_validator(mode="after")
     def _percentiles_are_unique(self) -> Self:
-        found = [latency.percentile for latency in self.latencies]
-        if len(set(found)) != len(found):
-            raise ValueError("latencies: each percentile stands once")
+        _require_one_of_each(self.latencies)
         return self
 
 

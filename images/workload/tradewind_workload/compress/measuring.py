@@ -1,0 +1,107 @@
+"""Measures the variants of a job: as replicas where there are stands for them, and the models alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tradewind_workload.io.files import ONNX
+from tradewind_workload.measure.bodies import bodies_of
+from tradewind_workload.measure.figures import Alone, Figures, Replica
+from tradewind_workload.measure.loading import loading
+from tradewind_workload.measure.measurement import FEWER, ROWS, Unmeasured, measure
+from tradewind_workload.measure.replica import Replicas, Served, Unfit
+from tradewind_workload.measure.stands import opened
+from tradewind_workload.measure.verdict import Measured
+from tradewind_workload.train.cluster import amount
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tradewind.api.artefact import Manifest
+    from tradewind.api.compressionjob import CompressionJobSpec
+    from tradewind_workload.compress.judged import Judged
+    from tradewind_workload.compress.storing import Stored
+    from tradewind_workload.heads.metric import Metric
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """What the variants of a job are measured with."""
+
+    spec: CompressionJobSpec
+    manifest: Manifest
+    judged: Judged
+    metric: Metric
+
+    def measure(
+        self, stored: Sequence[Stored], on_step: Callable[[], None]
+    ) -> tuple[list[Stored], dict[str, Measured]]:
+        """The variants, the baseline first, of which some may have turned out as failed; the others' numbers, by name.
+
+        `on_step` for each. Raises Fault where the baseline can't be measured.
+        """
+        whole = [variant for variant in stored if variant.folder is not None]
+        print(f"measuring {len(whole)} variant{'' if len(whole) == 1 else 's'}, the baseline among them", flush=True)
+        found: dict[str, Figures | Unfit] = dict(self._replicas(whole, on_step))
+        alone = self._alone(
+            [variant for variant in whole if not isinstance(found.get(variant.name), Unfit)],
+            *((lambda: None, FEWER) if found else (on_step, None)),
+        )
+        rows: list[Stored] = []
+        measured: dict[str, Measured] = {}
+        for variant in stored:
+            mine = found.get(variant.name) or alone.get(variant.name)
+            beside = alone.get(variant.name) if isinstance(mine, Replica) else None
+            if isinstance(mine, Figures) and variant.answers is not None and variant.folder is not None:
+                quality = self.metric.measure(variant.answers, self.judged.targets)
+                size = (variant.folder / ONNX).stat().st_size
+                measured[variant.name] = Measured(quality, size, mine, beside if isinstance(beside, Alone) else None)
+                rows.append(variant)
+            elif variant.folder is None:
+                rows.append(variant)
+            else:
+                rows.append(replace(variant, failure=f"could not be measured: {mine}", verdict="Failed"))
+        return rows, measured
+
+    def _replicas(self, whole: Sequence[Stored], on_step: Callable[[], None]) -> dict[str, Replica | Unfit]:
+        """By name; empty where no replica can be had or asked."""
+        threads = max(1, math.ceil(amount(self.spec.measure.resources.cpu)))
+        with opened(threads) as stands:
+            if stands is None:
+                print("no replica is measured here, only the models alone, without HTTP", flush=True)
+                return {}
+            some = self.judged.rows.take(np.arange(min(ROWS, len(self.judged.rows))))
+            bodies = bodies_of(self.judged.fitted.instances(some.table()), self.manifest.inputs)
+            if not bodies:
+                print("no replica is measured: JSON can say none of the rows", flush=True)
+                return {}
+            limits = stands[0].wait()["limits"]
+            print(f"a replica has {limits['cpu']:g} CPU and {limits['memoryBytes'] / 1e6:.0f} MB", flush=True)
+            served = [Served(variant.folder, variant.digest) for variant in whole if variant.folder is not None]
+            with loading(bodies) as ask:
+                replicas = Replicas(stands, ask, self.spec.measure, self.spec.goals)
+                figures = replicas.figures(served[0], served[1:], on_step)
+                if ask.late:
+                    own, late = (float(np.median(found)) / 1e6 for found in (ask.own, ask.late))
+                    told = f"the load generator took {own:.3f} ms of its own processor time for a request"
+                    print(f"{told}, and sent it {late:.3f} ms after it was due", flush=True)
+            return {variant.name: found for variant, found in zip(whole, figures, strict=True)}
+
+    def _alone(
+        self, whole: Sequence[Stored], on_step: Callable[[], None], fewer: int | None
+    ) -> dict[str, Alone | Unmeasured]:
+        """By name. Raises Unmeasured where the baseline has none and it would decide."""
+        models = [variant.folder / ONNX for variant in whole if variant.folder is not None]
+        asked = self.judged.some(np.arange(min(ROWS, len(self.judged.rows))))
+        try:
+            figures = measure(models, asked, self.spec.measure, on_step, fewer)
+        except Unmeasured as why:
+            if fewer is None:
+                raise
+            print(f"the models alone are not measured: {why}", flush=True)
+            return {}
+        return {variant.name: found for variant, found in zip(whole, figures, strict=True)}

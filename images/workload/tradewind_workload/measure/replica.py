@@ -1,0 +1,245 @@
+"""What a model is worth as a replica: its server as a process, with a replica's resources, asked over HTTP."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tradewind_workload.io.fault import Fault
+from tradewind_workload.measure.figures import Replica
+from tradewind_workload.measure.loading import Broken
+from tradewind_workload.measure.measurement import PROCESSES, REQUESTS, WIDE, speedup
+from tradewind_workload.measure.stands import Unservable, free_port
+from tradewind_workload.measure.sweep import SLACK, Slo, sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from tradewind.api.compressionjob import Goals, Measure
+    from tradewind_workload.measure.loading import Loader
+    from tradewind_workload.measure.stands import Stand
+    from tradewind_workload.measure.sweep import Sweep
+
+# Pairs of processes, one of the baseline and one of a variant: an interval of 99 % needs eight of them. There are more
+# while it is wide, so many or one for each REQUESTS of measure.repeats, see `measurement`.
+PAIRS = (8, 12)
+TURNS, SECONDS = 10, 2.0  # of a pair, at most
+BEYOND = "http"  # the part of a request that the server does not see: the network, and what reads and writes HTTP
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model in the store."""
+
+    folder: Path
+    digest: str | None
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds: for a server to become Ready, and for a request of one row."""
+
+    ready: float = 120.0
+    request: float = 30.0
+
+
+class Unfit(Exception):
+    """A model that can't be measured as a replica; the text says why."""
+
+    def __init__(self, model: Served, why: str) -> None:
+        super().__init__(model, why)
+        self.model, self.why = model, why
+
+    def __str__(self) -> str:
+        return self.why
+
+
+@dataclass
+class _Model:
+    """A model, and what was seen of its processes so far."""
+
+    served: Served
+    times: list[np.ndarray] = field(default_factory=list)  # nanoseconds, int64 [turns, requests of a turn], a process
+    means: list[float] = field(default_factory=list)  # nanoseconds, of a process
+    parts: dict[str, list[float]] = field(default_factory=dict)  # seconds, and of how many requests
+    starts: list[float] = field(default_factory=list)  # seconds
+    peak: int = 0  # bytes
+    sweep: Sweep | None = None
+
+    def add(self, times: list[list[int]], mean: float, parts: dict[str, list[float]]) -> None:
+        """What one process was asked."""
+        self.times.append(np.array(times, np.int64))
+        self.means.append(mean)
+        for part, (seconds, count) in parts.items():
+            total = self.parts.setdefault(part, [0.0, 0.0])
+            total[0] += seconds
+            total[1] += count
+
+    def latency(self, percentile: int) -> float:
+        """Milliseconds."""
+        return float(np.percentile(np.concatenate([times.ravel() for times in self.times]), percentile)) * 1e-6
+
+    def figures(self, ratio: tuple[float, float, float]) -> Replica:
+        """All of it."""
+        assert self.sweep is not None
+        parts = {part: seconds / count * 1e3 for part, (seconds, count) in self.parts.items() if count}
+        parts[BEYOND] = max(0.0, float(np.mean(self.means)) * 1e-6 - sum(parts.values()))
+        value, low, high = ratio
+        return Replica(
+            p50_ms=self.latency(50),
+            p95_ms=self.latency(95),
+            p99_ms=self.latency(99),
+            throughput=self.sweep.rate,
+            peak_memory=self.peak,
+            speedup=value,
+            low=low,
+            high=high,
+            sweep=self.sweep,
+            start_seconds=float(np.median(self.starts)),
+            parts=parts,
+        )
+
+
+@dataclass
+class _Seat:
+    """Where a replica is."""
+
+    stand: Stand
+    port: int = 0
+
+    def start(self, model: _Model, patience: float) -> float:
+        """Seconds until it was Ready. Raises Unfit."""
+        self.port = free_port()  # anew: nobody keeps one free while a server starts
+        try:
+            return self.stand.start(model.served.folder, model.served.digest, self.port, patience)
+        except Unservable as error:
+            raise Unfit(model.served, str(error)) from None
+
+
+@dataclass
+class Replicas:
+    """Measures on two stands, whose servers a loader asks."""
+
+    stands: tuple[Stand, Stand]
+    ask: Loader
+    measure: Measure
+    goals: Goals
+    patience: Patience = field(default_factory=Patience)
+
+    def __post_init__(self) -> None:
+        one, other = self.stands
+        self._seats = (_Seat(one), _Seat(other))
+        self._accepted = False
+
+    def figures(
+        self, baseline: Served, variants: Sequence[Served], on_step: Callable[[], None] = lambda: None
+    ) -> list[Replica | Unfit]:
+        """The baseline's, then the variants', or why there are none; `on_step` for each.
+
+        Raises Fault(InvalidModel) where the baseline has none.
+        """
+        first = _Model(baseline)
+        found: list[Replica | Unfit] = []
+        try:
+            for variant in variants:
+                try:
+                    found.append(self._beside(first, _Model(variant)))
+                except Unfit as unfit:
+                    if unfit.model is baseline:
+                        raise
+                    found.append(unfit)
+                on_step()
+            if first.sweep is None:  # no variant, or none that could be measured
+                self._by_itself(first)
+            on_step()
+        except Unfit as unfit:
+            raise Fault(
+                "InvalidModel",
+                f"the model itself can't be measured as a replica, which has spec.measure.resources: {unfit}",
+            ) from None
+        return [first.figures((1.0, 1.0, 1.0)), *found]
+
+    def _beside(self, first: _Model, variant: _Model) -> Replica:
+        """A variant beside the baseline."""
+        beside: list[np.ndarray] = []
+        for number in range(max(PAIRS[1], min(PROCESSES[1], self.measure.repeats // REQUESTS))):
+            # Each is in either container in half of the pairs.
+            one, other = self._seats if number % 2 == 0 else self._seats[::-1]
+            placed = [(first, one), (variant, other)]
+            self._start(placed)
+            self._turns(placed, number)
+            beside.append(first.times[-1])
+            ratio = speedup(beside, variant.times)
+            if number + 1 >= PAIRS[0] and ratio[2] <= WIDE * ratio[1]:
+                break
+        for model, seat in placed:
+            if model.sweep is None:
+                self._sweep(model, seat)
+        self._look(placed)
+        return variant.figures(ratio)
+
+    def _by_itself(self, first: _Model) -> None:
+        """The baseline where there is no variant beside it."""
+        placed = [(first, self._seats[0])]
+        for number in range(PAIRS[0]):
+            self._start(placed)
+            self._turns(placed, number)
+        self._sweep(first, self._seats[0])
+        self._look(placed)
+
+    def _start(self, placed: Sequence[tuple[_Model, _Seat]]) -> None:
+        """A new process of each, all at the same time."""
+        with ThreadPoolExecutor(len(placed)) as threads:
+            started = [threads.submit(seat.start, model, self.patience.ready) for model, seat in placed]
+            for (model, _), took in zip(placed, started, strict=True):
+                model.starts.append(took.result())
+
+    def _turns(self, placed: Sequence[tuple[_Model, _Seat]], seed: int) -> None:
+        task = {"warmup": self.measure.warmup, "turns": TURNS, "seconds": SECONDS, "seed": seed}
+        with _saying(placed):
+            if not self._accepted:
+                self._accept(*placed[0])
+            found = self.ask("turns", ports=[seat.port for _, seat in placed], patience=self.patience.request, **task)
+        for (model, _), *seen in zip(placed, found["times"], found["mean"], found["parts"], strict=True):
+            model.add(*seen)
+        self._look(placed)
+
+    def _accept(self, first: _Model, seat: _Seat) -> None:
+        """Rows that the baseline refuses are not asked again."""
+        refusal = self.ask("accepted", port=seat.port, patience=self.patience.request)["refusal"]
+        if refusal:
+            raise Unfit(first.served, f"it takes none of the rows that judge it: {refusal}")
+        self._accepted = True
+
+    def _sweep(self, model: _Model, seat: _Seat) -> None:
+        with _saying([(model, seat)]):
+            model.sweep = sweep(self.ask, seat.port, self._slo(model), model.latency(50), self.patience.request)
+
+    def _slo(self, model: _Model) -> Slo:
+        """The goal's, where the idle replica keeps it."""
+        goal = self.goals.max_latency
+        if goal is not None and model.latency(goal.percentile) <= float(goal.milliseconds):
+            return Slo(goal.percentile, float(goal.milliseconds))
+        return Slo(95, SLACK * model.latency(50))
+
+    def _look(self, placed: Sequence[tuple[_Model, _Seat]]) -> None:
+        with _saying(placed):
+            for number, (model, seat) in enumerate(placed):
+                if (ended := seat.stand.why()) is not None:
+                    raise Broken(number, ended)
+                model.peak = max(model.peak, seat.stand.look()["peakMemoryBytes"])
+
+
+@contextmanager
+def _saying(placed: Sequence[tuple[_Model, _Seat]]) -> Iterator[None]:
+    """Says of a replica that broke why it has ended, if it has."""
+    try:
+        yield
+    except Broken as broken:
+        model, seat = placed[broken.number]
+        raise Unfit(model.served, seat.stand.why() or broken.why) from None

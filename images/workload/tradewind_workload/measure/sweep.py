@@ -1,0 +1,135 @@
+"""Throughput within an SLO: the highest rate at which requests that come at random times are answered in time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SLACK = 5.0  # times the median of an idle replica: the longest 95th percentile, where no goal says one
+CLIENTS = (2, 4, 8, 16, 32, 64)  # in a closed loop, to find what there is to expect at most
+GAIN = 1.03  # that more clients must bring
+STEP = 0.03  # of the capacity: rates are told apart by so much
+# A try of a rate takes so many seconds, and three decide by majority: a short one may meet what the machine does
+# besides. Where so few requests come in a try, there is a single one, of more requests and so many seconds at most,
+# beside which the machine's own doings are short.
+SECONDS, TRIES, FEW = 0.3, 3, 200
+REQUESTS, LONGEST, FEWEST = 400, 8.0, 40
+SLOW = 1000.0  # milliseconds: beyond it nothing is swept
+LOWER = 10  # steps down at most, where the rate that was found is not kept again
+
+
+class Asks(Protocol):
+    """A loader: does what it is told, with one replica."""
+
+    def __call__(self, do: str, **task: Any) -> dict[str, Any]:
+        """See load.py."""
+        ...
+
+
+@dataclass(frozen=True)
+class Slo:
+    """A latency, in milliseconds, that so many percent of the requests must keep."""
+
+    percentile: int
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """What happened at a rate."""
+
+    rate: float  # requests per second
+    latency: float | None  # milliseconds, by the SLO's percentile; None where too many were refused or never answered
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a replica bears."""
+
+    rate: float  # requests per second, the highest that keeps the SLO; 0 where none does
+    slo: Slo
+    capacity: float  # requests per second of clients that ask again when they have their answers
+    points: tuple[Point, ...]  # in the order of their rates
+
+
+def sweep(ask: Asks, port: int, slo: Slo, median: float, patience: float) -> Sweep:
+    """Of an idle replica whose median latency is so many milliseconds.
+
+    One of a slow replica would take hours: its rate is that of one client who asks again when it has its answer.
+    Raises the loader's Broken where the replica ends meanwhile.
+    """
+    found = _Sweeping(ask, port, slo, patience)
+    if median > SLOW:
+        return Sweep(1000 / median, slo, 1000 / median, ())
+    capacity = found.capacity()
+    low, high, rate = 0.0, capacity, 0.75 * capacity
+    while high - low > STEP * capacity:
+        if found.keeps(rate):
+            low = rate
+        else:
+            high = rate
+        rate = (low + high) / 2
+    # Of rates that are tried one by one the best is kept by chance: it has to be kept once more.
+    for _ in range(LOWER):
+        if low == 0 or found.keeps(low, again=2):
+            break
+        low *= 1 - STEP
+    return Sweep(low, slo, capacity, tuple(sorted(found.points, key=lambda point: point.rate)))
+
+
+class _Sweeping:
+    """The tries so far."""
+
+    def __init__(self, ask: Asks, port: int, slo: Slo, patience: float) -> None:
+        self._ask, self._port, self._slo, self._patience = ask, port, slo, patience
+        self._seed = 0
+        self.points: list[Point] = []
+
+    def capacity(self) -> float:
+        """The highest rate of a closed loop, with as many clients as it takes."""
+        best = 0.0
+        for clients in CLIENTS:
+            task = {"clients": clients, "seconds": SECONDS, "port": self._port, "patience": self._patience}
+            rate = float(self._ask("closed", **task)["rate"])
+            self._settle()
+            if rate < GAIN * best:
+                return max(best, rate)
+            best = rate
+        return best
+
+    def keeps(self, rate: float, again: int = 1) -> bool:
+        """Whether most tries at that rate keep the SLO; `again` times as many, less one, make surer."""
+        few = rate * SECONDS < FEW
+        count = max(FEWEST, min(REQUESTS, rate * LONGEST)) if few else rate * SECONDS
+        tries = again * (1 if few else TRIES)
+        tries -= 1 - tries % 2  # an odd number
+        kept: list[bool] = []
+        while max(kept.count(True), kept.count(False)) <= tries // 2:
+            point = self._try(rate, math.ceil(count))
+            self.points.append(point)
+            kept.append(point.kept)
+        return kept.count(True) > tries // 2
+
+    def _try(self, rate: float, count: int) -> Point:
+        self._seed += 1
+        within = self._slo.milliseconds / 1000
+        task = {"rate": rate, "count": count, "seed": self._seed, "within": within, "port": self._port}
+        found = self._ask("opened", **task, patience=self._patience)
+        self._settle()
+        latency = percentile(found["latencies"], found["missed"], self._slo.percentile)
+        return Point(rate, latency, latency is not None and latency <= self._slo.milliseconds)
+
+    def _settle(self) -> None:
+        """Until what was asked before is done."""
+        self._ask("settled", port=self._port, within=self._slo.milliseconds / 1000, patience=self._patience)
+
+
+def percentile(latencies: Sequence[int], missed: int, of: int) -> float | None:
+    """In milliseconds, of nanoseconds and of requests that have none; None where it is among those."""
+    at = math.ceil((len(latencies) + missed) * of / 100) - 1
+    return sorted(latencies)[at] * 1e-6 if at < len(latencies) else None
