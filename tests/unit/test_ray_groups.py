@@ -55,7 +55,7 @@ def test_a_compression_has_two_replicas_beside_the_program() -> None:
         }
         mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
         assert mounts["/mnt/pvc/models"]["readOnly"], "a server reads"
-        assert mounts["/tmp"]["name"] == f"tmp-{name}"
+        assert mounts["/tmp"]["name"] == f"tmp-{name}"  # noqa: S108 -- in a pod
         assert {"name": f"tmp-{name}", "emptyDir": {}} in spec["volumes"]
     assert told["spec"]["resources"] == {"cpu": "0.3", "memory": "2Gi"}
     assert told["pricePerHour"] == "0.12", "of one replica: a tenth of the node's CPUs"
