@@ -128,11 +128,11 @@ class Cluster:
         ]
 
     def written(self, since: float, namespace: str, user: str = "tradewind-operator") -> list[tuple[str, str, str]]:
-        """What it wrote in a namespace, Events apart: verb, resource, name."""
+        """What it wrote in a namespace, Events apart: verb, resource, name. A request that was refused wrote nothing."""
         return [
             (request.verb, request.resource, request.name)
             for request in self.asked(since, user)
-            if request.verb in WRITES and request.namespace == namespace and request.resource != "events"
+            if request.writes and request.namespace == namespace and request.resource != "events"
         ]
 
     def tried_after_a_while(self, namespace: str, plural: str, but: str = "") -> bool:

@@ -230,7 +230,7 @@ def _divide(
     return _Seen(
         tuple(Tally.of(targets[parts == part], len(labels.names)) for part in (TRAINING, VALIDATION, TEST)),
         (where.min(initial=math.inf), where.max(initial=-math.inf)),
-        {int(label): int(hashes[splits.having(targets, label)].min()) for label in lonely},
+        {int(label): int(hashes[splits.having(targets, int(label))].min()) for label in lonely},
     )
 
 
