@@ -213,3 +213,9 @@ def test_copies_of_one_model_are_equal(tmp_path: Path) -> None:
             assert 0.5 < value < 2
             held += low <= 1 <= high
     assert held >= 10, "12 intervals of 99 %"
+
+
+def test_a_long_text_does_not_make_all_rows_long(tmp_path: Path) -> None:
+    texts = np.array(["short"] * 1000 + ["x" * 1_000_000], object)[::-1]
+    save(tmp_path / "rows.npz", {"text": texts}, 1024)
+    assert (tmp_path / "rows.npz").stat().st_size < 1 << 27

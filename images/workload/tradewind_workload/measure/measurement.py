@@ -92,11 +92,18 @@ def _peak(model: Path, rows: Path, settings: Measure) -> int:
 
 def save(file: Path, rows: Mapping[str, np.ndarray], most: int) -> None:
     """At most so many of the rows, and no more than BYTES of them, as the measuring process reads them."""
-    row = sum(values[:1].nbytes for values in rows.values())
+    row = sum(_widest(values[:most]) for values in rows.values())
     count = max(1, min(most, BYTES // max(1, row)))
     some = [values[:count] for values in rows.values()]
     arrays = {f"input{i}": values.astype(str) if values.dtype == object else values for i, values in enumerate(some)}
     np.savez(file, allow_pickle=False, names=np.array(json.dumps(list(rows))), **arrays)
+
+
+def _widest(values: np.ndarray) -> int:
+    """Bytes of a row in that file, where each text takes as much as the longest one."""
+    if values.dtype != object:
+        return values[:1].nbytes
+    return values[:1].size * 4 * max(len(str(text)) for text in values.ravel())
 
 
 def _groups(models: Sequence[Path]) -> list[list[int]]:

@@ -206,7 +206,7 @@ class Replica(Observed):
 
     within: MeasuredLatency = Field(
         description="What throughputPerSecond keeps: goals.maxLatency, else five times the median of an idle replica "
-        "at the 95th percentile."
+        "at the 95th percentile, or twice, four times, ... as long where the machine is too busy to keep that."
     )
     start_seconds: Number = Field(description="Time until a replica is Ready, in seconds.")
     parts: Annotated[tuple[RequestPart, ...], Field(max_length=8)] = Field(
