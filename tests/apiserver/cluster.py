@@ -128,7 +128,7 @@ class Cluster:
         ]
 
     def written(self, since: float, namespace: str, user: str = "tradewind-operator") -> list[tuple[str, str, str]]:
-        """What it wrote in a namespace, Events apart: verb, resource, name. A request that was refused wrote nothing."""
+        """What it wrote in a namespace, Events apart: verb, resource, name. What was refused was not written."""
         return [
             (request.verb, request.resource, request.name)
             for request in self.asked(since, user)
