@@ -168,3 +168,12 @@ def test_a_present_variant_that_no_longer_keeps_the_bounds_goes() -> None:
         chosen(rows, {"where": {"quality": {"metric": "accuracy", "min": "0.9"}}}, present="present").variant.name
         == "other"
     )
+
+
+def test_it_speaks_of_requests_where_a_replica_was_measured() -> None:
+    within = {"percentile": 95, "milliseconds": "2"}
+    one = row("one", throughputPerSecond="900", replica={"within": within, "startSeconds": "0.5"})
+    for at in (load(), load("50"), load(None, None)):
+        reason = chosen([one], at=at).reason
+        assert "900 requests per second" in reason and "rows" not in reason
+    assert "100 rows per second" in chosen(ROWS[:1]).reason, "where the model alone was measured"

@@ -182,17 +182,22 @@ def _candidate(variant: Variant, wanted: Select, load: Load) -> _Candidate | str
         return _Candidate(variant, size, f"{variant.size_bytes} bytes", order)
     if throughput is None or throughput <= 0:
         return "its throughput was not measured"
-    return _Candidate(variant, *_cost(throughput, load), order)
+    return _Candidate(variant, *_cost(throughput, load, _asked(variant)), order)
 
 
-def _cost(throughput: Decimal, load: Load) -> tuple[Decimal, str]:
+def _asked(variant: Variant) -> str:
+    """What its throughput counts: requests to a replica, or rows that the model alone was given."""
+    return "requests" if variant.replica is not None else "rows"
+
+
+def _cost(throughput: Decimal, load: Load, asked: str) -> tuple[Decimal, str]:
     """What is to be minimised, and its words. Without a price, what is bought decides: replicas, or their time."""
     if load.requests_per_second is None:
         seconds = 1_000_000 / throughput
         if load.per_hour is None:
-            return seconds, f"{seconds:.2f} seconds of a replica for a million rows (the pool has no price)"
+            return seconds, f"{seconds:.2f} seconds of a replica for a million {asked} (the pool has no price)"
         full = load.per_hour * seconds / 3600
-        return full, f"{money(full)} {load.currency} for a million rows at full use"
+        return full, f"{money(full)} {load.currency} for a million {asked} at full use"
     count = replicas(load, throughput)
     with_count = (
         f"{count} replica{'' if count == 1 else 's'} at {load.requests_per_second.normalize():f} requests per second"
@@ -211,11 +216,12 @@ def _reason(chosen: _Candidate, others: Sequence[_Candidate], wanted: Select, lo
     what = {"Cost": "cheapest", "Latency": "fastest", "Size": "smallest"}[wanted.minimize]
     first = f"The {what} of the {len(others) + 1} that keep the bounds"
     if wanted.minimize == "Cost" and load.per_hour is None:  # no price, so none is the cheapest
-        does = "answers the most rows per second" if load.requests_per_second is None else "needs the fewest replicas"
+        fastest = f"answers the most {_asked(chosen.variant)} per second"
+        does = fastest if load.requests_per_second is None else "needs the fewest replicas"
         first = f"Of the {len(others) + 1} that keep the bounds it {does}"
     if equals := [other for other in others if other.value == chosen.value]:
         most = all(chosen.order[0] < other.order[0] for other in equals)
-        more = ", and it answers more rows per second" if most else ""
+        more = f", and it answers more {_asked(chosen.variant)} per second" if most else ""
         first += f" (equal to {' and '.join(other.variant.name for other in equals)}{more})"
     return f"{first}: {chosen.words}"
 
@@ -229,7 +235,7 @@ def _numbers(variant: Variant) -> str:
     measured = (
         (f"{variant.quality.metric} {{}}", variant.quality.value) if variant.quality is not None else ("", None),
         ("95th percentile {} ms", latency(variant, 95)),
-        ("{} rows per second", variant.throughput_per_second),
+        (f"{{}} {_asked(variant)} per second", variant.throughput_per_second),
     )
     numbers = [words.format(value) for words, value in measured if value]
     return f"; {', '.join(numbers)}" if numbers else ""
@@ -242,5 +248,5 @@ def _runner_up(chosen: _Candidate, others: Sequence[_Candidate]) -> str | None:
     if chosen.value and second.value != chosen.value:
         return f"{second.variant.name}: {second.words} ({(second.value / chosen.value - 1) * 100:+.0f} %)"
     manages = second.variant.throughput_per_second
-    more = f"; it manages {manages} rows per second" if manages else ""
+    more = f"; it manages {manages} {_asked(second.variant)} per second" if manages else ""
     return f"{second.variant.name}: {second.words} (the same{more})"
