@@ -349,6 +349,23 @@ def test_a_machine_that_disturbs_is_told_by_the_latency_that_is_kept(queue: Queu
     assert model.sweep.slo == Slo(95, 4.0), "a goal is a goal"
 
 
+class Deaf(Queue):
+    """It answers one client, and no two requests in time."""
+
+    def __call__(self, do: str, **task: Any) -> dict[str, Any]:
+        found = super().__call__(do, **task)
+        return {"latencies": [], "missed": task["count"]} if do == "opened" else found
+
+
+def test_where_no_rate_is_kept_it_is_that_of_one_client() -> None:
+    seats = (Stand("http://one"), Stand("http://other"))
+    model = _Model(Served(Path("m"), None), times=[np.full((2, 5), 10**6)])
+    replicas = Replicas(seats, Deaf(0.001), SETTINGS, Goals())  # type: ignore[arg-type]
+    replicas._sweep(model, replicas._seats[0])
+    assert model.sweep is not None
+    assert (model.sweep.rate, model.sweep.slo) == (1000.0, Slo(95, 1.0))
+
+
 def test_a_slow_replica_is_not_swept() -> None:
     queue = Queue(4)
     found = sweep(queue, 1, Slo(95, 20_000), 4000, 30)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -234,6 +234,10 @@ class Replicas:
                 if by_goal or model.sweep.rate >= LEAST * model.sweep.capacity:
                     break
                 slo = Slo(slo.percentile, 2 * slo.milliseconds)
+            if not by_goal and not model.sweep.rate:
+                # On a machine that is never quiet: what one client gets, who asks again when it has its answer.
+                alone = Slo(95, model.latency(95))
+                model.sweep = replace(model.sweep, rate=1000 / model.latency(50), slo=alone)
 
     def _look(self, placed: Sequence[tuple[_Model, _Seat]]) -> None:
         with _saying(placed):
