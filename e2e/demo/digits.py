@@ -117,6 +117,7 @@ def describe(objects: dict[str, dict[str, Any]], answers: dict[str, Any]) -> str
         "",
         f"{asked} held-out digits right, accuracy {answers.get('accuracy', 0):.4f}",
         f"  latency of a request in ms: {asked_in}",
+        *_predicted(compression.get("variants", []), chosen.get("name")),
         "",
         "Cost so far (an estimate of allocation)",
     ]
@@ -125,6 +126,15 @@ def describe(objects: dict[str, dict[str, Any]], answers: dict[str, Any]) -> str
         hour = f", {cost['perHour']} an hour, {cost.get('perMillion')} a million requests" if "perHour" in cost else ""
         lines.append(f"  {kind:<16} {cost.get('accrued')} {cost.get('currency', '')}{hour}")
     return "\n".join(lines)
+
+
+def _predicted(variants: list[dict[str, Any]], chosen: str | None) -> list[str]:
+    """A line with the latency that the choice was made by, where it is that of a replica."""
+    row = next((variant for variant in variants if variant["name"] == chosen), {})
+    if "replica" not in row:
+        return []
+    latencies = ", ".join(f"p{found['percentile']} {float(found['milliseconds']):.2f}" for found in row["latencies"])
+    return [f"  of the replica that was measured: {latencies}"]
 
 
 def run(kubernetes: Kubernetes) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:

@@ -32,7 +32,7 @@ def of_training(item: TrainingJob, folder: Path) -> Iterator[str]:
 
 def of_compression(item: CompressionJob, folder: Path) -> Iterator[str]:
     """A line a variant, and where the report lies."""
-    rows: list[tuple[str, ...]] = [("variant", "verdict", "quality", "p95 ms", "rows/s", "bytes", "times as fast")]
+    rows: list[tuple[str, ...]] = [("variant", "verdict", "quality", "p95 ms", "a second", "bytes", "times as fast")]
     rows += [_row(variant) for variant in item.status.variants]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     yield f"CompressionJob {item.metadata.name}: Complete, measured on this machine ({item.status.processor})"
