@@ -41,7 +41,7 @@ e2e e2e-all:
 	fi
 
 .PHONY: faults
-faults: ## Every fault at every request of each kind, about an hour (FAULTS="--selection ci": a selection).
+faults: ## Every fault at every request of each kind, more than an hour (FAULTS="--selection ci": a selection).
 	@$(PYTHON) -m e2e.faults $(FAULTS)
 
 .PHONY: bench

@@ -89,7 +89,7 @@ PHOTO_MISTAKES: list[tuple[Any, str]] = [
     ({"photo": [1, 2, 3]}, "input 'photo' in row 1 is a picture: expected {\"b64\": \"...\"} with its file in base64"),
     ({"photo": {"base64": "x"}}, "input 'photo' in row 1 is a picture: expected {\"b64\": \"...\"}"),
     ({"photo": {"b64": 7}}, "input 'photo' in row 1 is a picture: expected {\"b64\": \"...\"}"),
-    ({"photo": {"b64": "?"}}, "input 'photo' in row 1: expected base64, got '?': give what `base64 FILE` prints"),
+    ({"photo": {"b64": "?"}}, "input 'photo' in row 1: expected base64, got '?': give what `base64 -w0 FILE` prints"),
     ({"photo": {"b64": b64(png())[:-1]}}, "input 'photo' in row 1: expected base64, got 'iVBOR"),
     ({"photo": {"b64": "data:image/png;base64," + b64(png())}}, "leave out what stands before the comma"),
     ({"photo": {"b64": urlsafe_b64encode(b"\xff\xef\xff").decode()}}, "write + and / where it has - and _"),

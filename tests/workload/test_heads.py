@@ -11,6 +11,7 @@ from tradewind_workload.heads import ranking
 from tradewind_workload.heads.certainty import certainty
 from tradewind_workload.heads.classification import MANY_CLASSES, Classification
 from tradewind_workload.heads.metric import Metric
+from tradewind_workload.heads.multilabel import MultiLabel
 from tradewind_workload.heads.regression import Regression
 
 NAMES = ["accuracy", "balanced_accuracy", "f1", "auroc", "average_precision", "log_loss"]
@@ -270,6 +271,23 @@ def test_an_interval_covers_what_it_should() -> None:
     assert hits >= 88
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_one_more_row_that_is_right_makes_a_share_of_rows_no_less_sure(several: bool) -> None:
+    """Of a bootstrap, 43 of 44 had an interval from 0.932 to 1, and 44 of 44 one from 0.920."""
+    truths = np.array([0] * 22 + [1] * 22)
+    truth = np.eye(2, dtype=np.int8)[truths] if several else truths
+    head = MultiLabel.of(truth) if several else Classification.of(truths, 2)
+    metric = head.metric("subset_accuracy" if several else "accuracy")
+    lows = []
+    for wrong in range(8, -1, -1):
+        told = np.eye(2)[np.where(np.arange(44) < wrong, 1, truths)]
+        found = certainty(metric, told, head.guesses(44), truth, truths, 0)
+        lows.append(found.low)
+        assert (found.high < 1) == (wrong > 0)
+        assert found.better_than_guessing
+    assert lows == sorted(lows)
+
+
 @pytest.mark.parametrize(("wrong", "value", "low", "high"), [(0, 1.0, 0.8957, 1.0), (11, 22 / 33, 0.4961, 0.8025)])
 def test_a_share_of_rows_has_an_interval_where_every_draw_is_the_same(
     wrong: int, value: float, low: float, high: float
@@ -288,5 +306,13 @@ def test_an_interval_of_draws_that_differ_is_the_bootstrap_s() -> None:
     truths = np.array([0] * 22 + [1] * 11)
     told = np.eye(2)[np.where(np.arange(33) == 3, 1, truths)]
     head = Classification.of(truths, 2)
-    found = certainty(head.metric("accuracy"), told, head.guesses(33), truths, truths, 0)
-    assert (found.low, found.high) == pytest.approx((30 / 33, 1.0))
+    found = certainty(head.metric("balanced_accuracy"), told, head.guesses(33), truths, truths, 0)
+    assert (found.low, found.high) == pytest.approx((1 - 3 / 44, 1.0))
+
+
+def test_a_share_whose_interval_has_guessing_in_it_is_not_better() -> None:
+    """All of 44 rows right, 42 of them of one class: that the rest of the world is so too, they don't tell."""
+    truths = rare(44, 2)
+    better, value, guessing = judged(np.eye(2)[truths], truths, "accuracy")
+    assert (better, value, guessing) == (False, 1.0, 42 / 44)
+    assert judged(np.eye(2)[truths], truths, "auroc")[0]

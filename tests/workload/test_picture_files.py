@@ -82,6 +82,12 @@ def test_the_folders_are_the_labels_as_they_stand(volumes: Path, capsys: pytest.
     assert "missing" not in told
 
 
+def test_one_file_that_is_left_is_one_file(volumes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(volumes / "claim/train", {**by_class(), "Thumbs.db": b"x"})
+    prepared(FOLDER)
+    assert "passed over: 1 file of other programs (the first is Thumbs.db)" in capsys.readouterr().out
+
+
 def looked(found: Any) -> None:
     look(found.train, "photo", "training")
     look(found.validation, "photo", "validation")

@@ -118,7 +118,7 @@ def _settled(settled: Measured) -> Iterator[Row]:
     nothing, everything = settled["idle at 0"], settled["idle at all"]
     for at, found in (("0", nothing), (f"{number:,}", everything)):
         mine = found["tradewind"]
-        note = ", ".join(f"{count} {what}" for what, count in mine["of"].items())
+        note = _by_verb(mine["of"])
         yield Row(f"idle requests, {at} settled", "a second", 0.2, 0.1, mine["requests"] / mine["seconds"], note=note)
         for other in ("kuberay", "trainer"):
             value = found[other]["requests"] / found[other]["seconds"]
@@ -144,6 +144,18 @@ def _settled(settled: Measured) -> Iterator[Row]:
     for other in ("kuberay", "trainer"):
         yield Row(f"... {other}", "MB", None, None, nothing[other]["memory"])
     yield from _memory(settled, number)
+
+
+def _by_verb(of: dict[str, int]) -> str:
+    """Requests by what they are, such as `watch pods`, in a few words: the watches are of a dozen resources."""
+    verbs: dict[str, dict[str, int]] = {}
+    for what, count in of.items():
+        verb, _, resource = what.partition(" ")
+        verbs.setdefault(verb, {})[resource] = count
+    return ", ".join(
+        f"{sum(found.values())} {verb} {next(iter(found)) if len(found) == 1 else f'of {len(found)} resources'}"
+        for verb, found in verbs.items()
+    )
 
 
 def _memory(settled: Measured, number: int) -> Iterator[Row]:
@@ -189,7 +201,7 @@ def table(found: list[Row]) -> str:
         must, aim = ("" if target is None else f"{target:g}" for target in (row.must, row.aim))
         verdict = "" if row.must is None else "  met   " if row.met else "  MISSED"
         lines.append(
-            f"{row.name:40}{row.unit:14}{row.value:9.3f}  {span:18}{must:>6}{aim:>6}{verdict:8}  {row.note}".rstrip()
+            f"{row.name:39} {row.unit:14}{row.value:9.3f}  {span:18}{must:>6}{aim:>6}{verdict:8}  {row.note}".rstrip()
         )
     return "\n".join(lines)
 

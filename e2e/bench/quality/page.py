@@ -26,6 +26,7 @@ _HOW = """
   with medians for gaps; for texts on TF-IDF. **Boosting** is HistGradientBoosting on ordinal codes. Both have
   scikit-learn's defaults (`max_iter=2000` of the logistic regression apart), and learn from all rows that are not the
   test's.
+- Rows are counted as the job keeps them: without duplicates where its file has `dropDuplicates`.
 - Each seed divides a table anew, a fifth for the test, which all models are judged by. The metric is the primary one
   that our job chooses itself: `average_precision` where one class is rare, else `accuracy`, or `rmse` for numbers, of
   which less is better; `auroc` is what the file of that example asks for.

@@ -177,7 +177,7 @@ def decoded(text: str) -> bytes:
     try:
         return b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
-        hint = "give what `base64 FILE` prints"
+        hint = "give what `base64 -w0 FILE` prints"
         if text.startswith("data:"):
             hint = "leave out what stands before the comma, and the comma"
         elif "-" in text or "_" in text:

@@ -33,8 +33,8 @@ def parser() -> argparse.ArgumentParser:
         "run",
         help="train, compress and serve what a file describes, on this machine",
         description="Runs the TrainingJobs, CompressionJobs and ModelDeployments of a file, in this order, with one "
-        "worker and without Kubernetes and Ray. What was interrupted goes on from its last checkpoint, and what is "
-        "finished is not done again, as long as spec and data are the same.",
+        "worker and without Kubernetes and Ray. What was interrupted goes on from its last checkpoint (trees start "
+        "over), and what is finished is not done again, as long as spec and data are the same.",
     )
     run.add_argument("-f", "--filename", type=Path, required=True, help="the file that kubectl apply takes")
     run.add_argument(
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 1
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        print("\nstopped; the same command goes on from the last checkpoint (trees start over)", file=sys.stderr)
         return 130
     return 0
 

@@ -90,7 +90,10 @@ def picture_files(path: Path, uri: str, field_: str) -> Files:
             "each into the folder of its class"
             f"{', and name no class with =, which makes a folder a column' if loose[0].partition else ''}.",
         )
-    notes = [f"{len(walk.left)} files of other programs (the first is {walk.left[0]})"] if walk.left else []
+    notes = []
+    if walk.left:
+        files = "1 file" if len(walk.left) == 1 else f"{len(walk.left)} files"
+        notes.append(f"{files} of other programs (the first is {walk.left[0]})")
     notes += [f"the folder {name}, which has no picture" for name in walk.empty]
     return Files("images", tuple(walk.found), tuple(notes))
 

@@ -1,11 +1,12 @@
-"""How sure a metric is: an interval by a bootstrap over the rows, and whether it is better than guessing beyond chance.
+"""How sure a metric is: a 95 % interval of it, and whether it is better than guessing beyond chance.
+
+A share of rows has Wilson's interval, any other metric one by a bootstrap over the rows. Where few rows are wrong, many
+draws have none of them, and a bootstrap of a share would go from 0.932 to 1 where 43 rows of 44 are right.
+Where each class is answered all right or all wrong, every draw has the same value, and a bootstrap tells no interval.
 
 The bootstrap alone would be too kind to few rows: the average precision of a model that ranks at random lies above the
 share of the positive rows, the more so the fewer there are. So its value must also be one that hardly ever comes of the
 same answers given to the rows in another order.
-
-Where each class is answered all right or all wrong, every draw has the same value, and an interval from 1 to 1 would be
-too sure. A share of rows has Wilson's interval there, and other metrics have none.
 """
 
 from __future__ import annotations
@@ -58,10 +59,12 @@ def certainty(
         draws.append(metric.measure(answers[drawn], truths[drawn]))
         against = guessing if fixed else metric.measure(guesses[drawn], truths[drawn])
         gains.append(draws[-1] - against if metric.higher_is_better else against - draws[-1])
-    low, high = np.quantile(draws, [TAIL, 1 - TAIL])
-    if low == high and metric.name in SHARES:
-        low, high = wilson(value, len(truths))
     better = np.quantile(gains, TAIL) > 0 and _by_chance(metric, answers, truths, value, random) <= TAIL
+    if metric.name in SHARES:
+        low, high = wilson(value, len(truths))
+        better = better and low > guessing
+    else:
+        low, high = np.quantile(draws, [TAIL, 1 - TAIL])
     return Certainty(value, min(float(low), value), max(float(high), value), guessing, bool(better))
 
 

@@ -56,10 +56,8 @@ def quality_of(
 
 
 def _interval(name: str, value: float, ends: tuple[float, float], rows: int) -> dict[str, float]:
-    """Both ends, or none where all draws have the same value and nothing else tells how sure it is."""
-    low, high = ends
+    """Both ends, or none where all draws have the same value; as heads/certainty.py has them."""
+    low, high = wilson(value, rows) if name in SHARES else ends
     if math.isclose(low, high, rel_tol=1e-9, abs_tol=1e-12):
-        if name not in SHARES:
-            return {}
-        low, high = wilson(value, rows)
+        return {}
     return {"low": rounded(min(low, value)), "high": rounded(max(high, value))}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tradewind.api.evaluation import MISSED_ROWS, NO_INTERVAL
+from tradewind_workload.heads.certainty import SHARES
 from tradewind_workload.report.style import number
 
 if TYPE_CHECKING:
@@ -56,12 +57,14 @@ def how_measured(record: Record) -> str:
         else "There is no test part: the same rows chose the model and judge it, so its numbers are a little too good. "
         "spec.data.testFraction or spec.data.test gives rows that nothing is chosen by."
     )
+    shares = [metric.name for metric in record.quality[0].metrics if metric.name in SHARES]
+    wilson = f": Wilson's of {' and '.join(shares)} (a share of rows), of other metrics" if shares else ","
     apart = ", in which each class keeps its number of rows" if record.classes else ""
     if record.sets:
         apart = ", in which as many rows have a label"
     return (
-        f"Measured with the stored file, as it is served. Intervals are of 95 %, by a bootstrap over the rows{apart}. "
-        "Where every draw has the same value, a share of rows has Wilson's interval, and other metrics have none. "
+        f"Measured with the stored file, as it is served. Intervals are of 95 %{wilson} by a bootstrap over the "
+        f"rows{apart}. Where every draw has the same value, a bootstrap tells none. "
         f"Guessing gives every row the same answer. {other}"
     )
 

@@ -43,8 +43,8 @@ class Evaluation(Observed):
     metric: _Number = Field(description="Name of the primary metric.")
     value: _Number = Field(description="Its value for the model.")
     low: _Number = Field(
-        description="Lower end of the 95 % interval of the value: by a bootstrap over the rows or, where every draw of "
-        "them has the same share of right ones, Wilson's."
+        description="Lower end of the 95 % interval of the value: Wilson's of accuracy and subset_accuracy, which are "
+        "shares of rows, and by a bootstrap over the rows of any other metric."
     )
     high: _Number = Field(
         description="Upper end of it; equal to the lower one where these rows can't tell an interval."

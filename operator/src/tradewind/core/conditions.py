@@ -137,10 +137,13 @@ class Reason(StrEnum):
         "A new revision does not answer; the previous one continues to serve.",
     )
     # BetterThanGuessing
-    BETTER_THAN_GUESSING = "BetterThanGuessing", "The model is better than always answering the commonest class."
+    BETTER_THAN_GUESSING = (
+        "BetterThanGuessing",
+        "The model is better, beyond chance, than guessing, which gives every row the same answer.",
+    )
     NO_BETTER_THAN_GUESSING = (
         "NoBetterThanGuessing",
-        "The model is not better, beyond chance, than always answering the commonest class.",
+        "The model is not better, beyond chance, than guessing, which gives every row the same answer.",
     )
     # MeasuredElsewhere
     MEASURED_HERE = "MeasuredHere", "The numbers were measured on the pool and the resources of the service."
