@@ -127,12 +127,15 @@ class Cluster:
             if request.resource not in APART and request.time[:26] >= start[:26]
         ]
 
-    def written(self, since: float, namespace: str, user: str = "tradewind-operator") -> list[tuple[str, str, str]]:
-        """What it wrote in a namespace, Events apart: verb, resource, name. What was refused was not written."""
+    def written(
+        self, since: float, namespace: str, user: str = "tradewind-operator", *, refused: bool = True
+    ) -> list[tuple[str, str, str]]:
+        """What it wrote in a namespace, Events apart: verb, resource, name. `refused`: also what it tried in vain."""
         return [
             (request.verb, request.resource, request.name)
             for request in self.asked(since, user)
-            if request.writes and request.namespace == namespace and request.resource != "events"
+            if request.verb in WRITES and request.namespace == namespace and request.resource != "events"
+            if refused or request.code < 400
         ]
 
     def tried_after_a_while(self, namespace: str, plural: str, but: str = "") -> bool:

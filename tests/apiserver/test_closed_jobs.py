@@ -17,7 +17,9 @@ def _started(cluster: Cluster, namespace: str, name: str) -> list[tuple[str, str
     cluster.create(training_job(name), namespace)
     until(lambda: cluster.phase("TrainingJob", name, namespace) == "Starting", "it does not start")
     cluster.quiet()
-    return [write for write in cluster.written(began, namespace) if not write[1].endswith("/status")]
+    # A busy API server refuses a request at times, which is tried again.
+    written = cluster.written(began, namespace, refused=False)
+    return [write for write in written if not write[1].endswith("/status")]
 
 
 def _made(name: str) -> list[tuple[str, str, str]]:

@@ -214,7 +214,7 @@ def test_rows_say_what_the_files_are(
         milliseconds = [float(latency.milliseconds) for latency in variant.latencies]
         assert 0 < milliseconds[0] <= milliseconds[1] <= milliseconds[2]
         assert variant.measured_on is not None
-        assert (variant.measured_on.pool, variant.measured_on.cpu, variant.measured_on.memory) == ("cpu", "2", "2Gi")
+        assert (variant.measured_on.pool, variant.measured_on.cpu, variant.measured_on.memory) == ("cpu", "2", "512Mi")
         assert probabilities.shape == (len(images), 10)
         assert variant.speedup is not None
         assert float(variant.speedup.low) <= float(variant.speedup.value) <= float(variant.speedup.high)
