@@ -230,14 +230,14 @@ class Replicas:
             slo = Slo(goal.percentile, float(goal.milliseconds))
         with _saying([(model, seat)]):
             for _ in range(LONGER):
-                model.sweep = sweep(self.ask, seat.port, slo, model.latency(50), self.patience.request)
-                if by_goal or model.sweep.rate >= LEAST * model.sweep.capacity:
+                found = sweep(self.ask, seat.port, slo, model.latency(50), self.patience.request)
+                if by_goal or found.rate >= LEAST * found.capacity:
                     break
                 slo = Slo(slo.percentile, 2 * slo.milliseconds)
-            if not by_goal and not model.sweep.rate:
+            if not by_goal and not found.rate:
                 # On a machine that is never quiet: what one client gets, who asks again when it has its answer.
-                alone = Slo(95, model.latency(95))
-                model.sweep = replace(model.sweep, rate=1000 / model.latency(50), slo=alone)
+                found = replace(found, rate=1000 / model.latency(50), slo=Slo(95, model.latency(95)))
+            model.sweep = found
 
     def _look(self, placed: Sequence[tuple[_Model, _Seat]]) -> None:
         with _saying(placed):
