@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping, Sequence
 
 import onnxruntime
@@ -64,16 +65,26 @@ def computed(model: onnxruntime.InferenceSession, tensors: Mapping[str, Array], 
         raise Failed("the model failed: see the server's log") from None
 
 
-def tried(model: onnxruntime.InferenceSession, tensors: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
-    """The outputs by name, for what may well be no input of the model. Raises BadRequest in ONNX Runtime's words."""
-    return _tried(model, tensors, wanted, onnxruntime.RunOptions())
+def tried(
+    model: onnxruntime.InferenceSession,
+    tensors: Mapping[str, Array],
+    wanted: Sequence[str],
+    longest: float | None = None,
+) -> dict[str, Array]:
+    """The outputs by name, for what may well be no input of the model. Raises BadRequest in ONNX Runtime's words.
+
+    After the `longest` time, in seconds, the run is ended, which is such an error too.
+    """
+    return _tried(model, tensors, wanted, onnxruntime.RunOptions(), longest)
 
 
-def let_go(model: onnxruntime.InferenceSession, tensors: Mapping[str, Array], wanted: Sequence[str]) -> None:
+def let_go(
+    model: onnxruntime.InferenceSession, tensors: Mapping[str, Array], wanted: Sequence[str], longest: float
+) -> None:
     """Gives memory back that larger runs have left; for that the model is asked once more. Raises BadRequest."""
     options = onnxruntime.RunOptions()
     options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-    _tried(model, tensors, wanted, options)
+    _tried(model, tensors, wanted, options, longest)
 
 
 def _tried(
@@ -81,12 +92,19 @@ def _tried(
     tensors: Mapping[str, Array],
     wanted: Sequence[str],
     options: onnxruntime.RunOptions,
+    longest: float | None,
 ) -> dict[str, Array]:
     options.log_severity_level = 4  # a guess that fails is no error for the log
+    ending = threading.Timer(longest or 0.0, setattr, (options, "terminate", True))
+    ending.daemon = True
+    if longest is not None:
+        ending.start()
     try:
         return dict(zip(wanted, model.run(wanted, tensors, options), strict=True))
     except Exception as error:  # noqa: BLE001 -- as above
         raise BadRequest(sentence(error)) from None
+    finally:
+        ending.cancel()
 
 
 def _advice(text: str) -> str:
