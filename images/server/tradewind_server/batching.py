@@ -111,8 +111,10 @@ class Queue:
 
     @property
     def waiting(self) -> int:
-        """Requests that no worker has taken yet."""
-        return len(self._waiting)
+        """Requests that no worker has taken yet, nor one that has been started for them and is about to."""
+        with self._lock:
+            starting = self._workers - self._free - len(self._running)
+            return max(0, len(self._waiting) - starting)
 
     def _asked(self, feeds: Tensors, wanted: Sequence[str]) -> Ask:
         sizes = {len(array) if array.ndim else 1 for array in feeds.values()}
