@@ -24,6 +24,7 @@ from tradewind.api.artefact import Tensor
 from tradewind.api.compressionjob import Goals, Measure
 from tradewind_workload.compress import measuring
 from tradewind_workload.io.fault import Fault
+from tradewind_workload.measure import replica
 from tradewind_workload.measure.bodies import bodies_of
 from tradewind_workload.measure.figures import Replica
 from tradewind_workload.measure.loading import Broken, loading
@@ -160,7 +161,11 @@ def replicas(monkeypatch: pytest.MonkeyPatch) -> Iterator[Replicas]:
         yield Replicas((one, other), ask, SETTINGS, Goals(), Patience(ready=900, request=30))
 
 
-def test_a_variant_that_cannot_be_asked_is_a_row_with_its_reason(replicas: Replicas, tmp_path: Path) -> None:
+def test_a_variant_that_cannot_be_asked_is_a_row_with_its_reason(
+    replicas: Replicas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replica, "PAIRS", (2, 2))  # what is asked here needs no narrow interval
+    monkeypatch.setattr(replica, "PROCESSES", (2, 2))
     baseline = perceptron(tmp_path / "baseline", 600)
     variants = {
         "smaller": perceptron(tmp_path / "smaller", 16),
@@ -199,13 +204,13 @@ def test_a_variant_that_cannot_be_asked_is_a_row_with_its_reason(replicas: Repli
 
 def test_copies_of_one_model_are_equal_over_http(replicas: Replicas, tmp_path: Path) -> None:
     """Whatever else the machine does: it does it to all of them."""
-    copies = [perceptron(tmp_path / f"copy{i}", 64) for i in range(4)]
+    copies = [perceptron(tmp_path / f"copy{i}", 64) for i in range(3)]
     _, *found = replicas.figures(copies[0], copies[1:])
     held = 0
     for one in found:
         assert isinstance(one, Replica) and 0.5 < one.speedup < 2
         held += one.low <= 1 <= one.high
-    assert held >= 2, "three intervals of 99 %"
+    assert held >= 1, "two intervals of 99 %"
 
 
 def test_a_variant_that_cannot_be_measured_has_failed_and_the_others_are_judged(
