@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,6 +15,8 @@ from tradewind_workload.heads.answer import Classes
 from tradewind_workload.heads.classification import Classification
 from tradewind_workload.heads.regression import Regression
 from tradewind_workload.io.fault import Fault
+from tradewind_workload.measure import measurement
+from tradewind_workload.measure.bench import interleaved
 from tradewind_workload.measure.figures import Alone, Figures
 from tradewind_workload.measure.measurement import Unmeasured, measure, save, speedup, turns
 from tradewind_workload.measure.verdict import Measured, frontier, judge, judge_baseline, lost, measured_metric
@@ -213,6 +215,27 @@ def test_copies_of_one_model_are_equal(tmp_path: Path) -> None:
             assert 0.5 < value < 2
             held += low <= 1 <= high
     assert held >= 10, "12 intervals of 99 %"
+
+
+@pytest.mark.parametrize(("repeats", "most"), [(70, 40), (790, 40)])
+def test_no_fewer_requests_and_no_more_processes_than_are_said(
+    repeats: int, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However wide the intervals stay."""
+    asked: list[int] = []
+
+    def bench(task: dict[str, Any]) -> Any:
+        rounds = len(interleaved([str(one)], rows, 1, 1, 1, task["repeats"], 0)[0])
+        asked.append(5 * rounds)
+        ratio = 2.0 if task["seed"] % 2 else 0.5
+        return [[[1000] * 5], [[round(1000 * ratio)] * 5]]
+
+    one = model(tmp_path / "one.onnx", 4)
+    rows = {"inputs": np.zeros((8, 64), np.float32)}
+    monkeypatch.setattr(measurement, "_bench", bench)
+    times = measurement._times([one, one], tmp_path, Measure(repeats=repeats, batch_sizes=(1,)), None)
+    assert len(times[1]) == len(asked) == most
+    assert sum(asked[: max(10, repeats // 20)]) >= repeats
 
 
 def test_a_long_text_does_not_make_all_rows_long(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ It reads a JSON object from stdin and writes one to stdout. Times are in nanosec
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -14,9 +15,7 @@ from typing import Any
 import numpy as np
 
 from tradewind_workload.export.inference import open_session
-
-BLOCK = 5  # timed requests to one model in a row
-COLD = 2  # requests before them, which are not timed: they find the caches as another model left them
+from tradewind_workload.measure.load import BLOCK, COLD
 
 
 def interleaved(
@@ -36,7 +35,7 @@ def interleaved(
         for i in range(warmup):
             session.run(None, feeds[i % len(feeds)])
     times: list[list[list[int]]] = [[] for _ in models]
-    for turn in range(max(1, round(repeats / BLOCK))):
+    for turn in range(math.ceil(repeats / BLOCK)):
         for number in drawn.permutation(len(models)):
             run, took = sessions[number].run, list[int]()
             for i in range(COLD + min(BLOCK, repeats)):

@@ -23,8 +23,9 @@ from tradewind_workload.measure.clients import Busy, Client, Failed, Load, Refus
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-BLOCK = 5  # timed requests to one replica in a row
-COLD = 2  # requests before them, which are not timed: they find the caches as another replica left them
+# Of replicas, and of models alone.
+BLOCK = 5  # timed requests to one of them in a row
+COLD = 2  # requests before them, which are not timed: they find the caches as another one left them
 
 
 def turns(task: dict[str, Any], requests: Sequence[bytes]) -> dict[str, Any]:

@@ -80,8 +80,8 @@ def _times(
     """By batch size, as `turns` has them."""
     first, *others = settings.batch_sizes
     times = {first: turns(asked, rows, settings, first, fewer)}
-    while fewer is None and _wide(times[first]) and len(times[first]) < PROCESSES[1]:
-        times[first] += turns(asked, rows, settings, first, seed=len(times[first]))
+    while fewer is None and _wide(times[first]) and (left := PROCESSES[1] - len(times[first])) > 0:
+        times[first] += turns(asked, rows, settings, first, left, seed=len(times[first]))
     return times | {batch: turns(asked, rows, settings, batch, FEWER) for batch in others}
 
 
@@ -124,7 +124,7 @@ def turns(
 ) -> list[list[np.ndarray]]:
     """Of each process, by model: nanoseconds, int64 [rounds, requests of a round].
 
-    `rows` is a file of `save`, and `fewer` are the processes where it needs no interval.
+    `rows` is a file of `save`, and `fewer` are the most processes, where it needs no interval or few are left.
     """
     processes = int(np.clip(settings.repeats // REQUESTS, *PROCESSES))
     task = {
@@ -135,7 +135,7 @@ def turns(
         "warmup": settings.warmup,
         "repeats": math.ceil(settings.repeats / processes),
     }
-    numbers = range(seed, seed + (fewer or processes))
+    numbers = range(seed, seed + min(fewer or processes, processes))
     return [[np.array(times, np.int64) for times in _bench(task | {"seed": number})] for number in numbers]
 
 

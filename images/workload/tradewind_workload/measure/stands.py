@@ -144,7 +144,7 @@ def _server_python() -> str | None:
     """A Python that can serve, if there is one."""
     if told := os.environ.get(SERVER_PYTHON):
         return told
-    there = all(importlib.util.find_spec(name) is not None for name in ("kserve", "tradewind_server"))
+    there = all(importlib.util.find_spec(name) is not None for name in ("uvloop", "tradewind_server"))
     return sys.executable if there else None
 
 
