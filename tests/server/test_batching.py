@@ -87,6 +87,27 @@ def test_a_batch_has_no_more_rows_than_pay_and_no_request_is_split() -> None:
     assert model.asked == [[0], [1, 2, 3, 6], [4, 5, 12], [7, 8, 9, 10, 11]]
 
 
+def test_what_a_thread_is_about_to_take_does_not_wait() -> None:
+    class Slow(ThreadPoolExecutor):
+        """Its threads have not come to anything yet."""
+
+        def submit(self, *_: Any, **__: Any) -> Any:
+            """Later."""
+
+    async def run() -> list[int]:
+        queue = Queue(Slow(), 2, prepared, Model(), Parts("m"))
+        seen, tasks = [], []
+        for _ in range(4):
+            tasks.append(asyncio.create_task(queue.answer({"x": np.zeros((1, 1))}, ["y"])))
+            await asyncio.sleep(0)
+            seen.append(queue.waiting)
+        for task in tasks:
+            task.cancel()
+        return seen
+
+    assert asyncio.run(run()) == [0, 0, 1, 2]
+
+
 def test_a_size_of_one_asks_each_alone() -> None:
     model = Model()
     assert asked(model, 1, [1], [2]) == [[1], [2]]

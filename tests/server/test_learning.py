@@ -9,11 +9,13 @@ from typing import Any
 
 import graphs
 import numpy as np
+import onnxruntime
 import pytest
 from loaded import Loaded
 from onnx import ModelProto, helper
 from process import running
 
+from tradewind_server import session
 from tradewind_server.learning import Learned, Room, learn, obstacle
 from tradewind_server.refusal import BadRequest
 from tradewind_server.tensors import TensorSpec
@@ -131,6 +133,13 @@ def test_a_model_that_refuses_wild_rows_is_tried_with_others() -> None:
         return x.sum(axis=1)
 
     assert Timed(lambda rows: 0.001, careful).learnt().rows == 64
+
+
+def test_a_run_that_is_only_to_learn_from_ends(tmp_path: Path) -> None:
+    graphs.save(graphs.endless(), path := tmp_path / "model.onnx")
+    model = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    with pytest.raises(BadRequest):
+        session.tried(model, {"x": np.zeros((1, 1), np.float32)}, ["y"], longest=0.1)
 
 
 def test_equal_samples_would_show_nothing() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import onnxruntime
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
@@ -95,14 +96,24 @@ def _tried(
     longest: float | None,
 ) -> dict[str, Array]:
     options.log_severity_level = 4  # a guess that fails is no error for the log
-    ending = threading.Timer(longest or 0.0, setattr, (options, "terminate", True))
-    ending.daemon = True
-    if longest is not None:
-        ending.start()
     try:
-        return dict(zip(wanted, model.run(wanted, tensors, options), strict=True))
+        with _ended_after(longest, options):
+            return dict(zip(wanted, model.run(wanted, tensors, options), strict=True))
     except Exception as error:  # noqa: BLE001 -- as above
         raise BadRequest(sentence(error)) from None
+
+
+@contextmanager
+def _ended_after(longest: float | None, options: onnxruntime.RunOptions) -> Iterator[None]:
+    """Within it, a run with these options ends with an error when it has taken so many seconds."""
+    if longest is None:
+        yield
+        return
+    ending = threading.Timer(longest, setattr, (options, "terminate", True))
+    ending.daemon = True
+    ending.start()
+    try:
+        yield
     finally:
         ending.cancel()
 
