@@ -18,9 +18,19 @@ def _kept(launch: Callable[..., OperatorProcess]) -> Iterator[list[OperatorProce
         operator.stop()
 
 
+@pytest.fixture(scope="package")
+def shared(launch: Callable[..., OperatorProcess], _kept: list[OperatorProcess]) -> Callable[[], OperatorProcess]:
+    """Gives an operator that is ready; the tests share one as long as it runs."""
+
+    def ready() -> OperatorProcess:
+        if not _kept or _kept[-1].process is None or _kept[-1].process.poll() is not None:
+            _kept.append(launch(name="shared"))
+        return _kept[-1].wait_ready()
+
+    return ready
+
+
 @pytest.fixture
-def operator(launch: Callable[..., OperatorProcess], _kept: list[OperatorProcess]) -> OperatorProcess:
-    """An operator that is ready; the tests share one as long as it runs."""
-    if not _kept or _kept[-1].process is None or _kept[-1].process.poll() is not None:
-        _kept.append(launch(name="shared"))
-    return _kept[-1].wait_ready()
+def operator(shared: Callable[[], OperatorProcess]) -> OperatorProcess:
+    """The operator that the tests share, ready."""
+    return shared()

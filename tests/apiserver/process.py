@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -81,6 +82,18 @@ class OperatorProcess:
         """Wait until it is the active replica and takes reports."""
         until(self.ready, f"the operator is not ready: {self.log}")
         return self
+
+    def configure(self, text: str, result: str = "Accepted") -> None:
+        """Write the configuration that all operators share, and wait until this one has read it, with that result."""
+
+        def readings() -> int:
+            metrics = self.get("metrics", self.metrics_port)[1]
+            found = re.search(rf'^tradewind_config_reloads_total{{result="{result}"}} (\S+)', metrics, re.MULTILINE)
+            return int(float(found[1])) if found else 0
+
+        before = readings()
+        self._config.write_text(text)
+        until(lambda: readings() > before, "the changed configuration is not read")
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal."""

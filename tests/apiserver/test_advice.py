@@ -597,14 +597,14 @@ ELSEWHERE = {Reason.INVALID: "test_versions.py"}
 
 
 @pytest.fixture(scope="module")
-def pools(cluster: Cluster) -> Iterator[None]:
-    """A price table with pools of each sort; what it was comes back."""
+def pools(cluster: Cluster, shared: Callable[[], OperatorProcess]) -> Iterator[None]:
+    """A price table with pools of each sort; what it was comes back, and is read before other tests begin."""
     before = cluster.config.read_text()
     configuration = yaml.safe_load(CONFIG)
     configuration["pools"] = [*POOLS, {"name": "leaving", "node": {"cpu": "8", "memory": "32Gi"}}]
-    cluster.config.write_text(yaml.safe_dump(configuration))
+    shared().configure(yaml.safe_dump(configuration))
     yield
-    cluster.config.write_text(before)
+    shared().configure(before)
 
 
 @pytest.fixture(scope="module")

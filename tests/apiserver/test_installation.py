@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from e2e.equipment import CONFIG
 from tests.apiserver.cluster import Cluster
-from tests.apiserver.process import ROOT, OperatorProcess, until
+from tests.apiserver.process import ROOT, OperatorProcess
 
 
 def _certificates(cluster: Cluster) -> subprocess.CompletedProcess[str]:
@@ -52,19 +51,14 @@ def test_the_certificate_is_made_once_with_the_rights_of_its_job(cluster: Cluste
 
 
 def test_a_changed_configuration_is_used_and_a_bad_one_is_not(cluster: Cluster, operator: OperatorProcess) -> None:
-    def reloads(result: str) -> bool:
-        text = operator.get("metrics", operator.metrics_port)[1]
-        return f'tradewind_config_reloads_total{{result="{result}"}}' in text
-
-    cluster.config.write_text(CONFIG + "currency: EUR\n")
+    before = cluster.config.read_text()
+    operator.configure(before + "currency: EUR\n")
     try:
-        until(lambda: reloads("Accepted"), "the change is not noticed")
-        cluster.config.write_text("pools: []")
-        until(lambda: reloads("Refused"), "the mistake is not noticed")
+        operator.configure("pools: []", "Refused")
         assert "pools" in operator.log.read_text().rpartition("not used")[2]
         assert operator.ready()
     finally:
-        cluster.config.write_text(CONFIG)
+        operator.configure(before)
 
 
 @pytest.mark.parametrize(

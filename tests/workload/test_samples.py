@@ -168,6 +168,7 @@ def test_a_table_leaves_its_columns_and_samples_by_name(impute: bool, volumes: P
         augment=None,
         labels=("x", "y", "z"),
         several=False,
+        judged_by=None,
         image=None,
         stages=stages,
     )
