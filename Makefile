@@ -80,7 +80,7 @@ test-apiserver: ## Definitions, runtime, manifests and chart on a real API serve
 
 .PHONY: test-workload
 test-workload: ## The programs of training and compression jobs.
-	@python3 -m tests.steps ray workload
+	@python3 -m tests.steps workload ray replica
 
 .PHONY: test-server
 test-server: ## The model server.

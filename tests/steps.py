@@ -51,6 +51,8 @@ RAY = tuple(
     f"tests/workload/test_{name}.py"
     for name in ("end_to_end", "work", "workers", "local", "mixed_tables", "image_jobs", "agent")
 )
+# Replicas are started, and what never answers is waited for.
+REPLICA = "tests/workload/test_replica.py"
 REST = " ".join(f"--ignore=tests/{path}" for path in (*ELSEWHERE, *WAITING))
 
 # What fails soonest first; then the longest before the shorter, so that both lanes end together.
@@ -68,13 +70,16 @@ STEPS = {
     ),
     "layers": Step("operator", ("lint-imports",)),
     "generated": Step("operator", ("python -m tradewind.generate --check",)),
-    "ray": Step("workload", (f"pytest {' '.join(RAY)}",)),
+    "workload": Step(
+        "workload", (f"pytest tests/workload {' '.join(f'--ignore={path}' for path in (*RAY, REPLICA))}",)
+    ),
+    "ray": Step("workload", (f"pytest {' '.join(RAY)}",), others=("server",)),
     "server": Step("server", ("pytest tests/server tests/processors",)),
     "waiting": Step(
         "operator", (f"pytest {' '.join(f'tests/{path}' for path in WAITING)}",), CONTROL_PLANE, ETCD, beside=True
     ),
     "apiserver": Step("operator", (f"pytest tests {REST}",), CONTROL_PLANE, ETCD),
-    "workload": Step("workload", (f"pytest tests/workload {' '.join(f'--ignore={path}' for path in RAY)}",)),
+    "replica": Step("workload", (f"pytest {REPLICA}",), beside=True, others=("server",)),
     "packaging": Step("operator", ("pytest tests/packaging",), (*CONTROL_PLANE, "helm"), ETCD, beside=True),
     "unit": Step("operator", ("pytest tests/unit tests/golden tests/property",), packages=("prometheus",)),
 }

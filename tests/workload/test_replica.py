@@ -158,7 +158,7 @@ def replicas(monkeypatch: pytest.MonkeyPatch) -> Iterator[Replicas]:
     with opened(threads=1) as stands, loading(BODIES) as ask:
         assert stands is not None
         one, other = (Crashing(stand.address, stand.threads) for stand in stands)
-        yield Replicas((one, other), ask, SETTINGS, Goals(), Patience(ready=900, request=30))
+        yield Replicas((one, other), ask, SETTINGS, Goals(), Patience(ready=900, request=10))
 
 
 def test_a_variant_that_cannot_be_asked_is_a_row_with_its_reason(
@@ -185,7 +185,7 @@ def test_a_variant_that_cannot_be_asked_is_a_row_with_its_reason(
     assert why["greedy"].startswith("it answers 500 to a row of the data: the model ran out of memory"), why["greedy"]
     assert why["broken"].startswith("model model can't be served: ") and "model.onnx" in why["broken"]
     assert why["crashes"].startswith("the server was killed from outside"), why["crashes"]
-    assert why["endless"] == "it gives no answer within 30 s"
+    assert why["endless"] == "it gives no answer within 10 s"
     assert isinstance(first, Replica) and isinstance(smaller, Replica)
     assert (first.speedup, first.low, first.high) == (1, 1, 1)
     assert smaller.low <= smaller.speedup <= smaller.high

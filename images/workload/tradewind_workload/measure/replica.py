@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 PAIRS = (8, 12)
 TURNS, SECONDS = 10, 2.0  # of a pair, at most
 LEAST, LONGER = 0.25, 6  # of the capacity; and SLOs, each twice as long as the one before
+ENDS = 2.0  # seconds in which a server that broke a connection is seen to have ended
 BEYOND = "http"  # the part of a request that the server does not see: the network, and what reads and writes HTTP
 
 
@@ -254,4 +255,4 @@ def _saying(placed: Sequence[tuple[_Model, _Seat]]) -> Iterator[None]:
         yield
     except Broken as broken:
         model, seat = placed[broken.number]
-        raise Unfit(model.served, seat.stand.why() or broken.why) from None
+        raise Unfit(model.served, seat.stand.why(ENDS) or broken.why) from None

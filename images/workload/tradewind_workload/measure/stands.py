@@ -62,11 +62,18 @@ class Stand:
         with contextlib.suppress(Lost, RuntimeError):
             self._ask("DELETE", None, ANSWER)
 
-    def why(self) -> str | None:
-        """Why the server has ended; None where it has not."""
+    def why(self, wait: float = 0.0) -> str | None:
+        """Why the server has ended; None where it has not, also after so many seconds.
+
+        The connections of a process that is killed break before anyone is told that it has ended.
+        """
+        until = time.monotonic() + wait
         try:
-            reason: str | None = self.look()["reason"]
-            return reason
+            while True:
+                reason: str | None = self.look()["reason"]
+                if reason is not None or time.monotonic() >= until:
+                    return reason
+                time.sleep(0.05)
         except Lost:
             return self.loss()
 
