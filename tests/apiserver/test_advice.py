@@ -491,6 +491,19 @@ CASES = (
         kind="ModelDeployment",
         condition="MeasuredElsewhere",
     ),
+    Case(
+        Reason.TOO_FEW_REPLICAS,
+        _many(
+            _compressed(throughputPerSecond="100"),
+            model_deployment(expectedRequestsPerSecond="200", scaling={"minReplicas": 1, "maxReplicas": 2}),
+        ),
+        "spec.scaling.maxReplicas is 2: set it to",
+        lambda stand: stand.set(
+            scaling={"minReplicas": 1, "maxReplicas": int(stand.chosen("set it to ([0-9]+) or more"))}
+        ),
+        kind="ModelDeployment",
+        condition="Underprovisioned",
+    ),
     # After the start: runPolicy, the configuration, or a new object.
     Case(
         Reason.SUSPENDED,
@@ -587,6 +600,8 @@ NO_FIELD = {
     Reason.STOPPING,
     Reason.MEASURED_HERE,
     Reason.NOT_MEASURED,
+    Reason.ENOUGH_REPLICAS,
+    Reason.LOAD_UNKNOWN,
     Reason.UNSCHEDULABLE,
     Reason.POD_NOT_STARTING,
     Reason.PROGRAM_NOT_STARTING,

@@ -502,3 +502,47 @@ def test_numbers_of_other_resources_are_not_used_silently(measured: dict[str, st
         assert world.condition("MeasuredElsewhere")["status"] == "True", (
             "the pool is gone, and the numbers are the same"
         )
+
+
+@pytest.mark.parametrize(
+    ("rate", "most", "floor", "reason", "words"),
+    [
+        (
+            "200",
+            5,
+            3,
+            "EnoughReplicas",
+            "At least 3 replicas: one was measured to answer 100 requests per second, 80 %",
+        ),
+        ("200", 2, 2, "TooFewReplicas", "It needs 3 replicas ("),
+        ("200", 2, 2, "TooFewReplicas", "and spec.scaling.maxReplicas is 2: set it to 3 or more."),
+        ("1", 5, 1, "EnoughReplicas", "At least 1 replica: "),
+        ("1000000", 5, 5, "TooFewReplicas", "1000 are the most that it can be. Give a replica more of spec.resources"),
+        (None, 5, 1, "LoadUnknown", "spec.expectedRequestsPerSecond is not set."),
+    ],
+)
+def test_there_are_replicas_for_the_expected_load(
+    rate: str | None, most: int, floor: int, reason: str, words: str
+) -> None:
+    manifest = objects.model_deployment(scaling={"minReplicas": 1, "maxReplicas": most}, expectedRequestsPerSecond=rate)
+    if rate is None:
+        del manifest["spec"]["expectedRequestsPerSecond"]
+    world = World(CONTROLLER, manifest)
+    variants = [objects.variant("int8", throughputPerSecond="100")]
+    world.reference = CompressionJob.read_object(objects.complete(objects.compression_job(), variants=variants))
+    for _ in range(2):
+        serve(world, floor)
+        predictor = world.bodies["InferenceService", f"digits-{newest(world)}"]["spec"]["predictor"]
+        assert (predictor["minReplicas"], predictor["maxReplicas"]) == (floor, most)
+        assert world.status["replicas"] == {"desired": floor, "ready": floor}
+        condition = world.condition("Underprovisioned")
+        assert (condition["status"], condition["reason"]) == (str(reason == "TooFewReplicas"), reason)
+        assert words in condition["message"]
+        world.reference = None  # the job is gone, and the numbers are the same
+
+
+def test_of_what_was_not_measured_no_replicas_are_computed() -> None:
+    world = deployed(expectedRequestsPerSecond="1000", scaling={"minReplicas": 2, "maxReplicas": 5})
+    serve(world, 2)
+    assert world.status["replicas"] == {"desired": 2, "ready": 2}
+    assert world.condition("Underprovisioned")["reason"] == "LoadUnknown"

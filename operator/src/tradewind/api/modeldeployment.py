@@ -33,6 +33,8 @@ from tradewind.api.evaluation import Evaluation
 from tradewind.api.job import PoolChoice
 from tradewind.api.placement import PodMetadata, ServingResources
 
+MOST_REPLICAS = 1000  # of a service
+
 
 class ServedModel(OneOf):
     """The model to serve."""
@@ -56,7 +58,8 @@ class Where(Model):
     quality: Quality | None = Field(default=None, description="Bound on a metric of the variant.")
     max_latency: Latency | None = Field(
         default=None,
-        description="Longest latency of the model alone, without HTTP, as the compression job measured it.",
+        description="Longest latency, as the compression job measured it: of a replica over HTTP, or of the model "
+        "alone where the job had no server.",
     )
     max_size_bytes: Annotated[int, Field(ge=1, le=LARGEST_INTEGER)] | None = Field(
         default=None, description="Largest size of model.onnx."
@@ -75,8 +78,10 @@ class Scaling(Model):
 
     rules = (Rule("self.minReplicas <= self.maxReplicas", "minReplicas must not be above maxReplicas"),)
 
-    min_replicas: Annotated[int, Field(ge=1, le=1000)] = Field(default=1, description="Fewest replicas.")
-    max_replicas: Annotated[int, Field(ge=1, le=1000)] = Field(default=1, description="Most replicas.")
+    min_replicas: Annotated[int, Field(ge=1, le=MOST_REPLICAS)] = Field(
+        default=1, description="Fewest replicas; see expectedRequestsPerSecond."
+    )
+    max_replicas: Annotated[int, Field(ge=1, le=MOST_REPLICAS)] = Field(default=1, description="Most replicas.")
     metric: Literal["cpu", "memory"] = Field(default="cpu", description="What the HorizontalPodAutoscaler looks at.")
     target: Annotated[int, Field(ge=1, le=100)] = Field(
         default=70, description="Its mean over the replicas to keep, in percent of the request."
@@ -111,7 +116,7 @@ class ErrorRate(Model):
 class ReplicasMissing(Model):
     """Replicas that are wanted and not available."""
 
-    max: Annotated[int, Field(ge=0, le=1000)] = Field(default=0, description="Fires above this number.")
+    max: Annotated[int, Field(ge=0, le=MOST_REPLICAS)] = Field(default=0, description="Fires above this number.")
 
 
 class Alert(OneOf):
@@ -143,7 +148,9 @@ class ModelDeploymentSpec(Model):
         default=None, description="Which accepted variant is served; the cheapest when left out."
     )
     expected_requests_per_second: DecimalString | None = Field(
-        default=None, description="Expected load, from which replicas and cost per million are computed."
+        default=None,
+        description="Expected load, from which replicas and cost per million are computed; there are never fewer "
+        "replicas than it needs, up to scaling.maxReplicas.",
     )
     resources: ServingResources = Field(default_factory=ServingResources, description="Where a replica runs.")
     pod_metadata: PodMetadata = Field(
@@ -181,7 +188,8 @@ class ChosenVariant(Observed):
     )
     throughput_per_second: Number | None = Field(
         default=None,
-        description="Rows per second of one replica, as measured; the cost per million is computed from it.",
+        description="Requests per second of one replica, as measured (rows of the model alone where the job had no "
+        "server); replicas and the cost per million are computed from it.",
     )
     measured_on: MeasuredOn | None = Field(default=None, description="Pool and resources of the pod that measured.")
     evaluation: Evaluation | None = Field(

@@ -152,6 +152,10 @@ class Reason(StrEnum):
         "The numbers were measured on other resources or on another pool than the service has.",
     )
     NOT_MEASURED = "NotMeasured", "It is not known where the model was measured."
+    # Underprovisioned
+    ENOUGH_REPLICAS = "EnoughReplicas", "There are at least as many replicas as the expected load needs."
+    TOO_FEW_REPLICAS = "TooFewReplicas", "The expected load needs more replicas than scaling.maxReplicas allows."
+    LOAD_UNKNOWN = "LoadUnknown", "The expected load, or what a replica answers, is not known."
     # AlertsConfigured
     ALERTS_CONFIGURED = "AlertsConfigured", "Each alert is a rule of a PrometheusRule."
     NO_ALERTS = "NoAlerts", "The spec asks for no alerts."

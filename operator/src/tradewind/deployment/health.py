@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tradewind.api.modeldeployment import ModelDeployment
+from tradewind.api.modeldeployment import ModelDeployment, Scaling
 from tradewind.core.conditions import Reason
 from tradewind.core.labels import REVISION
 from tradewind.core.plan import Observed
@@ -39,15 +39,16 @@ def health(
     item: ModelDeployment,
     observed: Observed,
     revision: str,
-    wanted: bool,
+    scaling: Scaling | None,
     since: datetime | None,
     reached: frozenset[str] | None,
     now: datetime,
 ) -> Health:
     """How a revision stands.
 
-    `wanted`: the spec is in force for it. `since`: when replicas that don't answer were first waited for, if later than
-    its creation. `reached`: the pods of which one has to be ready before any counts; None: none has to.
+    `scaling`: of the spec, where that is in force for it. `since`: when replicas that don't answer were first waited
+    for, if later than its creation. `reached`: the pods of which one has to be ready before any counts; None: none has
+    to.
     """
     name = service_name(item.metadata.name, revision)
     record = observed.children.get((INFERENCE_SERVICE.kind, name))
@@ -64,7 +65,7 @@ def health(
         there=record is not None and not record.deleting,
         up=seen is not None and seen.ready,
         ready=0 if reached is not None and reached.isdisjoint(ready) else len(ready),
-        desired=_desired(item, deployed, len(pods), wanted),
+        desired=_desired(deployed, len(pods), scaling),
     )
     trouble = _rejected(observed, name) or _refused(deployed) or _not_loaded(seen)
     if trouble is not None or record is None:
@@ -80,11 +81,10 @@ def health(
     return Health(standing, Trouble(reason, f"Pod {stuck.name}: {stuck.message}"), None)
 
 
-def _desired(item: ModelDeployment, deployed: DeploymentSeen | None, pods: int, wanted: bool) -> int:
+def _desired(deployed: DeploymentSeen | None, pods: int, scaling: Scaling | None) -> int:
     desired = deployed.desired if deployed is not None and deployed.desired is not None else pods
-    if not wanted:
+    if scaling is None:
         return max(1, desired)
-    scaling = item.spec.scaling
     return min(scaling.max_replicas, max(scaling.min_replicas, desired))
 
 

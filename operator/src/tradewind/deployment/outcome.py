@@ -15,6 +15,7 @@ from tradewind.core import guessing
 from tradewind.core.conditions import Reason, Verdict, holds, merge, phase
 from tradewind.core.controller import Surroundings
 from tradewind.core.plan import Event, Observed
+from tradewind.deployment.capacity import underprovisioned
 from tradewind.deployment.measured import measured_elsewhere
 from tradewind.deployment.rollout import Rollout
 from tradewind.deployment.service import url
@@ -63,8 +64,17 @@ def written(
     old, decision, serving = item.status, situation.decision, situation.rollout.serving
     variant = decision.variant if situation.arrived else old.variant
     measured = measured_elsewhere(item, decision.pool, decision.variant or variant)
+    capacity = underprovisioned(item, decision.pool, decision.variant or variant, surroundings.config)
     judged = _judged(decision.variant or variant)
-    verdicts = (decision.accepted, situation.ready, situation.progressing, situation.alerts, measured, *judged)
+    verdicts = (
+        decision.accepted,
+        situation.ready,
+        situation.progressing,
+        situation.alerts,
+        measured,
+        capacity,
+        *judged,
+    )
     new = old.model_copy(
         update={
             "observed_generation": item.metadata.generation,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from tradewind.api.config import Config
 from tradewind.api.modeldeployment import ModelDeployment
 from tradewind.core.conditions import Reason, Verdict, holds
 from tradewind.core.controller import Surroundings
@@ -12,6 +13,7 @@ from tradewind.core.names import child_name
 from tradewind.core.plan import Child, Observed, Plan, Refusal
 from tradewind.core.podmetadata import not_allowed
 from tradewind.core.timestamps import whole
+from tradewind.deployment.capacity import scaled
 from tradewind.deployment.endpoints import reached
 from tradewind.deployment.health import Health, health
 from tradewind.deployment.inferenceservice import INFERENCE_SERVICE, Replica, inference_service
@@ -36,7 +38,7 @@ def plan(item: ModelDeployment, observed: Observed, surroundings: Surroundings, 
     now = whole(now)
     name = child_name(item.kind, item.metadata.name)
     decision = _decide(item, observed, surroundings)
-    wanted = _wanted(item, decision)
+    wanted = _wanted(item, decision, surroundings.config)
     before = item.status.revisions or ()
     healths = _healths(item, observed, wanted, now)
     standings = {revision: health.standing for revision, health in healths.items()}
@@ -62,12 +64,12 @@ def plan(item: ModelDeployment, observed: Observed, surroundings: Surroundings, 
     )
 
 
-def _wanted(item: ModelDeployment, decision: Decision) -> Wanted | None:
+def _wanted(item: ModelDeployment, decision: Decision, config: Config) -> Wanted | None:
     if decision.variant is None or decision.pool is None:
         return None
     variant = decision.variant
     name = revision_name(item.spec, decision.pool, variant)
-    return Wanted(name, variant.name, variant.digest, item.spec.scaling)
+    return Wanted(name, variant.name, variant.digest, scaled(item, decision.pool, variant, config))
 
 
 def _healths(item: ModelDeployment, observed: Observed, wanted: Wanted | None, now: datetime) -> dict[str, Health]:
@@ -85,7 +87,7 @@ def _healths(item: ModelDeployment, observed: Observed, wanted: Wanted | None, n
             item,
             observed,
             name,
-            wanted is not None and name == wanted.name,
+            wanted.scaling if wanted is not None and name == wanted.name else None,
             since if name == serving else None,
             first if name == selected else None,
             now,
