@@ -273,6 +273,8 @@ def test_limits_come_by_the_environment(folder: Path, tmp_path: Path) -> None:
         (["--max_rows=0"], {}, "--max_rows: must be at least 1"),
         (["--http_port=x"], {}, "--http_port"),
         ([], {"TRADEWIND_MAX_ROWS": "0"}, "TRADEWIND_MAX_ROWS must be a whole number from 1, got '0'"),
+        ([], {"TRADEWIND_GRACE_SECONDS": "1.5"}, "TRADEWIND_GRACE_SECONDS must be a whole number from 1, got '1.5'"),
+        ([], {"TRADEWIND_MAX_WAIT_SECONDS": "0"}, "TRADEWIND_MAX_WAIT_SECONDS must be a number of seconds above 0"),
         ([], {"TRADEWIND_THREADS": "many"}, "TRADEWIND_THREADS must be a number from 1 to 1024, got 'many'"),
     ],
 )

@@ -504,6 +504,15 @@ def test_numbers_of_other_resources_are_not_used_silently(measured: dict[str, st
         )
 
 
+def test_numbers_of_batches_are_not_used_silently_where_there_are_none() -> None:
+    world = World(CONTROLLER, objects.model_deployment(limits={"maxBatchRows": 1}))
+    variants = [objects.variant("int8", measuredOn={"pool": "local", "cpu": "200m", "memory": "512Mi"})]
+    world.reference = CompressionJob.read_object(objects.complete(objects.compression_job(), variants=variants))
+    world.settle()
+    assert world.condition("MeasuredElsewhere")["status"] == "True"
+    assert "spec.limits.maxBatchRows is 1" in world.condition("MeasuredElsewhere")["message"]
+
+
 @pytest.mark.parametrize(
     ("rate", "most", "floor", "reason", "words"),
     [

@@ -21,7 +21,7 @@ def arguments() -> argparse.Namespace:
         "TRADEWIND_MODEL_DIGEST is the digest that the model must have (sha256:...); "
         "TRADEWIND_THREADS overrides the number of threads, which is taken from the control group; "
         "TRADEWIND_MAX_ and the name of a limit (BODY_BYTES, ROWS, QUEUE, PIXELS, BATCH, WAIT_SECONDS, READ_SECONDS) is"
-        " that limit in place of the flag.",
+        " that limit in place of the flag, and so is TRADEWIND_GRACE_SECONDS.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--model_name", help="name of the model in paths, where TRADEWIND_MODEL_NAME is not set")
@@ -90,7 +90,7 @@ def _seconds(text: str) -> float:
 _WHOLE = (_positive, "a whole number from 1")
 _TIME = (_seconds, "a number of seconds above 0, and 86400 at most")
 _LIMITS: dict[str, tuple[Callable[[str], float], str]] = {
-    **dict.fromkeys(("max_body_bytes", "max_rows", "max_queue", "max_pixels", "max_batch"), _WHOLE),
+    **dict.fromkeys(("max_body_bytes", "max_rows", "max_queue", "max_pixels", "max_batch", "grace_seconds"), _WHOLE),
     **dict.fromkeys(("max_wait_seconds", "max_read_seconds"), _TIME),
 }
 

@@ -204,8 +204,8 @@ class OnnxModel:
         # One for each thread may wait behind those that run, however long these take.
         if wait > self.limits.wait and self._queue.waiting >= self.threads:
             raise Busy(
-                f"a request would wait for {wait:.1f} s now, the limit is {self.limits.wait:g} s: ask again later, or"
-                " let the ModelDeployment have more replicas",
+                f"a request would wait for {wait:.1f} s now, the limit is {self.limits.wait:g} s: ask again later, let"
+                f" the ModelDeployment have more replicas{raise_limit('maxWaitMilliseconds')}",
                 later,
             )
 

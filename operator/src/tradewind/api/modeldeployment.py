@@ -105,6 +105,22 @@ class Limits(Model):
         description="Most pixels of a picture, and of all pictures of a request as the model takes them; 50 million "
         "when left out.",
     )
+    max_batch_rows: Annotated[int, Field(ge=1, le=4096)] | None = Field(
+        default=None,
+        description="Most rows of several requests that are computed together, where that pays; 64 when left out, 1 "
+        "for none.",
+    )
+    max_wait_milliseconds: Annotated[int, Field(ge=1, le=3_600_000)] | None = Field(
+        default=None,
+        description="A request that would wait longer for the model is refused with 429; 1000 when left out.",
+    )
+    max_read_seconds: Annotated[int, Field(ge=1, le=3600)] | None = Field(
+        default=None, description="How long the body of a request may take to arrive; 30 when left out."
+    )
+    drain_seconds: Annotated[int, Field(ge=1, le=3600)] | None = Field(
+        default=None,
+        description="How long the requests that a replica has taken may take when it ends; 20 when left out.",
+    )
 
 
 class ErrorRate(Model):
@@ -157,7 +173,9 @@ class ModelDeploymentSpec(Model):
         default_factory=PodMetadata, description="Labels and annotations of the replicas, from an allow-list."
     )
     scaling: Scaling = Field(default_factory=Scaling, description="How many replicas.")
-    limits: Limits = Field(default_factory=Limits, description="How large requests may be, and how many may wait.")
+    limits: Limits = Field(
+        default_factory=Limits, description="How large requests may be, and how many may wait, how long."
+    )
     alerts: Annotated[tuple[Alert, ...], Field(max_length=32)] = Field(
         default=(),
         description="Each becomes a rule of a PrometheusRule, where the Prometheus operator is installed.",

@@ -18,6 +18,9 @@ from tradewind.economics.pools import as_replica, scheduling
 INFERENCE_SERVICE = Resource("serving.kserve.io", "v1beta1", "InferenceService", "inferenceservices")
 RUNTIME = "tradewind-onnx"  # the ClusterServingRuntime that is installed with the operator
 
+# Seconds of a replica's end beside `limits.drainSeconds`: five in which it takes new requests still, and five to spare.
+BESIDE_DRAINING = 10
+
 # With the older value RawDeployment, KServe's webhook checks the scaling as if Knative did it, and refuses cpu.
 MODE = {"serving.kserve.io/deploymentMode": "Standard"}
 AUTOSCALER = "serving.kserve.io/autoscalerClass"
@@ -85,6 +88,8 @@ def inference_service(
         "volumes": [{"name": "tmp", "emptyDir": {}}],
         "model": _model(spec, replica),
     }
+    if spec.limits.drain_seconds is not None:
+        predictor["terminationGracePeriodSeconds"] = spec.limits.drain_seconds + BESIDE_DRAINING
     if not fixed:
         predictor |= {"scaleMetric": scaling.metric, "scaleTarget": scaling.target}
     # With `none` KServe itself keeps the Deployment at minReplicas; with `hpa` it leaves that to the autoscaler.
@@ -99,11 +104,16 @@ def _model(spec: ModelDeploymentSpec, replica: Replica) -> dict[str, Any]:
     if replica.variant.digest is not None:
         # The server refuses to become ready with any other file.
         environment["TRADEWIND_MODEL_DIGEST"] = replica.variant.digest
+    wait = spec.limits.max_wait_milliseconds
     limits = {
         "TRADEWIND_MAX_BODY_BYTES": spec.limits.max_body_bytes,
         "TRADEWIND_MAX_ROWS": spec.limits.max_rows,
         "TRADEWIND_MAX_QUEUE": spec.limits.max_queue,
         "TRADEWIND_MAX_PIXELS": spec.limits.max_pixels,
+        "TRADEWIND_MAX_BATCH": spec.limits.max_batch_rows,
+        "TRADEWIND_MAX_WAIT_SECONDS": None if wait is None else wait / 1000,
+        "TRADEWIND_MAX_READ_SECONDS": spec.limits.max_read_seconds,
+        "TRADEWIND_GRACE_SECONDS": spec.limits.drain_seconds,
     }
     environment |= {name: str(limit) for name, limit in limits.items() if limit is not None}
     return {

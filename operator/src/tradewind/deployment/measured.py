@@ -17,6 +17,13 @@ def measured_elsewhere(item: ModelDeployment, pool: Pool | None, variant: Chosen
         return Verdict(KIND, "True", Reason.MEASURED_ELSEWHERE, before.message)  # what runs runs where it ran
     if variant is None or pool is None or variant.measured_on is None:
         return Verdict(KIND, "False", Reason.NOT_MEASURED, "It is not known on what the model was measured.")
+    if item.spec.limits.max_batch_rows is not None:
+        words = (
+            f"{variant.name} was measured in batches as large as pays, and spec.limits.maxBatchRows is "
+            f"{item.spec.limits.max_batch_rows}: its throughput and cost can differ. Remove maxBatchRows, unless "
+            "requests must never be computed together."
+        )
+        return Verdict(KIND, "True", Reason.MEASURED_ELSEWHERE, words)
     there, here = variant.measured_on, item.spec.resources
     on = f"pool {there.pool}" if there.pool else "an unknown pool"
     if (
