@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-HOST = "127.0.0.1"
+HOST = os.environ.get("SERVER_HOST", "127.0.0.1")
+STEP = 0.03  # of the capacity: rates are told apart by so much
 
 
 def one_thread_session(path: Path) -> Any:
@@ -231,6 +233,28 @@ def offered(port: int, payload_file: Path, rate: float, seconds: float) -> dict[
     return {"latencies": latencies, "refused": refused, "seconds": took}
 
 
+def bears(port: int, payload_file: Path, percentile: float, within: float, seconds: float) -> dict[str, Any]:
+    """The latencies of a client alone, and the highest rate, of requests at random times, at which so many percent are
+    answered within so many seconds. Seconds of a try."""
+    alone = client(port, payload_file, 1, seconds)
+    closed = client(port, payload_file, 16, seconds)
+    low, high = 0.0, len(closed["latencies"]) / closed["seconds"]
+    capacity = high
+
+    def kept(rate: float) -> bool:
+        found = offered(port, payload_file, rate, max(seconds / 2, 40 / rate))
+        times = sorted(found["latencies"]) + [float("inf")] * len(found["refused"])
+        return bool(times[int(percentile / 100 * len(times))] <= within)
+
+    while high - low > STEP * capacity:
+        rate = (low + high) / 2
+        if sum(kept(rate) for _ in range(3)) > 1:
+            low = rate
+        else:
+            high = rate
+    return alone | {"rate": low, "capacity": capacity}
+
+
 def probes(port: int, seconds: float) -> dict[str, Any]:
     """Probes of liveness, each over a connection of its own as the kubelet's are, fifty a second."""
     import http.client
@@ -277,6 +301,8 @@ if __name__ == "__main__":
             print(json.dumps(raw_loop(Path(path), json.loads(shape), float(seconds))))
         case ["offered", port, payload, rate, seconds]:
             print(json.dumps(offered(int(port), Path(payload), float(rate), float(seconds))))
+        case ["bears", port, payload, percentile, within, seconds]:
+            print(json.dumps(bears(int(port), Path(payload), float(percentile), float(within), float(seconds))))
         case ["probes", port, seconds]:
             print(json.dumps(probes(int(port), float(seconds))))
         case ["load", port, *files]:

@@ -58,11 +58,16 @@ def make_models(folder: Path) -> dict[str, tuple[int, ...]]:
         helper.make_node("MatMul", ["r2", "w3"], ["y"]),
     ]
     wide_weights = [weights("w1", 64, 4096), weights("w2", 4096, 4096), weights("w3", 4096, 10)]
+    # Between `small` and `wide`, and pictures smaller than `thumbnail`.
+    middle_weights = [weights("w1", 64, 1024), weights("w2", 1024, 1024), weights("w3", 1024, 10)]
     graphs: dict[str, tuple[list[Any], list[Any], tuple[int, ...], int]] = {
         "small": (small, [weights("w1", 64, 64), weights("w2", 64, 10)], (1, 8, 8), 10),
         "wide": (wide, wide_weights, (1, 8, 8), 10),
+        "middle": (wide, middle_weights, (1, 8, 8), 10),
         "mean": (mean, [], picture, 3),
         "resnet": (resnet, kernels, picture, 512),
+        "icon": (resnet, kernels, (1, 3, 16, 16), 512),
+        "tile": (resnet, kernels, (1, 3, 32, 32), 512),
         "thumbnail": (resnet, kernels, (1, 3, 64, 64), 512),
     }
     for name, (nodes, initializers, shape, classes) in graphs.items():

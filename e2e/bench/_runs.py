@@ -43,10 +43,10 @@ class Series:
 
 
 @contextmanager
-def on_cpu(which: int) -> Iterator[None]:
-    """Processes that are started meanwhile stay on that CPU."""
+def on_cpu(which: int | None) -> Iterator[None]:
+    """Processes that are started meanwhile stay on that CPU; on any where it is None."""
     cpus = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {sorted(cpus)[which]})
+    os.sched_setaffinity(0, cpus if which is None else {sorted(cpus)[which]})
     try:
         yield
     finally:
@@ -59,7 +59,7 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def ask(cpu: int, *arguments: str) -> dict[str, Any]:
+def ask(cpu: int | None, *arguments: str) -> dict[str, Any]:
     """Runs a contestant as a process on its CPU; its answer."""
     command = [sys.executable, "-m", "e2e.bench._contestants", *arguments]
     with on_cpu(cpu):
@@ -70,7 +70,9 @@ def ask(cpu: int, *arguments: str) -> dict[str, Any]:
     return answer
 
 
-def start_server(kind: str, path: Path, port: int, *flags: str) -> subprocess.Popen[bytes]:
+def start_server(
+    kind: str, path: Path, port: int, *flags: str, cpu: int | None = SERVER_CPU
+) -> subprocess.Popen[bytes]:
     """A server process on its CPU, once it is ready: stock, ours, or ours that computes each request alone."""
     ours = [
         *(sys.executable, "-m", "tradewind_server"),
@@ -82,7 +84,7 @@ def start_server(kind: str, path: Path, port: int, *flags: str) -> subprocess.Po
         "alone": [*ours, "--max_batch=1"],
     }[kind]
     log = path.parent / f"{kind}.log"
-    with log.open("wb") as output, on_cpu(SERVER_CPU):
+    with log.open("wb") as output, on_cpu(cpu):
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
     for _ in range(90_000):
         try:

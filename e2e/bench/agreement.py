@@ -1,0 +1,131 @@
+"""What a CompressionJob says of a replica beside what a client of its own sees: latency, and throughput within the SLO.
+
+The other side shares no code with the job: its own server processes and its own client. Both take turns, model by
+model; a row of a round agrees where both numbers are within 10 % of each other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from e2e import venv
+from e2e.bench._contestants import request
+from e2e.bench._models import make_models
+from e2e.bench._runs import PORTS, ROOT, ask, said, start_server
+
+WITHIN = 0.10
+PROCESSES = 3  # of a server, for each model
+SOURCES = ("operator/src", "images/processors", "images/workload", "images/server", ".")
+# Two kinds in three sizes each: matrices whose weights are read for each request, and convolutions.
+MODELS = ("small", "middle", "wide", "icon", "tile", "thumbnail")
+
+
+def by_job(folder: Path) -> dict[str, Any]:
+    """As a CompressionJob measures it."""
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(str(ROOT / source) for source in SOURCES),
+        "TRADEWIND_SERVER_PYTHON": sys.executable,
+        "TRADEWIND_STANDS": "",
+    }
+    command = [str(venv.python("workload")), "-m", "e2e.bench._replica", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"{folder.name} was not measured as a job does: {done.stderr[-2000:]}")
+    (found,) = json.loads(done.stdout.splitlines()[-1])
+    return {
+        "p50": found["p50_ms"],
+        "p95": found["p95_ms"],
+        "rate": found["throughput"],
+        "within": found["sweep"]["slo"]["milliseconds"],
+        "percentile": found["sweep"]["slo"]["percentile"],
+    }
+
+
+@contextmanager
+def _server(folder: Path) -> Iterator[None]:
+    """One of one thread, on any CPU."""
+    os.environ["TRADEWIND_THREADS"] = "1"
+    process = start_server("ours", folder / "model.onnx", PORTS["ours"], cpu=None)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def by_client(folder: Path, told: dict[str, Any], seconds: float) -> dict[str, float]:
+    """As a client sees it: of one that waits for its answers, and at which rate the job's SLO is kept."""
+    latencies: list[float] = []
+    rates: list[float] = []
+    task = [str(folder / "request.http"), str(told["percentile"]), str(told["within"] / 1e3), str(seconds)]
+    for _ in range(PROCESSES):
+        with _server(folder):
+            found = ask(None, "bears", str(PORTS["ours"]), *task)
+        latencies += found["latencies"]
+        rates.append(found["rate"])
+    milliseconds = sorted(1e3 * latency for latency in latencies)
+    return {
+        "p50": statistics.median(milliseconds),
+        "p95": milliseconds[int(0.95 * len(milliseconds))],
+        "rate": statistics.median(rates),
+    }
+
+
+def main() -> int:
+    """Measures, prints and writes the JSON; 1 if a number of a round does not agree."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of a try")
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
+    parser.add_argument("--json", type=Path, default=ROOT / "build" / "bench" / "agreement.json", help="where to write")
+    args = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    print(f"{'':12}{'':8}{'job':>12}{'client':>12}{'client/job':>12}")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shapes = make_models(folder)
+        for model in args.models:
+            whole = request("model", shapes[model], binary=False)
+            (folder / model / "request.json").write_bytes(whole.partition(b"\r\n\r\n")[2])
+            (folder / model / "request.http").write_bytes(request(model, shapes[model], binary=False))
+        for turn in range(args.rounds):
+            for model in args.models:
+                told = by_job(folder / model)
+                seen = by_client(folder / model, told, args.seconds)
+                for number in ("p50", "p95", "rate"):
+                    ratio = seen[number] / told[number] if told[number] else float("inf")
+                    agrees = abs(ratio - 1) <= WITHIN
+                    rows.append({"model": model, "round": turn, "number": number, "job": told[number]})
+                    rows[-1] |= {"client": seen[number], "ratio": ratio, "agrees": agrees}
+                    missed = "" if agrees else "  MISSED"
+                    print(
+                        f"{model:12}{number:8}{told[number]:12.3f}{seen[number]:12.3f}{ratio:12.3f}{missed}", flush=True
+                    )
+                said(model, turn, args.rounds)
+    agree = sum(row["agrees"] for row in rows)
+    print(f"\n{agree} of {len(rows)} numbers agree within {WITHIN * 100:.0f} %")
+    args.json.parent.mkdir(parents=True, exist_ok=True)
+    args.json.write_text(json.dumps({"load": os.getloadavg(), "rows": rows}, indent=1))
+    return 0 if agree == len(rows) else 1
+
+
+def run_in_servers_environment() -> int:
+    """Starts this program anew where ONNX Runtime is installed."""
+    sources = os.pathsep.join(str(ROOT / source) for source in SOURCES)
+    command = [str(venv.python("server")), "-m", "e2e.bench.agreement", *sys.argv[1:]]
+    return subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": sources}).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main() if importlib.util.find_spec("onnxruntime") else run_in_servers_environment())
