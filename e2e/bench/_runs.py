@@ -114,19 +114,20 @@ def served(kind: str, path: Path, *flags: str) -> Iterator[subprocess.Popen[byte
 def measure(
     folder: Path, shape: tuple[int, ...], systems: tuple[str, ...], clients: int, rounds: int, seconds: float
 ) -> dict[str, Series]:
-    """Rounds of every system in turn. A system is raw, or stock, ours or alone with -json or -binary."""
+    """Rounds of every system in turn, each with new processes: where the memory of one lies makes it some hundredths
+    faster or slower. A system is raw, or stock, ours or alone with -json or -binary."""
     path = folder / "model.onnx"
     series = {system: Series() for system in systems}
-    with ExitStack() as stack:
-        kinds = sorted({system.split("-")[0] for system in systems} - {"raw"})
-        patient = {"stock": ()}  # nobody is refused however busy the machine is
-        processes = {
-            kind: stack.enter_context(served(kind, path, *patient.get(kind, ("--max_wait_seconds=3600",))))
-            for kind in kinds
-        }
-        for encoding in ("json", "binary"):
-            (folder / encoding).write_bytes(request(folder.name, shape, encoding == "binary"))
-        for turn in range(rounds):
+    kinds = sorted({system.split("-")[0] for system in systems} - {"raw"})
+    patient = {"stock": ()}  # nobody is refused however busy the machine is
+    for encoding in ("json", "binary"):
+        (folder / encoding).write_bytes(request(folder.name, shape, encoding == "binary"))
+    for turn in range(rounds):
+        with ExitStack() as stack:
+            processes = {
+                kind: stack.enter_context(served(kind, path, *patient.get(kind, ("--max_wait_seconds=3600",))))
+                for kind in kinds
+            }
             for system in systems if turn % 2 == 0 else reversed(systems):
                 if system == "raw":
                     result = ask(SERVER_CPU, "raw", str(path), json.dumps(shape), str(seconds))
@@ -138,7 +139,7 @@ def measure(
                 result = ask(CLIENT_CPU, *asked)
                 # The client's warm-up is a tenth more than what it counts.
                 series[system].add(result, (cpu_seconds(processes[kind].pid) - before) / 1.1)
-            said(f"{folder.name} x{clients}", turn, rounds)
+        said(f"{folder.name} x{clients}", turn, rounds)
     return series
 
 

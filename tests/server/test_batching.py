@@ -218,3 +218,59 @@ def test_the_pace_follows_what_runs_take() -> None:
     assert unknown.seconds(unknown.units(7)) == 0  # nothing is refused before the first run
     unknown.add(unknown.units(7), 3.0)
     assert unknown.seconds(unknown.units(1)) == 3
+
+
+class Where:
+    """`y` is `x`. It notes how many rows it is asked together, and in which thread."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, bool]] = []
+
+    def __call__(self, tensors: Any, wanted: Sequence[str], rows: int) -> list[Any]:
+        self.asked.append((rows, threading.current_thread() is threading.main_thread()))
+        if (tensors["x"] < 0).any():
+            raise BadRequest("a value is negative")
+        return [tensors["x"]]
+
+
+@pytest.mark.parametrize(
+    ("curve", "alone", "expected"),
+    [
+        # One that comes alone is computed at once; those that come together, together, as many as pay.
+        ({1: 1e-5}, True, [(1, True)] * 5),
+        ({1: 1e-5}, False, [(4, True), (1, True)]),
+        # A longer run, or one of which nothing is known, would hold up the loop.
+        ({1: 1e-2}, True, [(1, False), (4, False)]),
+        ({}, True, [(1, False), (4, False)]),
+    ],
+)
+def test_a_run_that_is_shorter_than_handing_it_over_is_computed_in_the_loop(
+    curve: dict[int, float], alone: bool, expected: list[tuple[int, bool]]
+) -> None:
+    model = Where()
+
+    class Later(ThreadPoolExecutor):
+        """Its thread begins when all have asked."""
+
+        def submit(self, work: Any, *_: Any) -> Any:
+            return asyncio.get_running_loop().call_later(0.05, super().submit, work)
+
+    async def run() -> list[Any]:
+        with Later(1) as pool:
+            queue = Queue(pool, 1, prepared, model, Parts("m"), 4, Pace(curve))
+
+            async def ask(value: int) -> Any:
+                return await queue.answer({"x": np.full((1, 1), value)}, ["y"], at_once=1e-4, alone=alone)
+
+            found = await asyncio.gather(*map(ask, range(5)))
+            with pytest.raises(BadRequest):
+                await ask(-1)
+            found += await asyncio.gather(ask(5))
+        assert queue.wait() == 0, "the worker is free"
+        return [answer[0].item() for answer in found]
+
+    assert asyncio.run(run()) == list(range(6))
+    if expected[0][1]:
+        assert model.asked[: len(expected)] == expected
+    else:
+        assert all(not here for _, here in model.asked)

@@ -15,7 +15,7 @@ from loaded import Loaded
 from onnx import ModelProto, helper
 from process import running
 
-from tradewind_server import session
+from tradewind_server import learning, session
 from tradewind_server.learning import Learned, Room, learn, obstacle
 from tradewind_server.refusal import BadRequest
 from tradewind_server.tensors import TensorSpec
@@ -203,3 +203,15 @@ def test_a_dynamically_quantised_model_is_asked_one_by_one(tmp_path: Path) -> No
     assert Loaded(tmp_path).v2({"name": "x", "datatype": "FP32", "shape": [1, 64], "data": small})["y"][0] == (
         pytest.approx(0.01, rel=1e-2)
     )
+
+
+@pytest.mark.parametrize(
+    ("made", "same"), [(graphs.identity(graphs.FLOAT, ["rows", 2]), True), (graphs.endless(), False), (dynamic(), True)]
+)
+def test_what_is_measured_of_a_row_holds_for_others_unless_values_say_how_long_it_takes(made: Any, same: bool) -> None:
+    assert learning.as_long_for_any_row(made.SerializeToString()) is same
+
+
+def test_what_a_row_takes_is_known_where_no_batches_are_made(tmp_path: Path) -> None:
+    graphs.save(dynamic(), tmp_path / "model.onnx")
+    assert set(Loaded(tmp_path).model.batching.seconds) == {1}

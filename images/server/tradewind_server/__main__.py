@@ -11,6 +11,10 @@ from pathlib import Path
 from tradewind_server import logs
 from tradewind_server.cgroup import allowed_threads, refuse_more_memory
 
+# Requests that wait for a thread: enough for the largest batch, and for the bursts of a load that a replica bears. More
+# would only make those wait that come then.
+QUEUE = 64
+
 
 def arguments() -> argparse.Namespace:
     """Arguments in the spelling of KServe's servers; ServingRuntimes pass the first two."""
@@ -32,7 +36,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--http_host", default="0.0.0.0", help="address to listen at")  # noqa: S104 -- a pod's is known only at run time
     parser.add_argument("--max_body_bytes", type=_positive, default=16 << 20, help="largest body of a request")
     parser.add_argument("--max_rows", type=_positive, default=4096, help="most rows in a request")
-    parser.add_argument("--max_queue", type=_positive, default=128, help="most requests that wait for the model")
+    parser.add_argument(
+        "--max_queue", type=_positive, help=f"most requests that wait for the model (default: {QUEUE} for each thread)"
+    )
     parser.add_argument(
         "--max_pixels", type=_positive, default=50_000_000, help="most pixels of a picture, and of those of a request"
     )
@@ -122,7 +128,8 @@ def main() -> None:
     from tradewind_server.server import Server
 
     refuse_more_memory()
-    limits = Limits(args.max_rows, args.max_queue, args.max_pixels, batch=args.max_batch, wait=args.max_wait_seconds)
+    queue = args.max_queue or QUEUE * threads
+    limits = Limits(args.max_rows, queue, args.max_pixels, batch=args.max_batch, wait=args.max_wait_seconds)
     model = OnnxModel(args.model_name, args.model_dir, expected_digest(), threads, limits)
     bodies = Bodies(args.max_body_bytes, args.max_read_seconds)
     Server((args.http_host, args.http_port), bodies, args.drain_seconds, args.grace_seconds).start(model)

@@ -1,7 +1,7 @@
 """Requests that wait for the model, and the workers that take them: together, up to as many rows as pay.
 
 There is no timer, so that nobody waits for company: what comes while all workers are busy gathers, and the first worker
-that is free takes it.
+that is free takes it. A run that takes less than handing it over is computed where it is asked.
 """
 
 from __future__ import annotations
@@ -81,10 +81,14 @@ class Queue:
         self._ahead = 0.0  # the shares of all that wait
         self._running: dict[int, tuple[float, float]] = {}  # by worker: since when, and how long in the pace's units
 
-    async def answer(self, feeds: Tensors, wanted: Sequence[str]) -> list[Array]:
+    async def answer(
+        self, feeds: Tensors, wanted: Sequence[str], at_once: float = 0.0, alone: bool = True
+    ) -> list[Array]:
         """The outputs of these names. Raises what `prepare` and `compute` raise for this request alone.
 
-        Cancelled while it waits, it is not computed.
+        A run that takes `at_once` seconds at most, as far as is known, is computed in the event loop's thread: now, or
+        where this request is not `alone`, when those that came with it have asked too. Cancelled while it waits, it is
+        not computed.
         """
         ask = self._asked(feeds, wanted)
         with self._lock:
@@ -93,7 +97,13 @@ class Queue:
             if start := self._free > 0:
                 self._free -= 1
         if start:
-            self._pool.submit(self._work)
+            loop = ask.answer.get_loop()
+            if self._pace.known(ask.rows) > at_once:
+                self._pool.submit(self._work)
+            elif alone:
+                self._work_here(loop)
+            else:
+                loop.call_soon(self._work_here, loop)
         try:
             return await ask.answer
         except asyncio.CancelledError:
@@ -132,24 +142,42 @@ class Queue:
                 self._ahead -= ask.share
 
     def _work(self) -> None:
-        """A worker, for as long as anything waits."""
+        """A worker in a thread of the pool, for as long as anything waits."""
         while batch := self._take():
-            started = self._clock()
-            outcomes = self._outcomes(batch, started)
-            with self._lock:
-                _, units = self._running.pop(threading.get_ident())
-                self._pace.add(units, self._clock() - started)
+            outcomes = self._done(batch)
             try:
                 batch[0].answer.get_loop().call_soon_threadsafe(_tell, batch, outcomes)
             except RuntimeError:  # the loop has ended, and with it who asked
                 log.debug("nobody is there any more for %d answers", len(batch))
 
+    def _work_here(self, loop: asyncio.AbstractEventLoop) -> None:
+        """A worker in the loop's thread: a batch, and the next one when the loop has done what else there is."""
+        if batch := self._take():
+            _tell(batch, self._done(batch))
+            with self._lock:
+                if not self._waiting:
+                    self._is_free()
+                    return
+            loop.call_soon(self._work_here, loop)
+
+    def _done(self, batch: list[Ask]) -> list[Outcome]:
+        """What became of each of what was taken."""
+        started = self._clock()
+        outcomes = self._outcomes(batch, started)
+        with self._lock:
+            _, units = self._running.pop(threading.get_ident())
+            self._pace.add(units, self._clock() - started)
+        return outcomes
+
+    def _is_free(self) -> None:
+        self._free += 1
+        self._ahead = 0.0  # sums of floats leave crumbs
+
     def _take(self) -> list[Ask]:
         """What is to be computed next; if nothing is, the worker is free."""
         with self._lock:
             if not self._waiting:
-                self._free += 1
-                self._ahead = 0.0  # sums of floats leave crumbs
+                self._is_free()
                 return []
             first = self._waiting.popleft()
             batch, rows = [first], first.rows

@@ -154,8 +154,7 @@ class Application:
         finally:
             self.bodies.let_go(body)
         await self._send(send, code, reply, reply_headers)
-        metrics.REQUESTS.labels(model, protocol, str(code)).inc()
-        metrics.REQUEST_SECONDS.labels(model, protocol).observe(time.perf_counter() - started)
+        metrics.answered(model, protocol, str(code), time.perf_counter() - started)
 
     async def _send(self, send: Send, code: int, body: bytes, headers: Headers, head: bool = False) -> None:
         headers = [*headers, (b"content-length", str(len(body)).encode())]

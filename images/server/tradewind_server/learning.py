@@ -59,6 +59,24 @@ def obstacle(inputs: Collection[TensorSpec], outputs: Collection[TensorSpec], on
     return None
 
 
+# Operators that take as long as the values of a row say, and not only as many: loops, and what makes tensors as large
+# as values say. As ONNX writes a node's operator in the file (field 4, a text).
+_BY_VALUE = tuple(
+    b"\x22" + bytes([len(name)]) + name.encode()
+    for name in (
+        *("Loop", "Scan", "If", "SequenceMap", "ConstantOfShape", "Expand", "Tile", "Range", "OneHot", "Pad"),
+        *("Resize", "Upsample", "NonZero", "Compress", "Unique", "NonMaxSuppression", "RoiAlign", "MaxUnpool"),
+        *("CenterCropPad", "BlackmanWindow", "HannWindow", "HammingWindow", "STFT", "BeamSearch", "GreedySearch"),
+        *("Sampling", "RegexFullMatch", "StringSplit", "TfIdfVectorizer"),
+    )
+)
+
+
+def as_long_for_any_row(onnx: bytes) -> bool:
+    """Whether a graph takes as long for one row as for another, so that what was measured of some holds for all."""
+    return not any(operator in onnx for operator in _BY_VALUE)
+
+
 def made_up(zeros: Tensors) -> dict[str, Array]:
     """Rows for a model without samples, which takes these zeros: floats and bytes at random, the rest zeros."""
     rng = np.random.default_rng(0)
@@ -117,6 +135,21 @@ def learn(
     if difference := _difference(run, rows, size):
         return Learned(1, difference, seconds)
     return Learned(size, f"a row takes {alone} alone, and {_milliseconds(costs[size])} in a batch of {size}", seconds)
+
+
+def alone(run: Run, rows: Tensors, why: str, clock: Callable[[], float] = time.process_time) -> Learned:
+    """What a row takes where no batches are made, for that reason."""
+    row, taken = _taken(rows, range(1)), []
+    try:
+        for _ in range(_RUNS):
+            before = clock()
+            run(row)
+            taken.append(clock() - before)
+            if taken[0] * _RUNS > _BUDGET:
+                break
+    except BadRequest:
+        return Learned(1, why, {})
+    return Learned(1, why, {1: min(taken)})
 
 
 def _milliseconds(seconds: float) -> str:

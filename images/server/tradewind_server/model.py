@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 GROUNDS = ("probabilities", "prediction")
 # Bytes of JSON that are read or written in a few milliseconds.
 LARGE = 1 << 18
+# Seconds of a run that is computed in the event loop's thread: to hand it over and back takes as long.
+AT_ONCE = 1e-4
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,7 +50,7 @@ class Limits:
     together, and seconds for which a request may have to wait."""
 
     rows: int = 4096
-    queue: int = 128
+    queue: int = 64
     pixels: int = 50_000_000
     batch: int = 64
     wait: float = 1.0
@@ -65,6 +67,7 @@ class OnnxModel:
         self.threads = threads
         self.limits = limits
         self.parts = metrics.Parts(name)
+        metrics.waiting(lambda: self._waiting)
         self.reason = "the model is being loaded"
         self.loaded = False
         self._stopped = False
@@ -83,7 +86,9 @@ class OnnxModel:
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="beside")
         self._waiting = 0
         self._queue: Queue
+        self._at_once = 0.0
         self.batching = Learned(1, "the model is being loaded", {})
+        self.at_work: Callable[[], int] = lambda: 1  # requests that the server has begun with
 
     def load(self) -> None:
         """Reads, checks, loads and tries the model. Raises Unservable with what to do about it."""
@@ -115,7 +120,10 @@ class OnnxModel:
             trial, rows, learning.obstacle(graph.values(), self.outputs.values(), artefact.onnx)
         )
         size, pace = self.batching.rows, Pace(self.batching.seconds)
+        own = self._processing or self.providers[0] != "CPUExecutionProvider"
+        at_once = AT_ONCE if not own and learning.as_long_for_any_row(artefact.onnx) else 0.0
         self._queue = Queue(self._pool, self.threads, self._processing, self._compute, self.parts, size, pace)
+        self._at_once = at_once
         metrics.describe(self.name, self.digest, self.manifest.task if self.manifest else "", self.providers[0], tried)
         log.info(
             "serving %s",
@@ -144,11 +152,11 @@ class OnnxModel:
     def _learned(self, trial: Trial, rows: Mapping[str, Array] | None, obstacle: str | None) -> Learned:
         most = min(self.limits.batch, self.limits.rows)
         if most == 1:
-            return Learned(1, "it is turned off", {})
-        if obstacle or rows is None:
+            obstacle = "it is turned off"
+        if rows is None:
             return Learned(1, obstacle or "no input is known to try it with", {})
         clock = time.process_time if self.providers[0] == "CPUExecutionProvider" else time.perf_counter
-        return trial.learned(rows, most, Room(self.threads, allowed_memory()), clock)
+        return trial.learned(rows, most, Room(self.threads, allowed_memory()), clock, obstacle)
 
     def stop(self) -> None:
         """Readiness off; requests that still come are answered."""
@@ -172,12 +180,10 @@ class OnnxModel:
         self._processing.check_size(feeds)
         asked = [*wanted, *(name for name in self._grounds if name not in wanted)]
         self._waiting += 1
-        metrics.WAITING.set(self._waiting)
         try:
-            outputs = await self._queue.answer(feeds, asked)
+            outputs = await self._queue.answer(feeds, asked, self._at_once, alone=self.at_work() <= 1)
         finally:
             self._waiting -= 1
-            metrics.WAITING.set(self._waiting)
         for name, output in zip(asked, outputs, strict=True):
             if name in self._grounds:
                 _require_numbers(name, output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Mapping
 
@@ -34,8 +35,14 @@ class Pace:
         """What these units take at present."""
         return self._of_unit * units
 
+    def known(self, rows: int) -> float:
+        """Seconds of a run with so many rows at present; infinity where no curve tells them."""
+        return self._of_unit * self.units(rows) if self._rows else math.inf
+
     def add(self, units: float, seconds: float) -> None:
         """A run of so many units took so long."""
+        if not units:
+            return  # the clock stood still while the curve was measured
         found = seconds / units
         if not self._of_unit:
             self._of_unit = found

@@ -44,6 +44,7 @@ class RestServer(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # nobody asks who the client is
                 timeout_keep_alive=75,  # longer than usual proxies keep theirs, so that it isn't we who close
                 timeout_graceful_shutdown=grace_seconds,
             )
@@ -85,6 +86,7 @@ class Server:
     async def _serve_model(self, model: OnnxModel) -> int:
         application = Application(model, self.bodies)
         rest = RestServer(application, self.address, self.drain_seconds, self.grace_seconds)
+        model.at_work = lambda: len(rest.server_state.tasks)
         loading = asyncio.create_task(_load(model, rest))
         await rest.serve()
         if not loading.done():

@@ -68,13 +68,18 @@ class Trial:
         self._try_two_rows(feeds)
         return "zeros", learning.made_up(feeds)
 
-    def learned(self, feeds: Tensors, most: int, room: Room, clock: Callable[[], float]) -> Learned:
-        """Whether rows of several requests may be computed together, and how many of them pay."""
+    def learned(
+        self, feeds: Tensors, most: int, room: Room, clock: Callable[[], float], obstacle: str | None
+    ) -> Learned:
+        """Whether rows of several requests may be computed together, and how many of them pay; what a row takes in any
+        case. `obstacle` is why they may not, where that is known."""
         started = clock()
         rows = self.processing(feeds)
         apart = (clock() - started) / len(next(iter(feeds.values())))
         # Made-up rows can lead a model into a loop that no row of its own does; a start must not wait for that.
         run = partial(session.tried, self.model, wanted=list(self.outputs), longest=LONGEST)
+        if obstacle:
+            return learning.alone(run, rows, obstacle, clock)
         found = learning.learn(run, rows, most, room, apart, clock)
         with contextlib.suppress(BadRequest):
             few = {name: array[:1] for name, array in rows.items()}

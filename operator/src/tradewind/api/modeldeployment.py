@@ -98,7 +98,8 @@ class Limits(Model):
         default=None, description="Most rows in a request; 4096 when left out."
     )
     max_queue: Annotated[int, Field(ge=1, le=2**16)] | None = Field(
-        default=None, description="Most requests that wait for the model in a replica; 128 when left out."
+        default=None,
+        description="Most requests that wait for the model in a replica; 64 for each of its threads when left out.",
     )
     max_pixels: Annotated[int, Field(ge=1024, le=150_000_000)] | None = Field(
         default=None,
