@@ -13,6 +13,7 @@ import graphs
 import pytest
 from process import PATIENCE
 
+import tradewind_server.model
 from tradewind_server import v2
 from tradewind_server.bodies import Bodies
 from tradewind_server.http import Application
@@ -81,8 +82,9 @@ GONE = {"type": "http.disconnect"}
 
 
 @pytest.fixture
-def application(tmp_path: Path) -> Callable[..., tuple[Application, Held]]:
+def application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Application, Held]]:
     """Makes one of a model with one thread, which is held."""
+    monkeypatch.setattr(tradewind_server.model, "AT_ONCE", 0.0)  # it is a slow one, whatever it is when it is loaded
 
     def made(seconds: float = PATIENCE, **limits: Any) -> tuple[Application, Held]:
         graphs.save(graphs.identity(graphs.FLOAT, ["rows", 2]), tmp_path / "model.onnx")
