@@ -10,12 +10,24 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 HOST = os.environ.get("SERVER_HOST", "127.0.0.1")
 STEP = 0.03  # of the capacity: rates are told apart by so much
+
+
+def _run(program: Coroutine[Any, Any, T]) -> T:
+    """On uvloop, where it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(program)
+    found: T = uvloop.run(program)
+    return found
 
 
 def one_thread_session(path: Path) -> Any:
@@ -142,8 +154,6 @@ class Connection(asyncio.Protocol):
 
 def client(port: int, payload_file: Path, concurrency: int, seconds: float) -> dict[str, Any]:
     """Asks for `seconds`, and longer if there is hardly an answer by then; a tenth of it before to warm up."""
-    import uvloop
-
     latencies: list[float] = []
     errors: list[str] = []
     payload = payload_file.read_bytes()
@@ -160,7 +170,7 @@ def client(port: int, payload_file: Path, concurrency: int, seconds: float) -> d
             await asyncio.sleep(0.05)
         return time.perf_counter() - start
 
-    took = uvloop.run(run())
+    took = _run(run())
     return {"latencies": latencies, "seconds": took, "errors": errors[:1]}
 
 
@@ -196,8 +206,6 @@ def offered(port: int, payload_file: Path, rate: float, seconds: float) -> dict[
     """
     import random
 
-    import uvloop
-
     payload = payload_file.read_bytes()
     latencies: list[float] = []
     refused: list[float] = []
@@ -229,7 +237,7 @@ def offered(port: int, payload_file: Path, rate: float, seconds: float) -> dict[
             await asyncio.sleep(0.01)
         return took * len(latencies) / max(1, answered)  # what was answered in the end, at the rate of before
 
-    took = uvloop.run(run())
+    took = _run(run())
     return {"latencies": latencies, "refused": refused, "seconds": took}
 
 
@@ -274,8 +282,6 @@ def probes(port: int, seconds: float) -> dict[str, Any]:
 
 def load(port: int, files: list[str]) -> None:
     """Sends each of these requests over and over, over a connection for each, until it is killed."""
-    import uvloop
-
     payloads = [Path(file).read_bytes() for file in files]
 
     async def run() -> None:
@@ -289,7 +295,7 @@ def load(port: int, files: list[str]) -> None:
             call.ask(payload)
         await asyncio.Event().wait()
 
-    uvloop.run(run())
+    _run(run())
 
 
 if __name__ == "__main__":

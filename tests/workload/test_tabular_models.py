@@ -21,6 +21,8 @@ from tradewind_workload.tasks.tabular.statistics import fit
 from tradewind_workload.train.training import Share, Training, outputs_of, summed_cross_entropy, summed_squares
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
 
 SCHEMA = schema_of(KINDS)
@@ -116,6 +118,37 @@ def test_trees_stop_at_the_best_round_and_are_the_same_again() -> None:
         assert repeated.weights == made.weights
     other = trees.train(train, validation, classes=2, settings=settings, seed=6)
     assert from_trees(encoding, other, head).onnx != made.onnx
+
+
+@pytest.mark.parametrize("share", [0.1, 0.9])
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_gap_where_no_training_row_had_one_is_answered_like_most_rows(
+    share: float, streamed: bool, tmp_path: Path
+) -> None:
+    """And not like whichever end of the column XGBoost sends it to."""
+    random = np.random.default_rng(3)
+
+    def examples(count: int) -> trees.Examples:
+        rows = random.uniform(size=(count, 2)).astype(np.float32)
+        labels = (rows[:, 0] > 1 - share).astype(np.int64)
+        rows[: count // 10, 1] = np.nan  # this column has gaps, which say something
+        labels[: count // 10] = 1 - (share > 0.5)
+        return trees.Examples(rows, labels)
+
+    training, validation = examples(2000), examples(500)
+    validation.rows[:5, 0] = np.nan  # what judges does not say what was learnt
+    parts: list[trees.Examples | trees.Batches] = [training, validation]
+    if streamed:
+        parts = [
+            trees.Batches(lambda part=part: iter([part]), tmp_path / name)  # type: ignore[misc]
+            for name, part in (("training", training), ("validation", validation))
+        ]
+    booster = trees.train(*parts, classes=2, settings=SMALL, seed=5)
+    asked = np.array([[np.nan, 0.5], [0.5, 0.5], [0.5, np.nan]], np.float32)
+    gap, middle, known = trees.predict(booster, asked)[:, 1]
+    assert gap == pytest.approx(middle, abs=0.05)
+    assert middle == pytest.approx(float(share > 0.5), abs=0.1)
+    assert known == pytest.approx(float(share < 0.5), abs=0.2), "what was learnt of gaps is kept"
 
 
 def test_what_hears_of_a_round_can_end_the_training() -> None:

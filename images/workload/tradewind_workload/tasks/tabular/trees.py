@@ -1,8 +1,8 @@
 """Boosted trees on encoded tables, by XGBoost.
 
-A missing number goes the way that the training rows show to be better at each split. A category is an ordinary number,
-its code, so a split parts the frequent values from the rare ones; a few splits in a row part any value from the others.
-XGBoost writes the model as UBJSON.
+A missing number goes the way that the training rows show to be better at each split, or, where they had none in the
+column, the way of most of them. A category is an ordinary number, its code, so a split parts the frequent values from
+the rare ones; a few splits in a row part any value from the others. XGBoost writes the model as UBJSON.
 """
 
 from __future__ import annotations
@@ -88,6 +88,11 @@ def train(
             on_round(epoch + 1, float(losses[-1]), float(learnt[-1]))
             return False
 
+    gaps: set[int] = set()  # columns in which a training row has none
+
+    def note_gaps(examples: Examples) -> None:
+        gaps.update(np.flatnonzero(np.isnan(examples.rows).any(axis=0)).tolist())
+
     def weights(examples: Examples) -> np.ndarray | None:
         return np.array(class_weights, np.float32)[examples.labels] if class_weights else None
 
@@ -100,6 +105,8 @@ def train(
         def next(self, input_data: Callable[..., None]) -> bool:
             examples = next(self._coming, None)
             if examples is not None:
+                if self._batches is training:
+                    note_gaps(examples)
                 input_data(
                     data=examples.rows,
                     label=examples.labels,
@@ -114,6 +121,8 @@ def train(
     def matrix(examples: Examples | Batches, like: xgboost.DMatrix | None) -> xgboost.DMatrix:
         if isinstance(examples, Batches):
             return xgboost.ExtMemQuantileDMatrix(Reading(examples), ref=like, nthread=threads)
+        if examples is training:
+            note_gaps(examples)
         return xgboost.DMatrix(
             examples.rows,
             examples.labels,
@@ -140,7 +149,7 @@ def train(
     if isinstance(training, Batches) and training.sample is not None:
         bins = xgboost.QuantileDMatrix(edges(training.sample()), nthread=threads)
     learnt = matrix(training, bins)
-    return xgboost.train(
+    grown = xgboost.train(
         parameters,
         learnt,
         num_boost_round=settings.rounds,
@@ -148,6 +157,25 @@ def train(
         callbacks=[Progress(), stop],
         verbose_eval=False,
     )
+    return _with_most(grown, gaps)
+
+
+def _with_most(booster: xgboost.Booster, gaps: set[int]) -> xgboost.Booster:
+    """The same trees, in which a number that is missing in a column that had no gaps goes the way of most rows.
+
+    XGBoost sends it where it happens to: to one end of the column's range.
+    """
+    import xgboost
+
+    document = _document(booster)
+    for tree in document["learner"]["gradient_booster"]["model"]["trees"]:
+        rows = tree["sum_hessian"]  # at each node, as the objective weighs them
+        for node, (left, right) in enumerate(zip(tree["left_children"], tree["right_children"], strict=True)):
+            if left != -1 and tree["split_indices"][node] not in gaps:
+                tree["default_left"][node] = int(rows[left] >= rows[right])
+    changed = xgboost.Booster()
+    changed.load_model(bytearray(json.dumps(document).encode()))
+    return changed
 
 
 def edges(rows: np.ndarray) -> np.ndarray:

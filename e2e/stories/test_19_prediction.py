@@ -1,0 +1,71 @@
+"""Prediction and reality: the service answers as fast, and as much, as the row of the variant that was chosen said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from e2e.bench import _contestants
+from e2e.installation import Kubernetes, condition
+from e2e.stories.jobs import compression, deployment, digits_training, run_python
+from e2e.stories.waiting import Item, until_condition
+
+WITHIN = 0.15
+# Asks as the benchmarks do, which share no code with the job that measured.
+ASK = """
+import json, os, socket, sys, types, urllib.parse
+import numpy as np
+os.environ["SERVER_HOST"] = socket.gethostbyname(urllib.parse.urlsplit(os.environ["URL"]).hostname)
+contestants = types.ModuleType("contestants")
+exec(os.environ["PROGRAM"], contestants.__dict__)
+image = np.load("/mnt/pvc/digits/data/held-out.npz")["image"][0]
+body = json.dumps({"inputs": [{"name": "inputs", "datatype": "FP32", "shape": [1, *image.shape],
+                               "data": image.ravel().tolist()}]})
+head = "POST /v2/models/predicted/infer HTTP/1.1\\r\\nHost: x\\r\\nContent-Type: application/json\\r\\n"
+with open("/tmp/request", "w") as file:
+    file.write(f"{head}Content-Length: {len(body)}\\r\\n\\r\\n{body}")
+from pathlib import Path
+found = contestants.bears(80, Path("/tmp/request"), float(os.environ["PERCENTILE"]), float(os.environ["WITHIN"]), 3)
+times = sorted(found["latencies"])
+print(json.dumps({"p50": 1e3 * times[len(times) // 2], "p95": 1e3 * times[int(0.95 * len(times))],
+                  "rate": found["rate"], "errors": found["errors"]}))
+"""
+
+
+@pytest.fixture(scope="module")
+def chosen(kubernetes: Kubernetes, data: str) -> tuple[Item, Item]:
+    """The deployment of a model of four million weights, and the row that it was chosen by."""
+    job = digits_training(data, "predicted", epochs=2)
+    job["spec"]["recipe"]["model"] = {"architecture": "mlp", "hiddenUnits": [2048, 2048]}
+    job["spec"]["workers"] = 1
+    served = deployment(data, "predicted", {"compressionJobRef": {"name": "predicted"}})
+    for item in (job, compression(data, "predicted", "predicted"), served):
+        kubernetes.apply(yaml.safe_dump(item))
+    ready = until_condition(kubernetes, "modeldeployment", data, "predicted", "Ready", timeout=900)
+    variants = kubernetes.get("compressionjob", "predicted", "-n", data)["status"]["variants"]
+    return ready, next(row for row in variants if row["name"] == ready["status"]["variant"]["name"])
+
+
+def test_it_was_measured_on_what_serves(chosen: tuple[Item, Item]) -> None:
+    ready, row = chosen
+    assert condition(ready, "MeasuredElsewhere")["status"] == "False"
+    assert condition(ready, "Underprovisioned")["reason"] == "EnoughReplicas"
+    assert ready["status"]["variant"]["throughputPerSecond"] == row["throughputPerSecond"]
+
+
+def test_a_client_sees_what_the_row_said(kubernetes: Kubernetes, data: str, chosen: tuple[Item, Item]) -> None:
+    ready, row = chosen
+    within = row["replica"]["within"]
+    said = {f"p{one['percentile']}": float(one["milliseconds"]) for one in row["latencies"]}
+    said["rate"] = float(row["throughputPerSecond"])
+    task = {"PERCENTILE": str(within["percentile"]), "WITHIN": str(float(within["milliseconds"]) / 1e3)}
+    program = Path(_contestants.__file__).read_text()
+    answer = run_python(kubernetes, data, "predicted-ask", ASK, URL=ready["status"]["url"], PROGRAM=program, **task)
+    seen = json.loads(answer.splitlines()[-1])
+    ratios = {number: seen[number] / said[number] for number in ("p50", "p95", "rate")}
+    print(json.dumps({"said": {number: said[number] for number in ratios}, "seen": seen, "seen/said": ratios}))
+    assert not seen["errors"]
+    assert all(abs(ratio - 1) <= WITHIN for ratio in ratios.values()), ratios
