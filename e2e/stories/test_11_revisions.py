@@ -36,7 +36,7 @@ CLIENT = """
 import asyncio, collections, json, os
 import aiohttp
 BODY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 1, 1]}]}
-COUNT, RATE, CLIENTS, KEPT = 2000, 20.0, 8, 50
+COUNT, RATE, CLIENTS, KEPT = int(os.environ["COUNT"]), float(os.environ["RATE"]), 8, int(os.environ["KEPT"])
 answers, failures, numbers = collections.Counter(), [], iter(range(COUNT))
 
 async def client(url, start):
@@ -65,7 +65,8 @@ async def main():
 
 asyncio.run(main())
 """
-COUNT = 2000  # requests of the client
+COUNT = 2000  # requests of a client
+MANY = 100_000  # of one that asks while all sorts of things change
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +84,12 @@ def serve(kubernetes: Kubernetes, namespace: str, model: str) -> None:
     kubernetes.apply(yaml.safe_dump(deployment(namespace, "moved", {"storageUri": uri})))
 
 
-def asking(kubernetes: Kubernetes, namespace: str, name: str, url: str) -> None:
-    """Start a client, and wait until it asks."""
-    start_python(kubernetes, namespace, name, CLIENT, URL=url)
+def asking(
+    kubernetes: Kubernetes, namespace: str, name: str, url: str, count: int = COUNT, rate: int = 20, kept: int = 50
+) -> None:
+    """Start a client, and wait until it asks: so many requests, a second, and over one connection."""
+    task = {"COUNT": str(count), "RATE": str(rate), "KEPT": str(kept)}
+    start_python(kubernetes, namespace, name, CLIENT, URL=url, **task)
 
     def asks() -> bool:
         return "asking" in kubernetes.run("-n", namespace, "logs", f"job/{name}", check=False).stdout
@@ -93,12 +97,12 @@ def asking(kubernetes: Kubernetes, namespace: str, name: str, url: str) -> None:
     until("the client's first answer", asks, 60)
 
 
-def said(kubernetes: Kubernetes, namespace: str, name: str) -> dict[str, int]:
+def said(kubernetes: Kubernetes, namespace: str, name: str, count: int = COUNT) -> dict[str, int]:
     """How often each answer came; none may have failed."""
-    told: dict[str, Any] = json.loads(python_said(kubernetes, namespace, name, 180).splitlines()[-1])
+    told: dict[str, Any] = json.loads(python_said(kubernetes, namespace, name, 600).splitlines()[-1])
     assert told["failed"] == 0, told
     answers: dict[str, int] = told["answers"]
-    assert sum(answers.values()) == COUNT
+    assert sum(answers.values()) == count
     return answers
 
 
@@ -142,3 +146,23 @@ def test_a_model_that_does_not_start_gets_no_request(kubernetes: Kubernetes, dat
     assert set(said(kubernetes, data, "ask-broken")) == {"6.0"}
     serve(kubernetes, data, "good")  # taken back
     rolled_out(kubernetes, data, "good")
+
+
+def test_a_hundred_thousand_requests_while_revisions_move_and_replicas_are_replaced(
+    kubernetes: Kubernetes, data: str, served: Item
+) -> None:
+    serve(kubernetes, data, "good")
+    rolled_out(kubernetes, data, "good")
+    asking(kubernetes, data, "ask-many", served["status"]["url"], MANY, 600, 500)
+    for model in ("worse", "good"):
+        serve(kubernetes, data, model)
+        rolled_out(kubernetes, data, model)
+        (name,) = kubernetes.run(
+            *("-n", data, "get", "deployments", "-l", "tradewind.dev/name=moved", "--output=name")
+        ).stdout.split()
+        kubernetes.run("-n", data, "rollout", "restart", name)
+        kubernetes.run("-n", data, "rollout", "status", name, "--timeout=120s")
+    assert "failed" not in kubernetes.get("job", "ask-many", "-n", data).get("status", {})
+    answers = said(kubernetes, data, "ask-many", MANY)
+    print(json.dumps(answers))
+    assert set(answers) == {"6.0", "60.0"}, "some were answered by each"
