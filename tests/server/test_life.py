@@ -71,6 +71,13 @@ def test_a_start_imports_nothing_that_takes_long_and_is_not_used() -> None:
     assert not heavy & set(found.stdout.split())
 
 
+def test_grpc_takes_its_messages_from_kserve_without_the_rest_of_it() -> None:
+    program = "import sys, tradewind_server.rpc; print(*sys.modules)"
+    env = {**os.environ, "PYTHONPATH": SOURCES}
+    found = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+    assert not {"kserve", "kubernetes", "fastapi", "pandas", "httpx", "requests"} & set(found.stdout.split())
+
+
 def test_it_is_alive_before_it_is_ready(tmp_path: Path) -> None:
     """Its manifest comes through a pipe: the model is being loaded until something is written there."""
     graphs.save(graphs.classifier(), tmp_path / "m" / "model.onnx")
@@ -248,7 +255,11 @@ def test_metrics_have_few_labels(classifier: Process) -> None:
     requests = 'tradewind_request_total{code="200",model="classifier",protocol="v1"}'
     assert after[requests] - before.get(requests, 0) == 1
     for name in ("tradewind_request_seconds_count", "tradewind_inference_seconds_count"):
-        (key,) = [key for key in after if key.startswith(name) and "classifier" in key and "v2" not in key]
+        (key,) = [
+            key
+            for key in after
+            if key.startswith(name) and "classifier" in key and not {"v2", "grpc"} & set(key.split(chr(34)))
+        ]
         assert after[key] - before.get(key, 0) == 1
     assert not [key for key in after if "other" in key]
     assert [key for key in after if key.startswith("tradewind_request_total") and 'model="unknown"' in key]
@@ -272,6 +283,11 @@ def test_limits_come_by_the_environment(folder: Path, tmp_path: Path) -> None:
     [
         (["--max_rows=0"], {}, "--max_rows: must be at least 1"),
         (["--http_port=x"], {}, "--http_port"),
+        (
+            ["--grpc_port=65536"],
+            {},
+            "--grpc_port: must be a port from 1 to 65535, or 0 for any that is free, got 65536",
+        ),
         ([], {"TRADEWIND_MAX_ROWS": "0"}, "TRADEWIND_MAX_ROWS must be a whole number from 1, got '0'"),
         ([], {"TRADEWIND_THREADS": "many"}, "TRADEWIND_THREADS must be a number from 1 to 1024, got 'many'"),
     ],

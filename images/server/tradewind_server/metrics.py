@@ -24,7 +24,7 @@ INFERENCE_SECONDS = Histogram("tradewind_inference_seconds", "The model alone.",
 PART_SECONDS = Histogram(
     "tradewind_request_part_seconds",
     "Where the time of an answered request goes: read (its body), parse (to values), queue (for a thread), process"
-    " (texts and pictures to tensors), model, answer (written as JSON).",
+    " (texts and pictures to tensors), model, answer (written as JSON), compress (where its client asked for it).",
     ("model", "part"),
     buckets=_SECONDS,
 )
@@ -41,7 +41,7 @@ MODEL_TRIED = Gauge(
 )
 
 UNKNOWN = "unknown"
-PARTS = ("read", "parse", "queue", "process", "model", "answer")
+PARTS = ("read", "parse", "queue", "process", "model", "answer", "compress")
 
 
 class Parts:
