@@ -8,14 +8,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import graphs
+import grpc
 import httpx
 import pytest
+from calls import METHOD, request
 from process import PATIENCE, SOURCES, Process, running, until
 
 PATH = "/v2/models/m/infer"
@@ -194,20 +196,43 @@ def test_a_server_that_was_told_to_end_does_so_by_itself(busy: Process) -> None:
     assert busy.terminate() == 0
 
 
-def test_a_replica_leaves_under_load_without_a_failed_request(tmp_path: Path) -> None:
+def over_rest() -> Callable[[Process], int]:
+    """A client that keeps its connections; what it is answered."""
+    http = httpx.Client(timeout=PATIENCE)
+    body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]}
+    return lambda server: http.post(server.url + PATH, json=body).status_code
+
+
+def over_grpc() -> Callable[[Process], int]:
+    """The same of gRPC."""
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1, 2], "contents": {"fp32_contents": [1, 2]}}
+    content, channels = request(tensor).SerializeToString(), {}
+
+    def ask(server: Process) -> int:
+        if server.rpc_port not in channels:
+            channels[server.rpc_port] = grpc.insecure_channel(f"127.0.0.1:{server.rpc_port}")
+        channels[server.rpc_port].unary_unary(METHOD + "ModelInfer")(content, timeout=PATIENCE)
+        return 200
+
+    return ask
+
+
+@pytest.mark.parametrize("asking", [over_rest, over_grpc])
+def test_a_replica_leaves_under_load_without_a_failed_request(
+    tmp_path: Path, asking: Callable[[], Callable[[Process], int]]
+) -> None:
     """Clients that look at readiness, as a Service does, see no error when one of two replicas goes."""
     graphs.save(graphs.identity(graphs.FLOAT, ["rows", 2]), tmp_path / "m" / "model.onnx")
-    body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]}
     flags = ("--drain_seconds=600",)  # until the Service has noticed, however long that takes here
     leaving, staying = (Process(tmp_path / "m", tmp_path / f"log{number}", *flags) for number in range(2))
     stop = threading.Event()
-    chosen = [leaving.url, staying.url]
+    chosen = [leaving, staying]
     codes: list[list[int]] = [[] for _ in range(4)]  # of each client
 
     def ask(mine: list[int]) -> None:
-        with httpx.Client(timeout=PATIENCE) as http:
-            while not stop.is_set():
-                mine.extend(http.post(url + PATH, json=body).status_code for url in tuple(chosen))
+        answered = asking()
+        while not stop.is_set():
+            mine.extend(answered(server) for server in tuple(chosen))
 
     with ThreadPoolExecutor(len(codes)) as pool:
         clients: list[Future[None]] = []
@@ -230,7 +255,7 @@ def test_a_replica_leaves_under_load_without_a_failed_request(tmp_path: Path) ->
             leaving.popen.terminate()
             until(lambda: _not_ready(leaving), "it is ready though it is told to end")
             go_on(10)  # it answers those who have not noticed
-            chosen.remove(leaving.url)
+            chosen.remove(leaving)
             go_on(2)  # rounds that began before that are over
             leaving.popen.send_signal(signal.SIGTERM)
             assert leaving.popen.wait(PATIENCE) == 0
