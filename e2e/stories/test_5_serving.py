@@ -30,6 +30,14 @@ request = urllib.request.Request(os.environ["URL"] + "/v2/models/own/infer", bod
 print(urllib.request.urlopen(request, timeout=30).read().decode())
 """
 
+# ModelReady of the model `own`, as bytes: the image has gRPC, but not KServe's messages.
+ASK_BY_GRPC = r"""
+import os, grpc, urllib.parse
+with grpc.insecure_channel(urllib.parse.urlsplit(os.environ["URL"]).hostname + ":8081") as channel:
+    ask = channel.unary_unary("/inference.GRPCInferenceService/ModelReady")
+    print(ask(b"\x0a\x03own", timeout=30, wait_for_ready=True).hex())
+"""
+
 
 def test_an_onnx_file_of_the_users_own_is_served(kubernetes: Kubernetes, data: str) -> None:
     run_python(kubernetes, data, "make-onnx", MAKE_ONNX)
@@ -38,6 +46,7 @@ def test_an_onnx_file_of_the_users_own_is_served(kubernetes: Kubernetes, data: s
     assert url == f"http://own.{data}.svc", "the address does not depend on what is served"
     answer = yaml.safe_load(run_python(kubernetes, data, "ask-own", ASK, URL=url))
     assert answer["outputs"][0]["data"] == [6.0, 14.0]
+    assert run_python(kubernetes, data, "ask-own-by-grpc", ASK_BY_GRPC, URL=url) == "0801", "ready is true"
     kubernetes.run("-n", data, "delete", "modeldeployment", "own")
 
 

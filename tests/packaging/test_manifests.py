@@ -14,6 +14,7 @@ from e2e.cluster.progress import Failed
 from tests.packaging.conftest import CHART, NAMESPACE, ROOT, Manifest, chart, find, helm, kustomization
 from tradewind.api.config import Config
 from tradewind.core.security import POD_SECURITY
+from tradewind.deployment.service import service
 from tradewind.generate import rbac, values
 from tradewind.kube import lease
 from tradewind.runtime import app
@@ -146,6 +147,15 @@ def test_values_reach_the_manifests() -> None:
     assert (config.currency, config.pools[0].name) == ("EUR", "only")
     assert config.reporting.url == "https://tradewind-operator.elsewhere.svc:8443"
     assert {document["metadata"].get("namespace", "elsewhere") for document in documents} == {"elsewhere"}
+
+
+def test_a_deployments_service_leads_to_the_ports_of_the_server() -> None:
+    [container] = find(chart(), "ClusterServingRuntime", "tradewind")["spec"]["containers"]
+    ports = {port["containerPort"]: port.get("name", "http") for port in container["ports"]}
+    flags = {flag for flag in container["args"] if "_port=" in flag}
+    assert flags == {f"--{name}_port={number}" for number, name in ports.items()}
+    body = service("digits", {}, "revision").body
+    assert {port["targetPort"]: port["name"] for port in body["spec"]["ports"]} == ports
 
 
 def test_several_replicas_are_spread_and_not_evicted_at_once(server: ApiServer) -> None:

@@ -38,12 +38,12 @@ class Process:
     def __init__(
         self, model_dir: Path, log: Path, *flags: str, name: str = "m", env: dict[str, str] | None = None
     ) -> None:
-        [self.port] = free_ports(1)
+        self.port, self.rpc_port = free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}"
         self.name = name
         self._log = log
         command = [sys.executable, "-m", "tradewind_server", f"--model_name={name}", f"--model_dir={model_dir}"]
-        command += [f"--http_port={self.port}", "--drain_seconds=0.5", *flags]
+        command += [f"--http_port={self.port}", f"--grpc_port={self.rpc_port}", "--drain_seconds=0.5", *flags]
         with log.open("wb") as output:
             self.popen = subprocess.Popen(
                 command, stdout=output, stderr=output, env={**os.environ, "PYTHONPATH": SOURCES, **(env or {})}

@@ -8,14 +8,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import graphs
+import grpc
 import httpx
 import pytest
+from calls import METHOD, request
 from process import PATIENCE, SOURCES, Process, running, until
 
 PATH = "/v2/models/m/infer"
@@ -69,6 +71,13 @@ def test_a_start_imports_nothing_that_takes_long_and_is_not_used() -> None:
     found = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
     heavy = {"kserve", "kubernetes", "fastapi", "grpc", "google.protobuf", "pandas", "httpx", "requests", "onnx"}
     assert not heavy & set(found.stdout.split())
+
+
+def test_grpc_takes_its_messages_from_kserve_without_the_rest_of_it() -> None:
+    program = "import sys, tradewind_server.rpc; print(*sys.modules)"
+    env = {**os.environ, "PYTHONPATH": SOURCES}
+    found = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+    assert not {"kserve", "kubernetes", "fastapi", "pandas", "httpx", "requests"} & set(found.stdout.split())
 
 
 def test_it_is_alive_before_it_is_ready(tmp_path: Path) -> None:
@@ -187,20 +196,43 @@ def test_a_server_that_was_told_to_end_does_so_by_itself(busy: Process) -> None:
     assert busy.terminate() == 0
 
 
-def test_a_replica_leaves_under_load_without_a_failed_request(tmp_path: Path) -> None:
+def over_rest() -> Callable[[Process], int]:
+    """A client that keeps its connections; what it is answered."""
+    http = httpx.Client(timeout=PATIENCE)
+    body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]}
+    return lambda server: http.post(server.url + PATH, json=body).status_code
+
+
+def over_grpc() -> Callable[[Process], int]:
+    """The same of gRPC."""
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1, 2], "contents": {"fp32_contents": [1, 2]}}
+    content, channels = request(tensor).SerializeToString(), {}
+
+    def ask(server: Process) -> int:
+        if server.rpc_port not in channels:
+            channels[server.rpc_port] = grpc.insecure_channel(f"127.0.0.1:{server.rpc_port}")
+        channels[server.rpc_port].unary_unary(METHOD + "ModelInfer")(content, timeout=PATIENCE)
+        return 200
+
+    return ask
+
+
+@pytest.mark.parametrize("asking", [over_rest, over_grpc])
+def test_a_replica_leaves_under_load_without_a_failed_request(
+    tmp_path: Path, asking: Callable[[], Callable[[Process], int]]
+) -> None:
     """Clients that look at readiness, as a Service does, see no error when one of two replicas goes."""
     graphs.save(graphs.identity(graphs.FLOAT, ["rows", 2]), tmp_path / "m" / "model.onnx")
-    body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]}
     flags = ("--drain_seconds=600",)  # until the Service has noticed, however long that takes here
     leaving, staying = (Process(tmp_path / "m", tmp_path / f"log{number}", *flags) for number in range(2))
     stop = threading.Event()
-    chosen = [leaving.url, staying.url]
+    chosen = [leaving, staying]
     codes: list[list[int]] = [[] for _ in range(4)]  # of each client
 
     def ask(mine: list[int]) -> None:
-        with httpx.Client(timeout=PATIENCE) as http:
-            while not stop.is_set():
-                mine.extend(http.post(url + PATH, json=body).status_code for url in tuple(chosen))
+        answered = asking()
+        while not stop.is_set():
+            mine.extend(answered(server) for server in tuple(chosen))
 
     with ThreadPoolExecutor(len(codes)) as pool:
         clients: list[Future[None]] = []
@@ -223,7 +255,7 @@ def test_a_replica_leaves_under_load_without_a_failed_request(tmp_path: Path) ->
             leaving.popen.terminate()
             until(lambda: _not_ready(leaving), "it is ready though it is told to end")
             go_on(10)  # it answers those who have not noticed
-            chosen.remove(leaving.url)
+            chosen.remove(leaving)
             go_on(2)  # rounds that began before that are over
             leaving.popen.send_signal(signal.SIGTERM)
             assert leaving.popen.wait(PATIENCE) == 0
@@ -248,7 +280,11 @@ def test_metrics_have_few_labels(classifier: Process) -> None:
     requests = 'tradewind_request_total{code="200",model="classifier",protocol="v1"}'
     assert after[requests] - before.get(requests, 0) == 1
     for name in ("tradewind_request_seconds_count", "tradewind_inference_seconds_count"):
-        (key,) = [key for key in after if key.startswith(name) and "classifier" in key and "v2" not in key]
+        (key,) = [
+            key
+            for key in after
+            if key.startswith(name) and "classifier" in key and not {"v2", "grpc"} & set(key.split(chr(34)))
+        ]
         assert after[key] - before.get(key, 0) == 1
     assert not [key for key in after if "other" in key]
     assert [key for key in after if key.startswith("tradewind_request_total") and 'model="unknown"' in key]
@@ -272,6 +308,11 @@ def test_limits_come_by_the_environment(folder: Path, tmp_path: Path) -> None:
     [
         (["--max_rows=0"], {}, "--max_rows: must be at least 1"),
         (["--http_port=x"], {}, "--http_port"),
+        (
+            ["--grpc_port=65536"],
+            {},
+            "--grpc_port: must be a port from 1 to 65535, or 0 for any that is free, got 65536",
+        ),
         ([], {"TRADEWIND_MAX_ROWS": "0"}, "TRADEWIND_MAX_ROWS must be a whole number from 1, got '0'"),
         ([], {"TRADEWIND_GRACE_SECONDS": "1.5"}, "TRADEWIND_GRACE_SECONDS must be a whole number from 1, got '1.5'"),
         ([], {"TRADEWIND_MAX_WAIT_SECONDS": "0"}, "TRADEWIND_MAX_WAIT_SECONDS must be a number of seconds above 0"),

@@ -103,7 +103,7 @@ V2 += [
         (
             "output 'label'",
             lambda told: v2() | {"outputs": [{"name": "label", "parameters": told}]},
-            ("classification", "class_count", "shared_memory_region"),
+            ("class_count", "shared_memory_region"),
         ),
     )
     for name in names
@@ -113,6 +113,20 @@ V2 += [
     ("content type", v2() | {"parameters": {"content_type": "hg_jpeg"}}, "content_type 'hg_jpeg' is not supported"),
     ("content type of a list", v2() | {"parameters": {"content_type": ["pd"]}}, "content_type ['pd'] is not supported"),
     ("content type of an input", v2(parameters={"content_type": "base64"}), "content_type 'base64' is not supported"),
+]
+
+V2 += [
+    (
+        f"classification {asked} of {name}",
+        v2() | {"outputs": [{"name": name, "parameters": {"classification": asked}}]},
+        f"output {name!r}: classification {sentence}",
+    )
+    for name, asked, sentence in (
+        ("probabilities", 0, "must be a whole number from 1, got 0"),
+        ("probabilities", "2", "must be a whole number from 1, got '2'"),
+        ("probabilities", True, "must be a whole number from 1, got True"),
+        ("label", 1, "is for outputs of numbers of shape [rows, classes], this one is INT64 [-1]"),
+    )
 ]
 
 V1: list[tuple[str, Any, str]] = [
@@ -174,7 +188,7 @@ def test_v1(classifier: Process, body: Any, sentence: str) -> None:
         ("9" * 400, size(16), RAW, "must be the length of the JSON"),
         ("3", size(16), RAW, "is not JSON"),
         (None, size(16), RAW, "is not JSON"),
-        ("", size(12), RAW[:12], "is 16 bytes, but binary_data_size is 12"),
+        ("", size(12), RAW[:12], "is 16 bytes, but 12 were sent"),
         ("", size(16), RAW + b"x", "1 bytes behind the JSON belong to no input"),
         ("", size(10**30), RAW, "is not JSON"),
         ("", size(2**53), RAW, "16 bytes are left"),
@@ -264,7 +278,7 @@ def test_bodies_above_the_limit(classifier: Process) -> None:
     )
     refused(post(classifier, path, b"x" * 100_001), 413, "spec.limits.maxBodyBytes of the ModelDeployment")
     refused(classifier.http.post(path, content=iter([b"x" * 60_000] * 2)), 413, "above the limit of 100000")
-    refused(post(classifier, path, b"{}", **{"Content-Encoding": "gzip"}), 415, "uncompressed")
+    refused(post(classifier, path, b"{}", **{"Content-Encoding": "br"}), 415, "send gzip, deflate, or no encoding")
 
 
 @pytest.mark.parametrize(

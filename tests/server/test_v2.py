@@ -46,7 +46,7 @@ def test_health_and_server_metadata(classifier: Process) -> None:
     assert get("/v2/health/live").json() == {"live": True}
     assert get("/v2/health/ready").json() == {"ready": True}
     assert get("/v2/models/classifier/ready").json() == {"name": "classifier", "ready": True}
-    assert get("/v2").json()["extensions"] == ["binary_tensor_data"]
+    assert get("/v2").json()["extensions"] == ["binary_tensor_data", "classification"]
     assert classifier.http.head("/v2/health/ready").status_code == 200
 
 

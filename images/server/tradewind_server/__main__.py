@@ -20,7 +20,7 @@ def arguments() -> argparse.Namespace:
     """Arguments in the spelling of KServe's servers; ServingRuntimes pass the first two."""
     parser = argparse.ArgumentParser(
         prog="tradewind_server",
-        description="Serves an ONNX model over KServe's protocols v1 and v2.",
+        description="Serves an ONNX model over KServe's protocols v1 and v2, the latter also over gRPC.",
         epilog="Environment: TRADEWIND_MODEL_NAME is the name in paths in place of --model_name; "
         "TRADEWIND_MODEL_DIGEST is the digest that the model must have (sha256:...); "
         "TRADEWIND_THREADS overrides the number of threads, which is taken from the control group; "
@@ -33,6 +33,7 @@ def arguments() -> argparse.Namespace:
         "--model_dir", type=Path, default=Path("/mnt/models"), help="an ONNX file, or a folder with one"
     )
     parser.add_argument("--http_port", type=int, default=8080, help="port of predictions, health and metrics")
+    parser.add_argument("--grpc_port", type=_port, help="port of gRPC, which KServe has at 8081; no gRPC if not given")
     parser.add_argument("--http_host", default="0.0.0.0", help="address to listen at")  # noqa: S104 -- a pod's is known only at run time
     parser.add_argument("--max_body_bytes", type=_positive, default=16 << 20, help="largest body of a request")
     parser.add_argument("--max_rows", type=_positive, default=4096, help="most rows in a request")
@@ -79,6 +80,13 @@ def arguments() -> argparse.Namespace:
     return args
 
 
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"must be a port from 1 to 65535, or 0 for any that is free, got {text}")
+    return value
+
+
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
@@ -119,6 +127,7 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what a client of gRPC does wrong, it is told
     # Pillow warns about what is odd in files that users send, and Python would keep each of these texts.
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
@@ -132,7 +141,8 @@ def main() -> None:
     limits = Limits(args.max_rows, queue, args.max_pixels, batch=args.max_batch, wait=args.max_wait_seconds)
     model = OnnxModel(args.model_name, args.model_dir, expected_digest(), threads, limits)
     bodies = Bodies(args.max_body_bytes, args.max_read_seconds)
-    Server((args.http_host, args.http_port), bodies, args.drain_seconds, args.grace_seconds).start(model)
+    address = args.http_host, args.http_port
+    Server(address, args.grpc_port, bodies, args.drain_seconds, args.grace_seconds).start(model)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ client unload the model; so this stands in its place. A path that isn't here doe
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
@@ -17,10 +16,9 @@ import orjson
 
 from tradewind_server import __version__, metrics, openapi, v1, v2
 from tradewind_server.bodies import Bodies, Body, Disconnected, Receive
-from tradewind_server.model import OnnxModel
-from tradewind_server.refusal import Failed, MethodNotAllowed, NotFound, Refusal, Unavailable, shown
-
-log = logging.getLogger(__name__)
+from tradewind_server.encoding import accepted, encoded
+from tradewind_server.model import LARGE, OnnxModel
+from tradewind_server.refusal import MethodNotAllowed, NotFound, Refusal, shown, told
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -29,8 +27,6 @@ Answer = Callable[[OnnxModel, Mapping[bytes, bytes], bytes, int], Awaitable[tupl
 
 JSON: Headers = [(b"content-type", b"application/json")]
 METRICS: Headers = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
-# A value takes 2 bytes of JSON or more, but about a hundred of memory: as many are allowed as fill a body in 16 each.
-_BYTES_OF_A_VALUE = 16
 # Seconds until it is worth looking whether a client is still there: most requests are answered by then.
 _PATIENCE = 0.05
 
@@ -53,7 +49,7 @@ class Application:
             f"/v1/models/{name}": lambda: self._readiness({"name": name}),
             "/v2": lambda: (
                 200,
-                {"name": "tradewind-server", "version": __version__, "extensions": ["binary_tensor_data"]},
+                {"name": v2.SERVER, "version": __version__, "extensions": v2.EXTENSIONS},
             ),
             "/v2/models": lambda: (200, {"models": [name]}),
             "/v2/health/live": lambda: (200, {"live": True}),
@@ -126,35 +122,31 @@ class Application:
                 raise self._not_found(scope["path"])
             if scope["method"] != "POST":
                 raise MethodNotAllowed("POST")
-            if not self.model.loaded:
-                raise Unavailable(f"model {shown(model)} is not ready: {self.model.reason}")
             self.model.admit()
             headers = dict(scope["headers"])
             with self.model.parts.timed("read"):
                 content = await self.bodies.read(headers, receive, body)
             with client.watched():
-                reply, reply_headers = await answer(
-                    self.model, headers, content, self.bodies.largest // _BYTES_OF_A_VALUE
-                )
+                reply, reply_headers = await answer(self.model, headers, content, self.bodies.most_values)
+                if len(reply) > LARGE and (encoding := accepted(headers.get(b"accept-encoding", b""))):
+                    reply, reply_headers = await self._encoded(reply, reply_headers, encoding)
             code = 200
-        except Refusal as refusal:
-            code, reply, reply_headers = _refused(refusal)
         except Disconnected:
             return
         except asyncio.CancelledError:
             if client.here:
                 raise
             return
-        except MemoryError:
-            log.error("out of memory for a request of %d bytes", body.size)
-            code, reply, reply_headers = _refused(Failed("the server ran out of memory: send fewer rows"))
-        except Exception:
-            log.exception("a request failed")
-            code, reply, reply_headers = _refused(Failed("the server failed: see its log"))
+        except Exception as error:  # noqa: BLE001 -- told to the client, and in the log
+            code, reply, reply_headers = _refused(told(error, body.size))
         finally:
             self.bodies.let_go(body)
         await self._send(send, code, reply, reply_headers)
         metrics.answered(model, protocol, str(code), time.perf_counter() - started)
+
+    async def _encoded(self, body: bytes, headers: Headers, encoding: bytes) -> tuple[bytes, Headers]:
+        found = await self.model.beside("compress", len(body), encoded, body, encoding)
+        return (body, headers) if found is None else (found, [*headers, (b"content-encoding", encoding)])
 
     async def _send(self, send: Send, code: int, body: bytes, headers: Headers, head: bool = False) -> None:
         headers = [*headers, (b"content-length", str(len(body)).encode())]
@@ -165,9 +157,7 @@ class Application:
 
 
 def _refused(refusal: Refusal) -> tuple[int, bytes, Headers]:
-    # A client's text may hold halves of surrogate pairs, which JSON can't.
-    sentence = str(refusal).encode(errors="replace").decode()
-    return refusal.code, orjson.dumps({"error": sentence}), [*JSON, *refusal.headers]
+    return refusal.code, orjson.dumps({"error": refusal.sentence}), [*JSON, *refusal.headers]
 
 
 class Client:

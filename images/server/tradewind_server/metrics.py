@@ -83,7 +83,7 @@ INFERENCE_SECONDS = Histogram("tradewind_inference_seconds", "The model alone.",
 PART_SECONDS = Histogram(
     "tradewind_request_part_seconds",
     "Where the time of an answered request goes: read (its body), parse (to values), queue (for a thread), process"
-    " (texts and pictures to tensors), model, answer (written as JSON).",
+    " (texts and pictures to tensors), model, answer (written as JSON), compress (where its client asked for it).",
     ("model", "part"),
     buckets=_SECONDS,
 )
@@ -102,7 +102,7 @@ MODEL_TRIED = Gauge(
 _requests: dict[tuple[str, ...], Counter] = {}  # to look for one takes as long as to count
 
 UNKNOWN = "unknown"
-PARTS = ("read", "parse", "queue", "process", "model", "answer")
+PARTS = ("read", "parse", "queue", "process", "model", "answer", "compress")
 
 
 class Parts:

@@ -26,7 +26,7 @@ from tradewind_server.folder import Unservable
 from tradewind_server.learning import Learned, Room
 from tradewind_server.pace import Pace
 from tradewind_server.processing import Processing
-from tradewind_server.refusal import BadRequest, Busy, Unavailable, raise_limit
+from tradewind_server.refusal import BadRequest, Busy, Unavailable, raise_limit, shown
 from tradewind_server.tensors import Array, TensorSpec, check_axes
 from tradewind_server.trial import Trial
 from tradewind_server.unused import Unused
@@ -201,8 +201,15 @@ class OnnxModel:
         self.parts.add(part, time.perf_counter() - started)
         return found
 
+    def require_loaded(self) -> None:
+        """Raises Unavailable while the model is being loaded."""
+        if not self.loaded:
+            raise Unavailable(f"model {shown(self.name)} is not ready: {self.reason}")
+
     def admit(self) -> None:
-        """Raises Busy or Unavailable if a request that came now would wait too long, or with too many others."""
+        """Raises Busy or Unavailable if a request that came now would wait too long, or with too many others, or until
+        the model is loaded."""
+        self.require_loaded()
         wait = self._queue.wait()
         later = max(1, min(30, math.ceil(wait)))
         if self._waiting >= self.limits.queue + self.threads:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from tradewind_server import __version__, columns
+from tradewind_server.classes import PROBABILITIES
 from tradewind_server.model import OnnxModel
 from tradewind_server.parameters import BASE64
 from tradewind_server.processing import EXAMPLE
 from tradewind_server.tensors import TensorSpec
-from tradewind_server.v1 import LABELS, PROBABILITIES, gives_sets, is_classifier, units_of
+from tradewind_server.v1 import LABELS, gives_sets, is_classifier, units_of
 
 _KINDS: dict[str, dict[str, Any]] = {
     "boolean": {"type": "boolean"},

@@ -21,14 +21,13 @@ _SCHEDULING = frozenset({"sequence_id", "sequence_start", "sequence_end", "prior
 
 REQUEST = _FORWARDED | _SCHEDULING | {"binary_data_output"}
 INPUT = _FORWARDED | {"binary_data_size"}
-OUTPUT = _FORWARDED | {"binary_data"}
+OUTPUT = _FORWARDED | {"binary_data", "classification"}
 
 
 def checked(
-    holder: dict[str, Any], known: frozenset[str], where: str, content_types: Collection[str] = _CONTENT_TYPES
+    given: Any, known: frozenset[str], where: str, content_types: Collection[str] = _CONTENT_TYPES
 ) -> dict[str, Any]:
     """The parameters of a request, an input or an output. Refuses one that is not `known`."""
-    given = holder.get("parameters")
     if not given and (given is None or isinstance(given, dict)):
         return {}
     if not isinstance(given, dict):
@@ -47,7 +46,7 @@ def checked(
 
 def _instead(name: str, known: frozenset[str]) -> str:
     if name in ("classification", "class_count"):
-        return "; protocol v1 answers with the names of the classes and their probabilities"
+        return "; ask for it as the parameter classification of an output, or by protocol v1"
     if name.startswith("shared_memory"):
         return "; send the tensor in the body"
     return f"; known are {listed(sorted(known))}"

@@ -189,6 +189,14 @@ def array(data: Any, dtype: np.dtype[Any]) -> Array:
     return np.concatenate([array(data[at : at + step], dtype) for at in range(0, len(data), step)])
 
 
+def of_sequence(values: Sequence[Any], dtype: np.dtype[Any]) -> Array:
+    """As `numpy.array` of a flat sequence of numbers. Raises its errors."""
+    found = np.empty(len(values), dtype=dtype)
+    for at in range(0, len(values), _VALUES):
+        found[at : at + _VALUES] = values[at : at + _VALUES]
+    return found
+
+
 def _values(data: Any) -> int:
     """How many there are, if all lists are as long as the first."""
     count = 1

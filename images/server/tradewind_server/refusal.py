@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from difflib import get_close_matches
 from itertools import islice
+
+log = logging.getLogger(__name__)
 
 
 class Refusal(Exception):
@@ -12,6 +15,11 @@ class Refusal(Exception):
 
     code = 400
     headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """The text as it can be sent: what a client gave may hold halves of surrogate pairs."""
+        return str(self).encode(errors="replace").decode()
 
 
 class BadRequest(Refusal):
@@ -48,9 +56,10 @@ class TooLarge(Refusal):
 
 
 class Encoded(Refusal):
-    """The body is compressed."""
+    """The body is compressed in a way that is not known here."""
 
     code = 415
+    headers = ((b"accept-encoding", b"gzip, deflate"),)
 
 
 class Busy(Refusal):
@@ -69,6 +78,12 @@ class Failed(Refusal):
     code = 500
 
 
+class Unimplemented(Refusal):
+    """A method of the protocol that this server does not have."""
+
+    code = 501
+
+
 class Unavailable(Refusal):
     """Not now: not ready yet, leaving, or overloaded. `retry_after` is in seconds."""
 
@@ -77,6 +92,17 @@ class Unavailable(Refusal):
     def __init__(self, reason: str, retry_after: int = 1) -> None:
         super().__init__(reason)
         self.headers = ((b"retry-after", str(retry_after).encode()),)
+
+
+def told(error: Exception, size: int) -> Refusal:
+    """What a client is told of an error in a request of so many bytes. One that is not its own is in the log."""
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, MemoryError):
+        log.error("out of memory for a request of %d bytes", size)
+        return Failed("the server ran out of memory: send fewer rows")
+    log.error("a request failed", exc_info=error)
+    return Failed("the server failed: see its log")
 
 
 def shown(value: object) -> str:

@@ -72,6 +72,7 @@ class Order:
         return [
             *(sys.executable, "-m", "tradewind_server", f"--model_name={self.model_name}"),
             *(f"--model_dir={self.model_dir}", f"--http_port={self.http_port}", f"--http_host={HOST}"),
+            "--grpc_port=0",  # its memory is part of a replica's
         ]
 
     @property

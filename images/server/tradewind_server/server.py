@@ -6,9 +6,11 @@ import asyncio
 import gc
 import logging
 import os
+import socket
 import time
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 import uvloop
@@ -17,6 +19,9 @@ from tradewind_server.bodies import Bodies
 from tradewind_server.folder import Unservable
 from tradewind_server.http import Application
 from tradewind_server.model import OnnxModel
+
+if TYPE_CHECKING:
+    from tradewind_server.rpc import RpcServer
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +56,8 @@ class RestServer(uvicorn.Server):
         )
         self.application = application
         self.drain_seconds = drain_seconds
+        self.grace_seconds = grace_seconds
+        self.rpc: RpcServer | None = None
         self._leave_at: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -66,12 +73,30 @@ class RestServer(uvicorn.Server):
         due = self._leave_at is not None and time.monotonic() >= self._leave_at
         return await super().on_tick(counter) or due
 
+    def at_work(self) -> int:
+        """Requests that are being answered, those of gRPC too."""
+        return len(self.server_state.tasks) + (self.rpc.calls if self.rpc else 0)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Waits for the requests that run, those of gRPC too, and takes no more."""
+        rest = super().shutdown(sockets)
+        await (asyncio.gather(rest, self.rpc.stop(self.grace_seconds)) if self.rpc else rest)
+
 
 class Server:
     """Serves one model. It listens at once and is ready later, so that a probe can tell loading from dead."""
 
-    def __init__(self, address: tuple[str, int], bodies: Bodies, drain_seconds: float, grace_seconds: int) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        rpc_port: int | None,
+        bodies: Bodies,
+        drain_seconds: float,
+        grace_seconds: int,
+    ) -> None:
+        """`rpc_port` is the port of gRPC at the same address, 0 for any that is free, None for no gRPC."""
         self.address = address
+        self.rpc_port = rpc_port
         self.bodies = bodies
         self.drain_seconds = drain_seconds
         self.grace_seconds = grace_seconds
@@ -86,31 +111,39 @@ class Server:
     async def _serve_model(self, model: OnnxModel) -> int:
         application = Application(model, self.bodies)
         rest = RestServer(application, self.address, self.drain_seconds, self.grace_seconds)
-        model.at_work = lambda: len(rest.server_state.tasks)
-        loading = asyncio.create_task(_load(model, rest))
+        model.at_work = rest.at_work
+        loading = asyncio.create_task(self._load(model, rest))
         await rest.serve()
         if not loading.done():
             return 0
         return loading.result()
 
+    async def _load(self, model: OnnxModel, rest: RestServer) -> int:
+        try:
+            if self.rpc_port is not None:
+                rest.rpc = await self._listening(model, self.rpc_port)
+            await model.load_beside()
+            # What there is now stays: the collector need not look at it again while requests are answered.
+            gc.collect()
+            gc.freeze()
+            return 0
+        except Unservable as error:
+            reason = f"model {model.name} can't be served: {error}"
+            log.error(reason, extra={"model": model.name})
+        except Exception as error:
+            reason = f"model {model.name} can't be served: {type(error).__name__}: {error}"
+            log.exception("the model can't be served", extra={"model": model.name})
+        model.reason = reason
+        _tell_kubernetes(reason)
+        rest.should_exit = True
+        return 1
 
-async def _load(model: OnnxModel, rest: RestServer) -> int:
-    try:
-        await model.load_beside()
-        # What there is now stays: the collector need not look at it again while requests are answered.
-        gc.collect()
-        gc.freeze()
-        return 0
-    except Unservable as error:
-        reason = f"model {model.name} can't be served: {error}"
-        log.error(reason, extra={"model": model.name})
-    except Exception as error:
-        reason = f"model {model.name} can't be served: {type(error).__name__}: {error}"
-        log.exception("the model can't be served", extra={"model": model.name})
-    model.reason = reason
-    _tell_kubernetes(reason)
-    rest.should_exit = True
-    return 1
+    async def _listening(self, model: OnnxModel, port: int) -> RpcServer:
+        from tradewind_server.rpc import RpcServer  # only who speaks gRPC waits for its import
+
+        rpc = RpcServer(model, self.bodies, (self.address[0], port))
+        await rpc.start()
+        return rpc
 
 
 def _tell_kubernetes(reason: str) -> None:

@@ -1,9 +1,8 @@
-"""Inputs and outputs of a model, and their values as JSON and as bytes in the Open Inference Protocol v2."""
+"""Inputs and outputs of a model, and their values as JSON."""
 
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -233,51 +232,3 @@ def _place(spec: TensorSpec, data: Any, wrong: set[type]) -> tuple[str, str | No
         row = next((row for row, value in enumerate(data) if type(value) in wrong), 0)
         return f"{where} in row {row}", spec.name
     return where, None
-
-
-def from_bytes(spec: TensorSpec, raw: memoryview, shape: Sequence[int]) -> Array:
-    """The values of the binary tensor extension: little-endian and row-major; BYTES each behind 4 bytes of length."""
-    where = f"input {shown(spec.name)}"
-    count = math.prod(shape)
-    if spec.datatype == "BYTES":
-        return _strings(where, raw, count, decode=not spec.is_picture).reshape(shape)
-    expected = count * spec.dtype.itemsize
-    if len(raw) != expected:
-        raise BadRequest(
-            f"{where}: shape {shown(list(shape))} of {spec.datatype} is {expected} bytes,"
-            f" but binary_data_size is {len(raw)}"
-        )
-    if spec.datatype == "BOOL":
-        if (array := np.frombuffer(raw, dtype=np.uint8)).max(initial=0) > 1:
-            raise BadRequest(f"{where}: a BOOL is a byte of 0 or 1")
-        return array.view(np.bool_).reshape(shape)
-    array = np.frombuffer(raw, dtype=spec.dtype.newbyteorder("<")).reshape(shape)
-    # The tensors lie one after the other behind JSON of any length; kernels read whole words.
-    return array if array.flags.aligned else array.copy()
-
-
-def _strings(where: str, raw: memoryview, count: int, decode: bool) -> Array:
-    values: list[str | bytes] = []
-    at = 0
-    while at + 4 <= len(raw) and len(values) < count:
-        (length,) = struct.unpack_from("<I", raw, at)
-        at += 4
-        if at + length > len(raw):
-            break
-        try:
-            value = raw[at : at + length]
-            values.append(str(value, "utf-8") if decode else bytes(value))
-        except UnicodeDecodeError:
-            raise BadRequest(f"{where}: a string is not UTF-8") from None
-        at += length
-    if len(values) != count or at != len(raw):
-        raise BadRequest(f"{where}: expected {count} strings, each behind its length as 4 bytes, little-endian")
-    return np.array(values, dtype=object)
-
-
-def to_bytes(array: Array) -> bytes:
-    """The reverse of `from_bytes`."""
-    if array.dtype.kind in "OUS":
-        encoded = [str(value).encode() for value in array.ravel()]
-        return b"".join(struct.pack("<I", len(value)) + value for value in encoded)
-    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()

@@ -16,13 +16,14 @@ import numpy as np
 import orjson
 
 from tradewind_server import columns, pieces
+from tradewind_server.classes import PROBABILITIES
 from tradewind_server.model import OnnxModel
 from tradewind_server.parameters import check_v1
 from tradewind_server.refusal import BadRequest, shown
 from tradewind_server.tensors import Array
 from tradewind_server.v2 import BYTES_OF_A_NUMBER, parse
 
-LABEL, LABELS, PROBABILITIES = "label", "labels", "probabilities"
+LABEL, LABELS = "label", "labels"
 
 
 async def answer(

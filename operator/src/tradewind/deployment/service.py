@@ -12,7 +12,7 @@ from tradewind.core.reading import mapping, text
 
 SERVICE = Resource("", "v1", "Service", "services")
 PORT = 80
-SERVER_PORT = 8080  # of the model server
+SERVER_PORT, GRPC_PORT = 8080, 8081  # of the model server; KServe has gRPC at this port in its own Services too
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,9 @@ def url(name: str, namespace: str) -> str:
 
 def service(name: str, labels: Mapping[str, str], revision: str) -> Child:
     """The Service while that revision serves."""
-    port = {"name": "http", "port": PORT, "targetPort": SERVER_PORT, "protocol": "TCP"}
-    spec = {"type": "ClusterIP", "selector": {**labels, REVISION: revision}, "ports": [port]}
+    ports = [
+        {"name": "http", "port": PORT, "targetPort": SERVER_PORT, "protocol": "TCP"},
+        {"name": "grpc", "port": GRPC_PORT, "targetPort": GRPC_PORT, "protocol": "TCP"},
+    ]
+    spec = {"type": "ClusterIP", "selector": {**labels, REVISION: revision}, "ports": ports}
     return Child(SERVICE, name, {"metadata": {"labels": dict(labels)}, "spec": spec})

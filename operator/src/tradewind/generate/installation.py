@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from tradewind.core.security import CONTAINER_SECURITY, POD_SECURITY
+from tradewind.deployment.service import GRPC_PORT, SERVER_PORT
 from tradewind.generate import rbac
 from tradewind.generate.template import Place, When
 
@@ -232,19 +233,26 @@ def serving_runtime(given: Settings) -> list[Manifest]:
         "image": given.server_image,
         "imagePullPolicy": given.pull_policy,
         # KServe fills in the name of the InferenceService.
-        "args": ["--model_name={{.Name}}", "--model_dir=/mnt/models", f"--http_port={METRICS_PORT}"],
-        "ports": [{"containerPort": METRICS_PORT, "protocol": "TCP"}],
-        "startupProbe": _probe(live, METRICS_PORT, periodSeconds=2, timeoutSeconds=5, failureThreshold=60),
-        "livenessProbe": _probe(live, METRICS_PORT, periodSeconds=10, timeoutSeconds=5, failureThreshold=6),
-        "readinessProbe": _probe(ready, METRICS_PORT, periodSeconds=2, timeoutSeconds=2, failureThreshold=2),
+        "args": [
+            *("--model_name={{.Name}}", "--model_dir=/mnt/models"),
+            *(f"--http_port={SERVER_PORT}", f"--grpc_port={GRPC_PORT}"),
+        ],
+        # KServe's own Service has both: the first as port 80, the other under its name.
+        "ports": [
+            {"containerPort": SERVER_PORT, "protocol": "TCP"},
+            {"name": "grpc", "containerPort": GRPC_PORT, "protocol": "TCP"},
+        ],
+        "startupProbe": _probe(live, SERVER_PORT, periodSeconds=2, timeoutSeconds=5, failureThreshold=60),
+        "livenessProbe": _probe(live, SERVER_PORT, periodSeconds=10, timeoutSeconds=5, failureThreshold=6),
+        "readinessProbe": _probe(ready, SERVER_PORT, periodSeconds=2, timeoutSeconds=2, failureThreshold=2),
         "resources": {"requests": {"cpu": "200m", "memory": "512Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}},
         "securityContext": CONTAINER_SECURITY,
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 -- an emptyDir of the pod's own
     }
     spec = {
-        "annotations": {"prometheus.kserve.io/path": "/metrics", "prometheus.kserve.io/port": str(METRICS_PORT)},
+        "annotations": {"prometheus.kserve.io/path": "/metrics", "prometheus.kserve.io/port": str(SERVER_PORT)},
         "supportedModelFormats": [{"name": "onnx", "version": "1", "autoSelect": False}],
-        "protocolVersions": ["v1", "v2"],
+        "protocolVersions": ["v1", "v2", "grpc-v2"],
         "multiModel": False,
         "imagePullSecrets": given.pull_secrets,
         "containers": [container],
