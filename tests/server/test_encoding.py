@@ -14,8 +14,8 @@ import graphs
 import httpx
 import numpy as np
 import pytest
-from prometheus_client import REGISTRY
 from process import PATIENCE
+from prometheus_client import REGISTRY
 
 from tradewind_server import encoding
 from tradewind_server.bodies import Bodies

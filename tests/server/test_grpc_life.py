@@ -72,7 +72,7 @@ def serving(tmp_path: Path) -> Callable[..., Any]:
         graphs.save(graphs.identity(graphs.FLOAT, ["rows", 2]), tmp_path / "model.onnx")
         model = OnnxModel("m", tmp_path, None, threads=1, limits=Limits(**limits))
         model.load()
-        model._session = held = Held(model._session)
+        held = Held(model)
         rpc = RpcServer(model, Bodies(1_000_000, seconds), (HOST, 0))
         await rpc.start()
         try:

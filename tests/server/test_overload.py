@@ -13,7 +13,6 @@ import graphs
 import pytest
 from process import PATIENCE
 
-import tradewind_server.model
 from tradewind_server import v2
 from tradewind_server.bodies import Bodies
 from tradewind_server.http import Application
@@ -23,10 +22,12 @@ NEVER = 1e-9  # seconds that nobody may wait
 
 
 class Held:
-    """A session that answers only once it is let."""
+    """A model's session that answers only once it is let."""
 
-    def __init__(self, session: Any) -> None:
-        self._session = session
+    def __init__(self, model: OnnxModel) -> None:
+        self._session = model._session
+        model._session = self
+        model._at_once = 0.0  # it is a slow one, whatever it was when it was loaded
         self.runs = 0
         self.begun, self.let = threading.Event(), threading.Event()
 
@@ -82,16 +83,14 @@ GONE = {"type": "http.disconnect"}
 
 
 @pytest.fixture
-def application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Application, Held]]:
+def application(tmp_path: Path) -> Callable[..., tuple[Application, Held]]:
     """Makes one of a model with one thread, which is held."""
-    monkeypatch.setattr(tradewind_server.model, "AT_ONCE", 0.0)  # it is a slow one, whatever it is when it is loaded
 
     def made(seconds: float = PATIENCE, **limits: Any) -> tuple[Application, Held]:
         graphs.save(graphs.identity(graphs.FLOAT, ["rows", 2]), tmp_path / "model.onnx")
         model = OnnxModel("m", tmp_path, None, threads=1, limits=Limits(**limits))
         model.load()
-        held = Held(model._session)
-        model._session = held
+        held = Held(model)
         return Application(model, Bodies(1_000_000, seconds)), held
 
     return made
