@@ -27,8 +27,9 @@ def _from_example(kind: str, namespace: str, name: str) -> Item:
 
 
 def digits_training(namespace: str, name: str, epochs: int) -> Item:
-    """The example's TrainingJob."""
+    """The example's TrainingJob, of a smaller network."""
     item = _from_example("TrainingJob", namespace, name)
+    item["spec"]["recipe"]["model"] = {"architecture": "cnn", "channels": [32, 64], "hiddenUnits": [128]}
     item["spec"]["recipe"]["epochs"] = epochs
     item["spec"]["output"]["storageUri"] = f"pvc://digits/{name}"
     return item
