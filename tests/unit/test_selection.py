@@ -177,3 +177,19 @@ def test_it_speaks_of_requests_where_a_replica_was_measured() -> None:
         reason = chosen([one], at=at).reason
         assert "900 requests per second" in reason and "rows" not in reason
     assert "100 rows per second" in chosen(ROWS[:1]).reason, "where the model alone was measured"
+
+
+def test_a_bound_on_quality_is_on_the_number_that_is_shown_and_a_verdict_on_the_rows_that_judge() -> None:
+    measured = {"part": "Test", "rows": 360, "lossHigh": "0.02"}
+    judged = {"judgedQuality": objects.quality("0.99") | {"part": "Validation", "rows": 180}}
+    rows = [
+        row("baseline", throughputPerSecond="10"),
+        row("small", quality=objects.quality("0.94") | measured, throughputPerSecond="99", **judged),
+        row("unsure", verdict="Inconclusive", reason="may be worse by 0.02 in accuracy", throughputPerSecond="999"),
+    ]
+    choice = chosen(rows, {"where": {"quality": {"metric": "accuracy", "min": "0.95"}}})
+    assert choice.variant.name == "baseline"
+    assert dict(choice.rejected) == {
+        "small": "accuracy 0.94 on 360 test rows is below where.quality.min 0.95",
+        "unsure": "Inconclusive (may be worse by 0.02 in accuracy)",
+    }

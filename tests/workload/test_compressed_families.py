@@ -125,7 +125,15 @@ def require_served_alike(found: Compressed, names: list[str]) -> None:
         row = found.rows[name]
         assert row.quality is not None
         assert (row.quality.metric, row.quality.value) == (evaluation.metric, made.evaluation.value)
-        assert row.verdict in ("Accepted", "NotFaster", "Regression"), row.reason
+        assert row.verdict in ("Accepted", "NotFaster", "Regression", "Inconclusive"), row.reason
+        assert row.judged_quality is not None and row.judged_quality.part == "Validation"
+        assert (row.quality.part, row.quality.rows) == (evaluation.part, evaluation.rows)
+        for quality in (row.quality, row.judged_quality):
+            assert quality.loss is not None
+            if quality.loss_low is None or quality.loss_high is None:  # all rows are ranked as before
+                assert (quality.loss, quality.loss_low, quality.loss_high) == ("0", None, None)
+                continue
+            assert float(quality.loss_low) <= float(quality.loss) <= float(quality.loss_high)
 
 
 def sizes(found: Compressed) -> dict[str, float]:
@@ -183,7 +191,9 @@ def test_a_number_is_judged_in_its_own_unit_and_direction(volumes: Path) -> None
         assert row.quality.metric == "mae"
         loss = float(row.quality.value) - float(baseline.quality.value)
         assert float(row.quality.loss) == pytest.approx(loss, abs=1e-3)
-        assert (row.verdict == "Regression") == (loss > 4000), row.reason
+        assert row.judged_quality is not None and row.judged_quality.loss is not None
+        if row.verdict != "Regression" or "do not show it" not in row.reason:
+            assert (row.verdict == "Regression") == (float(row.judged_quality.loss) > 4000), row.reason
     # The value is as the last layer computes it: 256 steps of all prices would be one of 1500 each.
     graph = onnx.load(found.folders["static"] / "model.onnx").graph
     made_by = {output: node for node in graph.node for output in node.output}
@@ -191,6 +201,20 @@ def test_a_number_is_judged_in_its_own_unit_and_direction(volumes: Path) -> None
     while node.op_type not in ("Gemm", "MatMul", "DequantizeLinear"):
         node = made_by[node.input[0]]
     assert node.op_type != "DequantizeLinear"
+
+
+def test_rows_of_one_group_tell_no_interval(volumes: Path) -> None:
+    """A fifth of four cities is one of them."""
+    write_table(volumes)
+    recipe = {"task": "tabular-classification", "model": {"architecture": "mlp"}, "epochs": 3}
+    data = table() | {"split": {"by": "Group", "column": "city"}}
+    data |= {"prepare": [{"dropNulls": {"columns": ["city", "rate"]}}]}
+    found = compressed(volumes, recipe | {"primaryMetric": "accuracy"}, data, CANDIDATES)
+    for row in found.rows.values():
+        assert row.judged_quality is not None and row.judged_quality.loss is not None
+        assert (row.judged_quality.loss_low, row.judged_quality.loss_high) == (None, None)
+        if float(row.judged_quality.loss) > 0:
+            assert row.verdict != "Accepted", row.reason
 
 
 @pytest.mark.parametrize("label", ["class", "price"])
@@ -209,6 +233,7 @@ def test_a_table_larger_than_memory_is_judged_by_the_same_rows(label: str, volum
     assert not list(volumes.glob("claim/variants/.train/rows/*"))
     for name in ("baseline", "dynamic"):
         assert streamed.rows[name].quality == held.rows[name].quality
+        assert streamed.rows[name].judged_quality == held.rows[name].judged_quality
     samples = [(found.folders["dynamic"] / "samples.json").read_text() for found in (held, streamed)]
     assert samples[0] == samples[1]
 

@@ -19,7 +19,7 @@ from tradewind_workload.compress.methods.quantisation import dynamic_int8, stati
 from tradewind_workload.compress.source import Source
 from tradewind_workload.data.fitting import Stage
 from tradewind_workload.data.preparation import Room
-from tradewind_workload.export.inference import ask, open_session
+from tradewind_workload.export.inference import ask, asked, batch_of, in_8_bits, joined, open_session
 from tradewind_workload.heads.answer import Classes
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.files import ONNX, WEIGHTS
@@ -153,6 +153,23 @@ def test_int8_is_a_quarter_of_the_size_and_says_nearly_the_same(scheme: str) -> 
         else static_int8(content, {"inputs": inputs[:200]}, reduce_range=False)
     )
     assert again == quantised
+
+
+@pytest.mark.parametrize("scheme", ["none", "dynamic", "static"])
+def test_each_row_is_judged_as_if_it_were_asked_alone(scheme: str) -> None:
+    """As a request has one row: 8 bits that are found at each request are those of its largest value."""
+    content = to_onnx(classifier(MLP, 64, None), (64,), Classes(tuple("abcde")))
+    inputs, _ = rows(100, 64)
+    inputs[3] *= 50
+    if scheme == "dynamic":
+        content = dynamic_int8(content, reduce_range=False)
+    elif scheme == "static":
+        content = static_int8(content, {"inputs": inputs[:50]}, reduce_range=False)
+    session = open_session(content)
+    alone = joined(ask(session, {"inputs": inputs[i : i + 1]}) for i in range(100))["probabilities"]
+    judged = joined(asked(session, [{"inputs": inputs[:60]}, {"inputs": inputs[60:]}], batch_of(content)))
+    np.testing.assert_allclose(judged["probabilities"], alone, atol=1e-3)
+    assert in_8_bits(content) is (scheme != "none")
 
 
 def test_preparation_and_outputs_stay_in_floats() -> None:

@@ -7,8 +7,11 @@ import pytest
 from tests.workload.jobs import small_compression
 from tradewind.api.compressionjob import CompressionJobSpec, CompressionResult
 from tradewind.api.report import JobDocument
-from tradewind_workload.measure.page import Part, page
+from tradewind_workload.measure.page import Bounded, Part, page
 from tradewind_workload.measure.sweep import Point, Slo, Sweep
+
+BOUNDED = Bounded(Part("Validation", 9), Part("Test", 12), more_is_better=True, most=0.01, least=0.25)
+LOSS = {"metric": "accuracy", "value": "0.9", "loss": "0.0125", "lossLow": "-0.01", "lossHigh": "0.0375"}
 
 
 def row(name: str, verdict: str) -> dict[str, object]:
@@ -42,7 +45,7 @@ def test_the_baseline_is_no_candidate_though_its_row_is_accepted(verdicts: tuple
         JobDocument.model_validate(document),
         spec,
         CompressionResult.model_validate({"variants": rows}),
-        Part("test", 9, True),
+        BOUNDED,
         {},
     )
     assert f"<p>{said}" in made
@@ -63,10 +66,36 @@ def test_what_replicas_bear_is_shown() -> None:
         JobDocument.model_validate(document),
         CompressionJobSpec.model_validate(document["spec"]),
         CompressionResult.model_validate({"variants": rows}),
-        Part("test", 9, True),
+        BOUNDED,
         found,
     )
     assert "<th>requests/s</th>" in made and made.count("<svg") == 3
     assert "median latency of a request, ms" in made and "95th percentile of the latency, ms" in made
     assert "<td>2.5 ms (95 %)</td><td>0.5</td><td>1.2</td><td>0.01</td><td>250000</td>" in made
     assert "asked over HTTP" in made and "int8: 1500 a second" in made
+
+
+def test_losses_are_shown_with_their_intervals() -> None:
+    document = small_compression("sha256:" + "0" * 64)
+    judged = {"judgedQuality": LOSS | {"loss": "0.0025", "lossLow": "-0.02", "lossHigh": "0.025"}, "quality": LOSS}
+    rows = [row("baseline", "Accepted"), row("int8", "Inconclusive") | judged]
+
+    def made(bounded: Bounded, *found: dict[str, object]) -> str:
+        return page(
+            JobDocument.model_validate(document),
+            CompressionJobSpec.model_validate(document["spec"]),
+            CompressionResult.model_validate({"variants": found}),
+            bounded,
+            {},
+        )
+
+    whole = made(BOUNDED, *rows)
+    assert "<h2>What is lost of accuracy</h2>" in whole and whole.count("<svg") == 2
+    assert "loss of accuracy" in whole and ">Inconclusive<" in whole
+    assert "<td>0.0125\n(-0.01 to 0.0375)</td><td>0.0025\n(-0.02 to 0.025)</td>" in whole
+    assert "○ are the 12 test rows, by which nothing was chosen." in whole
+    assert "what so few rows leave open even where none differs (up to 0.25)" in whole
+    same = Bounded(Part("Validation", 900), Part("Validation", 900), more_is_better=True, most=0.01, least=0.004)
+    alone = made(same, *rows)
+    assert "○" not in alone and "since there is no test part" in alone and "leave open" not in alone
+    assert made(BOUNDED, rows[0]).count("<svg") == 1, "nothing to show of the baseline alone"

@@ -201,7 +201,9 @@ def test_rows_say_what_the_files_are(
         assert digest == variant.digest
         assert variant.size_bytes == (folder / "model.onnx").stat().st_size
         session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
-        label, probabilities = session.run(None, {"inputs": images})
+        # As a server asks it: 8 bits that are found at each request depend on all of its rows.
+        alone = [session.run(None, {"inputs": images[i : i + 1]}) for i in range(len(images))]
+        label, probabilities = (np.concatenate(found) for found in zip(*alone, strict=True))
         golden = json.loads((folder / "samples.json").read_bytes())
         assert "samples.json" in manifest.files
         answers = session.run(None, {"inputs": np.array(golden["instances"], np.float32)})
@@ -222,6 +224,7 @@ def test_rows_say_what_the_files_are(
         assert float(variant.cost_per_million or 0) == pytest.approx(price, rel=0.01, abs=1e-8)
         if variant.verdict == "Accepted" and variant.name != "baseline":
             assert float(variant.quality.loss or 0) <= 0.05
+            assert variant.quality == variant.judged_quality, "there is no test part"
             assert float(variant.speedup.high) >= 1
         if "pruned" in variant.name or "stacked" in variant.name:
             shapes = {tuple(constant.dims) for constant in onnx.load(folder / "model.onnx").graph.initializer}
@@ -239,7 +242,7 @@ def test_report_lies_beside_the_variants(
     content = json.loads((folder / "report.json").read_text())
     assert [CompressionResult.model_validate(content).variants] == [result.variants]
     page = (folder / "report.html").read_text()
-    assert page.count("<svg") == 1
+    assert page.count("<svg") == 2
     assert "http://www.w3.org" in page
     assert "src=" not in page
     for variant in result.variants:

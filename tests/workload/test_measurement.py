@@ -13,13 +13,14 @@ from tradewind.api.trainingjob import Architecture
 from tradewind_workload.compress.rows import cost_per_million
 from tradewind_workload.heads.answer import Classes
 from tradewind_workload.heads.classification import Classification
+from tradewind_workload.heads.paired import Loss
 from tradewind_workload.heads.regression import Regression
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.measure import measurement
 from tradewind_workload.measure.bench import interleaved
 from tradewind_workload.measure.figures import Alone, Figures
 from tradewind_workload.measure.measurement import Unmeasured, measure, save, speedup, turns
-from tradewind_workload.measure.verdict import Measured, frontier, judge, judge_baseline, lost, measured_metric
+from tradewind_workload.measure.verdict import Measured, Quality, frontier, judge, judge_baseline, measured_metric
 from tradewind_workload.tasks.matrix.graph import to_onnx
 from tradewind_workload.tasks.matrix.network import Classifier, build_network
 
@@ -42,8 +43,30 @@ def figures(
     )
 
 
-def measured(accuracy: float = 0.9, size: int = 1000, found: Figures | None = None) -> Measured:
-    return Measured(accuracy, size, found or figures())
+def quality(
+    value: float,
+    baseline: float = 0.9,
+    spread: float = 0.0,
+    least: float = 0.0,
+    part: str = "Validation",
+    sign: int = 1,
+) -> Quality:
+    """With an interval that reaches so far on both sides."""
+    loss = round(sign * (baseline - value), 9)
+    return Quality(part, 500, value, baseline, Loss(loss, loss - spread, loss + spread, 7, 2), least)
+
+
+def measured(
+    accuracy: float = 0.9, size: int = 1000, found: Figures | None = None, spread: float = 0.0, least: float = 0.0
+) -> Measured:
+    judged = quality(accuracy, spread=spread, least=least)
+    return Measured(judged, judged, size, found or figures())
+
+
+def in_units(value: float, size: int = 1000, spread: float = 0.0) -> Measured:
+    """An rmse beside one of 200."""
+    judged = quality(value, 200.0, spread, sign=-1)
+    return Measured(judged, judged, size, figures(2.0))
 
 
 BASELINE = measured()
@@ -65,6 +88,13 @@ RMSE = Regression(0.0).metric("rmse")
         (measured(0.8899, 500, figures(2.0)), "Regression"),
         (measured(0.89, 500, figures(2.0)), "Accepted"),  # exactly what may be lost
         (measured(0.95, 500, figures(2.0)), "Accepted"),
+        (measured(0.895, 500, figures(2.0), spread=0.005), "Accepted"),  # all of the interval
+        (measured(0.895, 500, figures(2.0), spread=0.006), "Inconclusive"),
+        (measured(0.9, 500, figures(2.0), spread=0.03), "Inconclusive"),
+        (measured(0.9, 500, figures(2.0), spread=0.03, least=0.03), "Accepted"),  # none could show less
+        (measured(0.899, 500, figures(2.0), spread=0.03, least=0.03), "Inconclusive"),
+        (measured(0.8899, 500, figures(2.0), spread=0.03, least=0.05), "Regression"),  # a point is never beyond it
+        (measured(0.9, 500, figures(0.9), spread=0.03), "NotFaster"),  # what is surely of no use comes first
     ],
 )
 def test_verdicts(variant: Measured, verdict: str) -> None:
@@ -89,29 +119,70 @@ def test_goals_of_latency_and_size() -> None:
 def test_sentences_speak_in_the_scale_of_the_metric() -> None:
     assert judge(measured(0.8875, 500, figures(2.0)), BASELINE, Goals(), ACCURACY) == (
         "Regression",
-        "loses 0.0125 of accuracy (0.8875 after 0.9000); goals.maxQualityLoss is 0.01",
+        "loses 0.0125 of accuracy (0.8875 after 0.9000 on 500 validation rows); goals.maxQualityLoss is 0.01",
     )
-    assert judge(
-        measured(0.8899, 500, figures(2.0)), BASELINE, Goals.read({"maxQualityLoss": {"value": "0.02"}}), ACCURACY
-    ) == (
-        "Accepted",
-        "2.00x the baseline's speed (1.96 to 2.04), 0.50x its size, accuracy 0.8899 after 0.9000",
+    goals = Goals.read({"maxQualityLoss": {"value": "0.02"}})
+    fast = "2.00x the baseline's speed (1.96 to 2.04), 0.50x its size, accuracy"
+    verdict, reason = judge(measured(0.8899, 500, figures(2.0), spread=0.005), BASELINE, goals, ACCURACY)
+    lost = "a loss of 0.0101 (95 % interval 0.0051 to 0.0151)"
+    assert (verdict, reason) == ("Accepted", f"{fast} 0.8899 after 0.9000 on 500 validation rows, {lost}")
+    verdict, reason = judge(measured(0.9, 500, figures(2.0), spread=0.03, least=0.03), BASELINE, goals, ACCURACY)
+    lost = "a loss of 0.0000 (95 % interval -0.0300 to 0.0300)"
+    few = "even where no row differs, so few rows don't show a loss to be below 0.0300"
+    assert (verdict, reason) == ("Accepted", f"{fast} 0.9000 after 0.9000 on 500 validation rows, {lost}; {few}")
+
+
+def test_what_is_not_shown_says_what_is_known_and_what_to_do() -> None:
+    unsure = measured(0.895, 500, figures(2.0), spread=0.01234)
+    verdict, reason = judge(unsure, BASELINE, Goals(), ACCURACY)
+    assert verdict == "Inconclusive"
+    assert reason == (
+        "may be worse by 0.0173 in accuracy, and goals.maxQualityLoss is 0.01: it is 0.8950 after 0.9000 on 500 "
+        "validation rows, a loss of 0.0050 (95 % interval -0.0073 to 0.0173); of these rows 7 went from right to wrong "
+        "and 2 from wrong to right; a job with more validation data that the model has not learnt from tells more "
+        "exactly, and one with goals.maxQualityLoss.value 0.018 accepts it"
     )
+    advised = Goals.read({"maxQualityLoss": {"value": "0.018"}})
+    assert judge(unsure, BASELINE, advised, ACCURACY)[0] == "Accepted", "what is advised works"
+    far = in_units(201.0, 500, spread=123.0)
+    reason = judge(far, in_units(200.0), Goals(), RMSE)[1]
+    assert "may be worse by 124 in rmse" in reason and "goals.maxQualityLoss.value 130 accepts it" in reason
+
+
+def test_rows_of_one_group_show_no_loss_to_be_small() -> None:
+    judged = Quality("Validation", 500, 0.895, 0.9, Loss(0.005))
+    verdict, reason = judge(Measured(judged, judged, 500, figures(2.0)), BASELINE, Goals(), ACCURACY)
+    assert verdict == "Inconclusive" and "tell nothing of others" in reason
+    none = Quality("Validation", 500, 0.9, 0.9, Loss(0.0))
+    verdict, reason = judge(Measured(none, none, 500, figures(2.0)), BASELINE, Goals(), ACCURACY)
+    assert verdict == "Accepted" and reason.endswith("500 validation rows, which tell no interval of the loss")
+
+
+def test_the_test_rows_refuse_what_they_show_beyond_chance() -> None:
+    """And by themselves accept nothing."""
+    judged, size = quality(0.9), 500
+    shown = quality(0.86, spread=0.02, part="Test")
+    verdict, reason = judge(Measured(judged, shown, size, figures(2.0)), BASELINE, Goals(), ACCURACY)
+    assert verdict == "Regression"
+    assert reason == (
+        "loses 0.0400 of accuracy (0.8600 after 0.9000 on 500 test rows, a loss of 0.0400 (95 % interval 0.0200 to "
+        "0.0600)), though the 500 validation rows do not show it; goals.maxQualityLoss is 0.01"
+    )
+    chance = Measured(judged, quality(0.86, spread=0.035, part="Test"), size, figures(2.0))
+    assert judge(chance, BASELINE, Goals(), ACCURACY)[0] == "Accepted"
+    better = Measured(quality(0.88), quality(0.9, part="Test"), size, figures(2.0))
+    assert judge(better, BASELINE, Goals(), ACCURACY)[0] == "Regression"
 
 
 def test_less_may_be_better_and_a_loss_has_the_unit_of_the_label() -> None:
-    baseline = measured(200.0)
-    worse, better = measured(203.0, 500, figures(2.0)), measured(190.0, 500, figures(2.0))
-    assert judge(worse, baseline, Goals(), RMSE) == (
-        "Regression",
-        "is worse in rmse by 3 (203 after 200); goals.maxQualityLoss is 1 % of the baseline's, 2, where none is given",
-    )
+    baseline = in_units(200.0)
+    worse, better = in_units(203.0, 500), in_units(190.0, 500)
+    part = "203 after 200 on 500 validation rows"
+    most = "goals.maxQualityLoss is 1 % of the baseline's, 2, where none is given"
+    assert judge(worse, baseline, Goals(), RMSE) == ("Regression", f"is worse in rmse by 3 ({part}); {most}")
     assert judge(better, baseline, Goals(), RMSE)[0] == "Accepted"
-    assert judge(worse, baseline, Goals.read({"maxQualityLoss": {"value": "3"}}), RMSE) == (
-        "Accepted",
-        "2.00x the baseline's speed (1.96 to 2.04), 0.50x its size, rmse 203 after 200",
-    )
-    assert lost(better, baseline, RMSE) == -10
+    verdict, reason = judge(worse, baseline, Goals.read({"maxQualityLoss": {"value": "3"}}), RMSE)
+    assert verdict == "Accepted" and reason.endswith(f"its size, rmse {part}, a loss of 3 (95 % interval 3 to 3)")
     assert frontier([baseline, worse, better], RMSE) == [False, False, True]
 
 

@@ -174,10 +174,20 @@ def test_a_variant_that_cannot_be_asked_is_a_row_with_its_reason(
         "broken": broken(tmp_path / "broken"),
         "crashes": perceptron(tmp_path / "crashes", 16),
         "endless": endless(tmp_path / "endless"),
+        "otherwise": perceptron(tmp_path / "otherwise", 16),
     }
+    compared: list[str] = []
+
+    def agrees(served: Served, port: int, patience: float) -> str | None:
+        compared.append(served.folder.name)
+        assert port > 0 and patience == 30
+        return "it answers otherwise" if served.folder.name == "otherwise" else None
+
+    replicas.agrees = agrees
     steps: list[int] = []
     found = replicas.figures(baseline, list(variants.values()), lambda: steps.append(1))
-    assert len(steps) == len(found) == 7
+    assert len(steps) == len(found) == 8
+    assert compared == ["baseline", "smaller", "otherwise"], "each once, when it has answered"
     first, smaller, *others = found
     why = dict(zip([*variants][1:], map(str, others), strict=True))
     assert all(isinstance(one, Unfit) for one in others)
@@ -186,6 +196,7 @@ def test_a_variant_that_cannot_be_asked_is_a_row_with_its_reason(
     assert why["broken"].startswith("model model can't be served: ") and "model.onnx" in why["broken"]
     assert why["crashes"].startswith("the server was killed from outside"), why["crashes"]
     assert why["endless"] == "it gives no answer within 10 s"
+    assert why["otherwise"] == "it answers otherwise"
     assert isinstance(first, Replica) and isinstance(smaller, Replica)
     assert (first.speedup, first.low, first.high) == (1, 1, 1)
     assert smaller.low <= smaller.speedup <= smaller.high

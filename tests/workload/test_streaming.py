@@ -15,6 +15,7 @@ from tradewind.api.data import Data
 from tradewind.api.trainingjob import Recipe
 from tradewind_workload.data import dealing, duplicates, reading, selection, splits, streaming
 from tradewind_workload.data.dealing import deal, pile
+from tradewind_workload.data.division import groups_of
 from tradewind_workload.data.headers import read_headers
 from tradewind_workload.data.preparation import Prepared, Room, prepare
 from tradewind_workload.data.streamed import Streamed
@@ -191,6 +192,30 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "every training row is also in the validation data",
     ),
 }
+
+
+def test_rows_of_a_group_share_a_number(volumes: Path) -> None:
+    """In memory as streamed; where a row has none, it is a group by itself."""
+    write_table(volumes, "table", 1)
+    write_table(volumes, "held", 2, group=[None if i % 5 == 0 else f"g{i % 7}" for i in range(ROWS)])
+    own = {"validationFraction": None, "validation": {"storageUri": "pvc://claim/held"}, "testFraction": "0.2"}
+    held, streamed = both(volumes, data_of(**CASES["by a group"] | own))
+    for part, rows, other in (
+        ("held", held.validation, streamed.validation),
+        ("table", held.test, streamed.test),
+    ):
+        assert rows is not None and other is not None
+        numbers, again = groups_of(rows), groups_of(other)
+        assert numbers is not None and again is not None
+        groups = []
+        for number, place in enumerate(rows.places()):
+            line, file = re.fullmatch(r"row (\d+) of (.*)", place).groups()  # type: ignore[union-attr]
+            text = (volumes / "claim" / part / file).read_text().splitlines()[int(line) - 1]
+            groups.append(json.loads(text)["group"] or f"alone {number}")
+        for found in (numbers, again):
+            assert len(set(found.tolist())) == len(set(groups)) == len(set(zip(found.tolist(), groups, strict=True)))
+    without = both(volumes, data_of(**CASES["outliers"]))
+    assert [groups_of(one.validation) for one in without] == [None, None]
 
 
 @pytest.mark.parametrize("case", REFUSED)

@@ -10,7 +10,8 @@ from tradewind.api.compressionjob import CompressionResult
 from tradewind.api.job import CheckpointRecord, TrainerStatus
 from tradewind.api.report import Report
 from tradewind_workload.compress.candidates import Workshop
-from tradewind_workload.compress.judged import Judged
+from tradewind_workload.compress.comparing import Comparing
+from tradewind_workload.compress.judged import Parts
 from tradewind_workload.compress.measuring import Measuring
 from tradewind_workload.compress.model import Context
 from tradewind_workload.compress.rows import BASELINE, judge_all
@@ -22,14 +23,18 @@ from tradewind_workload.io.files import ONNX, remove
 from tradewind_workload.io.places import local_path, stream_folder
 from tradewind_workload.io.reporter import rfc3339
 from tradewind_workload.measure.figures import Replica
-from tradewind_workload.measure.page import Part, write_report
+from tradewind_workload.measure.page import Bounded, Part, write_report
 from tradewind_workload.measure.processor import processor
-from tradewind_workload.measure.verdict import measured_metric
+from tradewind_workload.measure.verdict import measured_metric, most_lost
 from tradewind_workload.train.judging import metric_of
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from tradewind.api.compressionjob import CompressionJobSpec
     from tradewind.api.report import JobDocument
+    from tradewind_workload.compress.judged import Judged
+    from tradewind_workload.compress.source import Source
     from tradewind_workload.train.place import Place, Told
 
 
@@ -46,39 +51,57 @@ def _made(job: JobDocument, spec: CompressionJobSpec, reporter: Told, place: Pla
     source = open_source(job, spec, place)
     cpu = processor()
     print(f"measuring on {cpu}", flush=True)
-    part, judging = source.judging
-    judged = Judged.of(judging, source.fitted, source.room.held)
+    parts = Parts.of(source)
+    judged, shown = parts.judged, parts.shown
     progress = _Progress(reporter, 2 * len(spec.candidates) + 2)
-    storage = Storage(job, spec, Workshop(Context(source, cpu, spec.measure.threads)), judged)
+    storage = Storage(job, spec, Workshop(Context(source, cpu, spec.measure.threads)), parts)
 
     before = storage.answers(source.folder / ONNX)
     # Before hours of work: what is bounded must be measured at all.
-    known = tuple(source.head.measured(before, judged.targets, source.primary))
-    if source.primary not in known:
-        lack = "none of them has a label" if source.prepared.several else "they all have the same label"
-        raise Fault(
-            "InvalidData",
-            f"the model is judged by {source.primary}, and the {len(judging)} {part.lower()} rows have none, as "
-            f"{lack}: add rows with other labels to spec.data.",
-        )
+    of_shown = _known(source, before.shown, shown)
+    known = tuple(name for name in _known(source, before.judged, judged) if name in of_shown)
     metric = source.head.metric(measured_metric(spec.goals, known))
     stored = [Stored(BASELINE, (), source.folder, source.uri, source.digest, answers=before)]
-    value = metric_of(metric.measure(before, judged.targets))
-    print(f"baseline: {metric.name} {value} on {len(judging)} {part.lower()} rows", flush=True)
+    value = metric_of(metric.measure(before.judged, judged.targets))
+    print(f"baseline: {metric.name} {value} on {judged}, which judge", flush=True)
+    if shown is not judged:
+        value = metric_of(metric.measure(before.shown, shown.targets))
+        print(f"baseline: {metric.name} {value} on {shown}, by which nothing is chosen", flush=True)
     progress.step(0)
     for number, candidate in enumerate(spec.candidates, 1):
         stored.append(storage.store(candidate))
         progress.step(number)
 
-    stored, measured = Measuring(spec, source.manifest, judged, metric).measure(stored, progress.step)
+    comparing = Comparing(source, parts, metric, before)
+    stored, measured = Measuring(spec, source.manifest, judged, comparing).measure(stored, progress.step)
     variants = judge_all(stored, measured, spec, metric, job.price_per_hour)
     for variant in variants:
         print(f"{variant.name}: {variant.verdict}: {variant.reason}", flush=True)
     result = CompressionResult(variants=variants, report_uri=spec.output.storage_uri, processor=str(cpu)[:256])
-    judged_on = Part(part.lower(), len(judging), metric.higher_is_better)
+    quality = measured[BASELINE].judged
+    said = Bounded(
+        Part(judged.part, len(judged)),
+        Part(shown.part, len(shown)),
+        metric.higher_is_better,
+        float(most_lost(spec.goals, quality.baseline, metric)[0]),
+        quality.least,
+    )
     curves = {name: found.figures.sweep for name, found in measured.items() if isinstance(found.figures, Replica)}
-    write_report(local_path(spec.output.storage_uri), job, spec, result, source.digest, judged_on, curves)
+    write_report(local_path(spec.output.storage_uri), job, spec, result, source.digest, said, curves)
     return result
+
+
+def _known(source: Source, answers: np.ndarray, part: Judged) -> tuple[str, ...]:
+    """The metrics that a part has, the model's own first. Raises Fault(InvalidData) where it lacks that."""
+    known = tuple(source.head.measured(answers, part.targets, source.primary))
+    if source.primary not in known:
+        lack = "none of them has a label" if source.prepared.several else "they all have the same label"
+        raise Fault(
+            "InvalidData",
+            f"the model is judged by {source.primary}, and the {part} have none, as {lack}: add rows with other "
+            "labels to spec.data.",
+        )
+    return known
 
 
 class _Progress:

@@ -1,4 +1,4 @@
-"""The rows that judge the variants, as their graphs take them: a few at a time, whatever their number."""
+"""Rows that variants are asked, as their graphs take them: a few at a time, whatever their number."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 from tradewind_workload.export.inference import asked, joined
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import onnxruntime
 
+    from tradewind_workload.compress.source import Source
     from tradewind_workload.data.rows import Rows
     from tradewind_workload.tasks.family import Fitted
 
@@ -22,23 +23,38 @@ _TEXT = 100  # bytes of a text of a table, about
 
 
 @dataclass(frozen=True)
-class Judged:
-    """The rows, and what is true of them."""
+class Answers:
+    """What a model answers to the rows that judge, and to those whose numbers are shown."""
 
+    judged: np.ndarray
+    shown: np.ndarray
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The rows of a part, and what is true of them."""
+
+    part: str  # Test or Validation
     rows: Rows
     fitted: Fitted
     held: tuple[dict[str, np.ndarray], ...] | None  # all pieces, where there is room for them
 
     @classmethod
-    def of(cls, rows: Rows, fitted: Fitted, room: int) -> Judged:
+    def of(cls, part: str, rows: Rows, fitted: Fitted, room: int) -> Judged:
         """Of these rows; they are held as the graph takes them if that is so many bytes at most, else made anew."""
         held, size = [], 0
         for piece in _pieces(rows, fitted):
             size += sum(map(_bytes, piece.values()))
             if size > room:
-                return cls(rows, fitted, None)
+                return cls(part, rows, fitted, None)
             held.append(piece)
-        return cls(rows, fitted, tuple(held))
+        return cls(part, rows, fitted, tuple(held))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __str__(self) -> str:
+        return f"{len(self)} {self.part.lower()} rows"
 
     @property
     def targets(self) -> np.ndarray:
@@ -53,9 +69,30 @@ class Judged:
         """The rows of these numbers, of which there are few."""
         return self.fitted.feeds(self.rows.take(numbers).table())
 
-    def outputs(self, session: onnxruntime.InferenceSession) -> dict[str, np.ndarray]:
-        """All outputs of a model for all rows, by name."""
-        return joined(asked(session, self.pieces()))
+    def outputs(self, session: onnxruntime.InferenceSession, batch: int) -> dict[str, np.ndarray]:
+        """All outputs of a model for all rows, by name, of which it is asked so many at a time."""
+        return joined(asked(session, self.pieces(), batch))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The rows that judge, and those whose numbers are shown: the same ones where there is no test part."""
+
+    judged: Judged
+    shown: Judged
+
+    @classmethod
+    def of(cls, source: Source) -> Parts:
+        """Of a model's data."""
+        parts = dict([source.judging, source.showing])
+        room = source.room.held // len(parts)
+        made = {name: Judged.of(name, rows, source.fitted, room) for name, rows in parts.items()}
+        return cls(made[source.judging[0]], made[source.showing[0]])
+
+    def answers(self, of: Callable[[Judged], np.ndarray]) -> Answers:
+        """Those of a model that answers the rows of a part so."""
+        judged = of(self.judged)
+        return Answers(judged, judged if self.shown is self.judged else of(self.shown))
 
 
 def _pieces(rows: Rows, fitted: Fitted) -> Iterator[dict[str, np.ndarray]]:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tradewind_workload.io.files import ONNX
-from tradewind_workload.measure.bodies import bodies_of
+from tradewind_workload.measure import agreement
+from tradewind_workload.measure.agreement import Expected
+from tradewind_workload.measure.bodies import bodies_of, body_of
 from tradewind_workload.measure.figures import Alone, Figures, Replica
 from tradewind_workload.measure.loading import loading
 from tradewind_workload.measure.measurement import FEWER, ROWS, Unmeasured, measure
@@ -23,9 +25,10 @@ if TYPE_CHECKING:
 
     from tradewind.api.artefact import Manifest
     from tradewind.api.compressionjob import CompressionJobSpec
+    from tradewind_workload.compress.comparing import Comparing
     from tradewind_workload.compress.judged import Judged
     from tradewind_workload.compress.storing import Stored
-    from tradewind_workload.heads.metric import Metric
+    from tradewind_workload.measure.replica import Agrees
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Measuring:
     spec: CompressionJobSpec
     manifest: Manifest
     judged: Judged
-    metric: Metric
+    comparing: Comparing
 
     def measure(
         self, stored: Sequence[Stored], on_step: Callable[[], None]
@@ -57,9 +60,9 @@ class Measuring:
             mine = found.get(variant.name) or alone.get(variant.name)
             beside = alone.get(variant.name) if isinstance(mine, Replica) else None
             if isinstance(mine, Figures) and variant.answers is not None and variant.folder is not None:
-                quality = self.metric.measure(variant.answers, self.judged.targets)
                 size = (variant.folder / ONNX).stat().st_size
-                measured[variant.name] = Measured(quality, size, mine, beside if isinstance(beside, Alone) else None)
+                alone_too = beside if isinstance(beside, Alone) else None
+                measured[variant.name] = Measured(*self.comparing.of(variant.answers), size, mine, alone_too)
                 rows.append(variant)
             elif variant.folder is None:
                 rows.append(variant)
@@ -83,13 +86,30 @@ class Measuring:
             print(f"a replica has {limits['cpu']:g} CPU and {limits['memoryBytes'] / 1e6:.0f} MB", flush=True)
             served = [Served(variant.folder, variant.digest) for variant in whole if variant.folder is not None]
             with loading(bodies) as ask:
-                replicas = Replicas(stands, ask, self.spec.measure, self.spec.goals)
+                replicas = Replicas(stands, ask, self.spec.measure, self.spec.goals, agrees=self._agreement(whole))
                 figures = replicas.figures(served[0], served[1:], on_step)
                 if ask.late:
                     own, late = (float(np.median(found)) / 1e6 for found in (ask.own, ask.late))
                     told = f"the load generator took {own:.3f} ms of its own processor time for a request"
                     print(f"{told}, and sent it {late:.3f} ms after it was due", flush=True)
             return {variant.name: found for variant, found in zip(whole, figures, strict=True)}
+
+    def _agreement(self, whole: Sequence[Stored]) -> Agrees:
+        """Whether a replica answers some of the rows that judge as its model did here."""
+        every = len(self.judged)
+        chosen = np.unique(np.linspace(0, every - 1, min(agreement.ROWS, every)).astype(np.int64))
+        instances = self.judged.fitted.instances(self.judged.rows.take(chosen).table())
+        bodies: dict[int, str] = {}
+        for number, instance in zip(chosen.tolist(), instances, strict=True):
+            if instance is not None and sum(map(len, bodies.values())) < agreement.BYTES:
+                bodies[number] = body_of(instance, self.manifest.inputs)
+        asked, numbers = agreement.Agreement(list(bodies.values())), list(bodies)
+        expected = {
+            variant.folder: Expected.of(variant.answers.judged[numbers], (variant.folder / ONNX).read_bytes())
+            for variant in whole
+            if variant.folder is not None and variant.answers is not None
+        }
+        return lambda served, port, patience: asked.differs(port, expected[served.folder], patience)
 
     def _alone(
         self, whole: Sequence[Stored], on_step: Callable[[], None], fewer: int | None

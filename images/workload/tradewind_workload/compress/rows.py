@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tradewind.api.bounds import MeasuredLatency, MeasuredQuality
 from tradewind.api.compressionjob import MeasuredOn, Replica, RequestPart, Runtime, SpeedUp, Variant
 from tradewind_workload.measure import figures
-from tradewind_workload.measure.verdict import frontier, judge, judge_baseline, lost
+from tradewind_workload.measure.verdict import exact, frontier, judge, judge_baseline
 from tradewind_workload.train.judging import decimal, metric_of
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tradewind_workload.compress.storing import Stored
     from tradewind_workload.heads.metric import Metric
     from tradewind_workload.measure.figures import Alone, Figures
-    from tradewind_workload.measure.verdict import Measured
+    from tradewind_workload.measure.verdict import Measured, Quality
 
 BASELINE = "baseline"
 PERCENTILES = (50, 95, 99)  # of the latency
@@ -57,11 +57,8 @@ def judge_all(
                 methods=_cut(variant.methods),
                 verdict=verdict,
                 reason=reason,
-                quality=MeasuredQuality(
-                    metric=metric.name,
-                    value=metric_of(found.quality),
-                    loss=metric_of(float(lost(found, baseline, metric))),
-                ),
+                quality=_quality(found.shown, metric),
+                judged_quality=_quality(found.judged, metric),
                 latencies=_latencies(found.figures),
                 throughput_per_second=_rate(found.figures.throughput),
                 size_bytes=found.size,
@@ -83,6 +80,20 @@ def judge_all(
             )
         )
     return tuple(rows)
+
+
+def _quality(found: Quality, metric: Metric) -> MeasuredQuality:
+    loss = found.loss
+    low, high = (None if end is None else metric_of(float(exact(end))) for end in (loss.low, loss.high))
+    return MeasuredQuality(
+        metric=metric.name,
+        value=metric_of(found.value),
+        loss=metric_of(float(exact(loss.value))),
+        loss_low=low,
+        loss_high=high,
+        part=found.part,
+        rows=found.rows,
+    )
 
 
 def _cut(methods: tuple[str, ...]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tradewind.api.artefact import MANIFEST
+from tradewind_workload.data.division import groups_of
 from tradewind_workload.data.headers import read_headers
 from tradewind_workload.data.preparation import prepare
 from tradewind_workload.data.streamed import Renumbering, Streamed
@@ -49,6 +50,7 @@ class Source:
     prepared: Prepared  # rows load as a network takes them; their classes are numbered by the model's own labels
     fitted: Fitted
     room: Room  # what there is for rows
+    by_group: bool = False  # whether the data was split so that groups of rows stay together
 
     @property
     def answer(self) -> Answer:
@@ -68,8 +70,17 @@ class Source:
 
     @property
     def judging(self) -> tuple[str, Rows]:
-        """Name and rows of the part that the model was judged by, and its variants are."""
+        """Name and rows of the part that judges the variants."""
+        return "Validation", self.prepared.validation
+
+    @property
+    def showing(self) -> tuple[str, Rows]:
+        """Name and rows of the part that the model was judged by, and whose numbers are shown of its variants."""
         return judging_part(self.prepared)
+
+    def groups(self, rows: Rows) -> np.ndarray | None:
+        """Numbers that rows of one group share, where the data was split by groups and the rows have theirs."""
+        return groups_of(rows) if self.by_group else None
 
     @property
     def seed(self) -> int:
@@ -170,7 +181,8 @@ def open_source(job: JobDocument, spec: CompressionJobSpec, place: Place) -> Sou
     prepared = replace(_by_labels(manifest, prepared), judged_by=_judged_by(manifest))
     fitted = families.read(manifest, folder, prepared)
     uri = address(job.source.storage_uri, named, folder)
-    return Source(folder, uri, manifest, digest, families.encoded(prepared, fitted), fitted, room)
+    by_group = data.split is not None and data.split.by == "Group"
+    return Source(folder, uri, manifest, digest, families.encoded(prepared, fitted), fitted, room, by_group)
 
 
 def _judged_by(manifest: Manifest) -> int | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from tradewind.api.artefact import File, Lineage, Manifest
 from tradewind_workload.compress.candidates import NotApplicable, told
-from tradewind_workload.export.inference import open_session
+from tradewind_workload.export.inference import batch_of, open_session
 from tradewind_workload.export.samples import TOLERANCE, TOLERANCE_8_BITS, Asked, candidates, golden_of
 from tradewind_workload.heads.answer import Value, undecided
 from tradewind_workload.io.artefacts import Draft, address, point
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tradewind.api.compressionjob import Candidate, CompressionJobSpec
     from tradewind.api.report import JobDocument
     from tradewind_workload.compress.candidates import Workshop
-    from tradewind_workload.compress.judged import Judged
+    from tradewind_workload.compress.judged import Answers, Judged, Parts
     from tradewind_workload.compress.model import Model
     from tradewind_workload.compress.source import Source
     from tradewind_workload.measure.verdict import Verdict
@@ -46,7 +46,7 @@ class Stored:
     digest: str | None
     failure: str | None = None
     verdict: Verdict = "Failed"  # where there is none
-    answers: np.ndarray | None = None  # to the rows that judge it
+    answers: Answers | None = None
 
 
 @dataclass
@@ -56,25 +56,31 @@ class Storage:
     job: JobDocument
     spec: CompressionJobSpec
     workshop: Workshop
-    judged: Judged
+    parts: Parts
 
     @property
     def source(self) -> Source:
         """What they are made of."""
         return self.workshop.context.source
 
-    def answers(self, model: Path) -> np.ndarray:
-        """What a stored model answers to the rows that judge.
+    def answers(self, model: Path) -> Answers:
+        """What a stored model answers to the rows of each part.
 
         Raises Fault(InvalidModel) where it names something else than its probabilities, which are judged.
         """
-        served = self.judged.outputs(open_session(model, self.spec.measure.threads))
-        if (wrong := undecided(served)) is not None:
-            raise Fault(
-                "InvalidModel",
-                f"{model} {wrong}, and a variant is judged by its probabilities: export the model so that both agree.",
-            )
-        return self.source.answer.among(served)
+        session, batch = open_session(model, self.spec.measure.threads), batch_of(model.read_bytes())
+
+        def of(part: Judged) -> np.ndarray:
+            served = part.outputs(session, batch)
+            if (wrong := undecided(served)) is not None:
+                raise Fault(
+                    "InvalidModel",
+                    f"{model} {wrong}, and a variant is judged by its probabilities: export the model so that both "
+                    "agree.",
+                )
+            return self.source.answer.among(served)
+
+        return self.parts.answers(of)
 
     def store(self, candidate: Candidate) -> Stored:
         """Make a variant, write it, load it back and see that it gives the same outputs; or take over a finished one.
@@ -112,22 +118,27 @@ class Storage:
         output, started = local_path(uri), time.monotonic()
         made = self.workshop.make(candidate)
         answer, threads = self.source.answer, self.spec.measure.threads
-        expected = self.judged.outputs(open_session(made.onnx, threads))
+        in_memory = open_session(made.onnx, threads)
+        batch = batch_of(made.onnx)
         with Draft.begin(output) as draft:
             draft.write(ONNX, made.onnx)
             for name, content in sorted(made.files.items()):
                 draft.write(name, content)
             session = open_session(draft.folder / ONNX, threads)
-            loaded = self.judged.outputs(session)
-            if any(not np.array_equal(expected[name], loaded[name]) for name in expected):
-                raise RuntimeError("the file gives other outputs than the model that was written")
-            answers = answer.among(loaded)
-            if not np.isfinite(answers).all():
-                raise RuntimeError("the model gives answers that are no finite numbers")
+
+            def of(part: Judged) -> np.ndarray:
+                expected, loaded = (part.outputs(one, batch) for one in (in_memory, session))
+                if any(not np.array_equal(expected[name], loaded[name]) for name in expected):
+                    raise RuntimeError("the file gives other outputs than the model that was written")
+                if not np.isfinite(found := answer.among(loaded)).all():
+                    raise RuntimeError("the model gives answers that are no finite numbers")
+                return found
+
+            answers = self.parts.answers(of)
             rough = any(step.quantize for step in candidate.methods)
-            if samples := self._samples(session, answers, TOLERANCE_8_BITS if rough else TOLERANCE):
+            if samples := self._samples(session, answers.shown, TOLERANCE_8_BITS if rough else TOLERANCE):
                 draft.write(SAMPLES, samples)
-            model = finish(draft, self._manifest(made, words, answers, files_of(draft)))
+            model = finish(draft, self._manifest(made, words, answers.shown, files_of(draft)))
         point(output, model)
         print(f"{candidate.name}: made in {time.monotonic() - started:.1f} s", flush=True)
         where = address(uri, output, model.folder)
@@ -136,7 +147,7 @@ class Storage:
     def _samples(self, session: onnxruntime.InferenceSession, answers: np.ndarray, tolerance: float) -> bytes | None:
         """Golden samples with the variant's own answers; None where no row is fit for it."""
         source = self.source
-        _, rows = source.judging
+        _, rows = source.showing
         numbers = np.arange(len(rows))
         if isinstance(source.answer, Value):  # near 0, a part of the value would be less than a step of 8 bits
             numbers = np.flatnonzero(np.abs(answers) >= source.answer.deviation)
@@ -154,7 +165,10 @@ class Storage:
         except Fault:  # of another version; prune says so
             recipe = None
         if recipe is None:
-            metrics, evaluation = self.source.head.measured(answers, self.judged.targets, self.source.primary), None
+            metrics, evaluation = (
+                self.source.head.measured(answers, self.parts.shown.targets, self.source.primary),
+                None,
+            )
         else:
             # Other rows may suit another metric; a variant is compared by the one of its model.
             same = recipe.model_copy(update={"primary_metric": self.source.primary})

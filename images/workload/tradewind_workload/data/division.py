@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from tradewind_workload.data import splits
 from tradewind_workload.data.comparison import absent, keys
-from tradewind_workload.data.rows import block_columns, block_inputs, has_columns
+from tradewind_workload.data.rows import SPLIT, block_columns, block_inputs, has_columns
+from tradewind_workload.data.stored import Stored
 from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:
@@ -27,6 +28,24 @@ def hashes(rows: Rows) -> np.ndarray:
     out = np.empty(len(rows), np.uint64)
     for number, here in zip(rows.numbers(), rows.each(contents), strict=True):
         out[rows.block == number] = here
+    return out
+
+
+def groups_of(rows: Rows) -> np.ndarray | None:
+    """A number for each row that rows of one group share, uint64 [n]; None where the data has no column of groups.
+
+    A row whose group is missing is a group by itself.
+    """
+    out = np.empty(len(rows), np.uint64)
+    for number in rows.numbers():
+        block, here = rows.blocks[number], rows.block == number
+        table = block.about() if isinstance(block, Stored) else rows.work.fetch(block)
+        if SPLIT not in table.column_names:
+            return None
+        values = table[SPLIT].combine_chunks().take(pa.array(rows.offset[here]))
+        found = splits.groups(values)
+        found[absent(values)] = np.random.default_rng(number).integers(2**63, size=int(absent(values).sum()))
+        out[here] = found
     return out
 
 

@@ -44,12 +44,24 @@ def ask(session: onnxruntime.InferenceSession, feeds: Mapping[str, np.ndarray]) 
 
 
 def asked(
-    session: onnxruntime.InferenceSession, pieces: Iterable[Mapping[str, np.ndarray]]
+    session: onnxruntime.InferenceSession, pieces: Iterable[Mapping[str, np.ndarray]], most: int = BATCH
 ) -> Iterator[dict[str, np.ndarray]]:
-    """The outputs of rows that come a few at a time, a batch at a time: the batches are those of `ask` of all rows."""
+    """The outputs of rows that come a few at a time, a batch at a time: the batches are those of `ask` of all rows.
+
+    A batch has so many rows at most.
+    """
     names = [output.name for output in session.get_outputs()]
-    for feeds in _batches(pieces):
+    for feeds in _batches(pieces, most):
         yield dict(zip(names, session.run(names, feeds), strict=True))
+
+
+def batch_of(onnx: bytes) -> int:
+    """The most rows that a graph may be asked at a time so that each is answered as if it were alone.
+
+    What a dynamically quantised one rounds by is the largest value of all rows of a request. A server computes no rows
+    of several requests together there, and a request has one.
+    """
+    return 1 if b"DynamicQuantize" in onnx else BATCH
 
 
 def joined(parts: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -58,12 +70,17 @@ def joined(parts: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
 
 
-def _batches(pieces: Iterable[Mapping[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
+def in_8_bits(onnx: bytes) -> bool:
+    """Whether a graph rounds what flows in it to 8 bits."""
+    return b"QuantizeLinear" in onnx
+
+
+def _batches(pieces: Iterable[Mapping[str, np.ndarray]], most: int) -> Iterator[dict[str, np.ndarray]]:
     left: dict[str, np.ndarray] = {}
     for piece in pieces:
         feeds = joined([left, piece]) if left else dict(piece)
         first = next(iter(feeds.values()))
-        batch = BATCH if first.dtype != np.int64 or first.ndim != 2 else max(1, min(BATCH, TOKENS // first.shape[1]))
+        batch = most if first.dtype != np.int64 or first.ndim != 2 else max(1, min(most, TOKENS // first.shape[1]))
         whole = len(first) - len(first) % batch
         for start in range(0, whole, batch):
             yield {name: values[start : start + batch] for name, values in feeds.items()}

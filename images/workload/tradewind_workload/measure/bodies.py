@@ -19,10 +19,15 @@ def bodies_of(instances: Sequence[Any], inputs: Sequence[Tensor]) -> list[str]:
     for instance in instances[: 4 * ROWS]:
         if instance is None:
             continue
-        bodies.append(json.dumps({"inputs": [_tensor(taken, instance, alone=len(inputs) == 1) for taken in inputs]}))
+        bodies.append(body_of(instance, inputs))
         if len(bodies) == ROWS or sum(map(len, bodies)) > BYTES:
             break
     return bodies
+
+
+def body_of(instance: Any, inputs: Sequence[Tensor]) -> str:
+    """The body of one row, which is as protocol v1 has it."""
+    return json.dumps({"inputs": [_tensor(taken, instance, alone=len(inputs) == 1) for taken in inputs]})
 
 
 def _tensor(taken: Tensor, instance: Any, *, alone: bool) -> dict[str, Any]:

@@ -73,11 +73,14 @@ class Client:
         started = time.perf_counter_ns()
         code, body = self._exchange(request)
         took = time.perf_counter_ns() - started
-        if code != 200:
-            raise (Busy if code in (429, 503) else Refused if code < 500 else Failed)(
-                f"it answers {code} to a row of the data: {_said(body)}"
-            )
+        _require_answer(code, body)
         return took
+
+    def answer(self, request: bytes) -> bytes:
+        """The body of its answer. Raises Failed, also for an answer that is none."""
+        code, body = self._exchange(request)
+        _require_answer(code, body)
+        return body
 
     def parts(self) -> dict[str, tuple[float, int]]:
         """Seconds so far by the part of a request, and of how many."""
@@ -104,6 +107,13 @@ class Client:
         except OSError as error:
             raise Failed(f"the connection broke: {error.strerror or error}") from None
         return found
+
+
+def _require_answer(code: int, body: bytes) -> None:
+    if code != 200:
+        raise (Busy if code in (429, 503) else Refused if code < 500 else Failed)(
+            f"it answers {code} to a row of the data: {_said(body)}"
+        )
 
 
 def _said(body: bytes) -> str:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from tradewind_workload.io.files import write_atomically
 from tradewind_workload.io.reporter import rfc3339
-from tradewind_workload.measure.plots import COLOURS, curves, frontier, latency, parts
+from tradewind_workload.measure.plots import COLOURS, curves, frontier, latency, losses, parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from tradewind.api.bounds import MeasuredQuality
     from tradewind.api.compressionjob import CompressionJobSpec, CompressionResult, Measure, Variant
     from tradewind.api.report import JobDocument
     from tradewind_workload.measure.sweep import Sweep
@@ -22,11 +23,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Part:
-    """What the variants were judged on."""
+    """Rows of a part of the data."""
 
-    name: str  # test or validation
+    name: str  # Test or Validation
     rows: int
+
+    def __str__(self) -> str:
+        return f"{self.rows} {self.name.lower()} rows"
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """How quality was judged."""
+
+    judged: Part  # of the verdicts
+    shown: Part  # whose numbers are shown; the same where there is no test part
     more_is_better: bool  # of the metric
+    most: float  # loss that is accepted
+    least: float  # loss that the rows that judge could show a variant to be within
 
 
 def write_report(
@@ -35,7 +49,7 @@ def write_report(
     spec: CompressionJobSpec,
     result: CompressionResult,
     source_digest: str,
-    part: Part,
+    bounded: Bounded,
     sweeps: Mapping[str, Sweep],
 ) -> None:
     """Write both files into the output folder; `sweeps` are those of replicas, by variant."""
@@ -49,7 +63,7 @@ def write_report(
             "run": job.run,
         },
         "source": {"storageUri": job.source.storage_uri if job.source else None, "digest": source_digest},
-        "judged": {"part": part.name, "rows": part.rows},
+        "quality": asdict(bounded),
         "goals": spec.goals.dump(),
         "measure": spec.measure.dump(),
         "pricePerHour": job.price_per_hour or "Unknown",
@@ -58,11 +72,11 @@ def write_report(
         "sweeps": {name: asdict(sweep) for name, sweep in sweeps.items()},
     }
     write_atomically(folder / "report.json", json.dumps(content, indent=1).encode())
-    write_atomically(folder / "report.html", page(job, spec, result, part, sweeps).encode())
+    write_atomically(folder / "report.html", page(job, spec, result, bounded, sweeps).encode())
 
 
 def page(
-    job: JobDocument, spec: CompressionJobSpec, result: CompressionResult, part: Part, sweeps: Mapping[str, Sweep]
+    job: JobDocument, spec: CompressionJobSpec, result: CompressionResult, bounded: Bounded, sweeps: Mapping[str, Sweep]
 ) -> str:
     """The page, with the plot inside: it needs no other file and no network."""
     accepted = [variant for variant in result.variants if variant.verdict == "Accepted" and variant.name != "baseline"]
@@ -80,9 +94,6 @@ def page(
     replicas = any(variant.replica for variant in result.variants)
     baseline = result.variants[0].quality
     metric = html.escape(baseline.metric if baseline is not None else "quality")
-    lost = spec.goals.max_quality_loss.value
-    most = "what goals.maxQualityLoss allows" if lost is None else f"{lost:f}"
-    better = "" if part.more_is_better else ", for less of it is better"
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{html.escape(f"{job.namespace}/{job.name}")}: compression</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -92,34 +103,66 @@ h1 {{ font-size: 1.5rem; margin-bottom: .2rem; }} h2 {{ font-size: 1.1rem; margi
 p.of {{ color: #59636e; margin-top: 0; }} svg {{ width: 100%; height: auto; }}
 div.wide {{ overflow-x: auto; }} table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
 th, td {{ padding: .35rem .7rem; border-bottom: 1px solid #d1d9e0; text-align: right; vertical-align: top;
-  white-space: nowrap; }}
-th:first-child, td:first-child, td.words {{ text-align: left; }} td.words {{ white-space: normal; min-width: 18rem; }}
+  white-space: pre; }}
+th:first-child, td:first-child, td.words {{ text-align: left; }} td.words {{ white-space: normal; min-width: 26rem; }}
 b.verdict {{ font-weight: 600; }}
 </style></head><body>
 <h1>Compression {html.escape(job.name)}</h1>
 <p class="of">{html.escape(job.namespace)} · {html.escape(result.processor or "")}</p>
 <p>{lead}</p>
 <h2>The frontier</h2>
-{frontier(result.variants, more_is_better=part.more_is_better)}
+{frontier(result.variants, more_is_better=bounded.more_is_better)}
 <p>Up and to the left is better; a larger dot is a larger file. The line is the best {metric} that can be had for a
-latency. ★ in the table: no other variant is at least as good in {metric}, latency and size.</p>
+latency. ★ in the table: no other variant is at least as good in {metric}, latency and size. The {metric} is that of
+the {bounded.shown}.</p>
+{_losses(result, bounded, metric)}
 <h2>All variants</h2>
 <div class="wide"><table>
-<tr><th>variant</th><th>verdict</th><th>{metric}</th><th>loss</th><th>p50 ms</th><th>p95 ms</th><th>p99 ms</th>
+<tr><th>variant</th><th>verdict</th><th>{metric}</th><th>loss</th>
+<th>loss that judges</th><th>p50 ms</th><th>p95 ms</th><th>p99 ms</th>
 <th>speed</th><th>{"requests" if replicas else "rows"}/s</th>
 <th>size kB</th><th>memory MB</th><th>per million</th><th>methods and reason</th></tr>
 {"".join(_row(variant) for variant in result.variants)}
 </table></div>
 {_replicas(result, sweeps) if replicas else ""}
 <h2>How it was measured</h2>
-<p>The {metric} is that of all {part.rows} {part.name} rows, through ONNX Runtime, which serves the model too; the loss
-is what a variant is worse by than the baseline{better}. {_of_replicas() if replicas else _of_models(spec.measure)}
+<p>{_of_quality(bounded, metric, replicas=replicas)} {_of_replicas() if replicas else _of_models(spec.measure)}
 Speed is the baseline's latency divided by the variant's, with an interval that holds the truth 99 times in 100.
-Memory is the peak of a process that serves nothing else. An accepted variant lost at most {most} of {metric}, has at
-least 0.95 of the baseline's speed by the whole interval, misses no goal, and its file gave the same outputs after it
-was loaded back from the store.</p>
+Memory is the peak of a process that serves nothing else. An accepted variant has at least 0.95 of the baseline's speed
+by the whole interval, misses no goal, and its file gave the same outputs after it was loaded back from the store.</p>
 </body></html>
 """
+
+
+def _losses(result: CompressionResult, bounded: Bounded, metric: str) -> str:
+    """What is lost of quality, where a variant was measured."""
+    if not (drawn := losses(result.variants, most=bounded.most, least=bounded.least)):
+        return ""
+    both = "" if bounded.shown == bounded.judged else f" ○ are the {bounded.shown}, by which nothing was chosen."
+    few = ""
+    if bounded.least > bounded.most:
+        few = f" The hatched part is what so few rows leave open even where none differs (up to {bounded.least:.4g})."
+    return f"""<h2>What is lost of {metric}</h2>
+{drawn}
+<p>● are the {bounded.judged}, which judge.{both} A line is an interval of 95 %, paired row by row: right of 0 the
+variant is worse than the baseline. The shaded part is what may be lost, {bounded.most:.4g}.{few}</p>"""
+
+
+def _of_quality(bounded: Bounded, metric: str, *, replicas: bool) -> str:
+    served = ", and some of them by the replica too, which must answer alike" if replicas else ""
+    better = "" if bounded.more_is_better else ", for less of it is better"
+    judged, shown = bounded.judged, bounded.shown
+    which = (
+        f"The verdict is of the {judged}; the {metric} that is shown is that of the {shown}, by which nothing was "
+        "chosen."
+        if shown != judged
+        else f"The verdict is of the {judged}, and so is the {metric} that is shown, since there is no test part: it "
+        "was chosen by them, and may be a little worse of other rows."
+    )
+    return f"""{which} The loss is what a variant is worse by than the baseline{better}, with an interval of 95 % by a
+bootstrap over pairs of answers to the same rows. An accepted variant loses at most {bounded.most:.4g} by the whole
+interval, or no more than so few rows can show of one that decides each of them as the baseline does. Rows were
+answered in ONNX Runtime{served}."""
 
 
 def _of_replicas() -> str:
@@ -174,6 +217,12 @@ def _quality(variant: Variant) -> str:
     return f"{variant.quality.metric} {variant.quality.value}" if variant.quality else ""
 
 
+def _loss(quality: MeasuredQuality | None) -> str | None:
+    if quality is None or quality.loss_low is None:
+        return quality and quality.loss
+    return f"{quality.loss}\n({quality.loss_low} to {quality.loss_high})"
+
+
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
@@ -188,12 +237,12 @@ def _row(variant: Variant) -> str:
 
     speed = f"{variant.speedup.value} ({variant.speedup.low} to {variant.speedup.high})" if variant.speedup else None
     cost = variant.cost_per_million
-    quality = variant.quality
+    quality, judged = variant.quality, variant.judged_quality
     latencies = "".join(cell(latency(variant, percentile)) for percentile in (50, 95, 99))
     return (
         f"<tr>{cell(variant.name + (' ★' if variant.pareto else ''))}"
         f'<td><b class="verdict" style="color:{COLOURS[variant.verdict]}">{variant.verdict}</b></td>'
-        f"{cell(quality and quality.value)}{cell(quality and quality.loss)}{latencies}{cell(speed)}"
+        f"{cell(quality and quality.value)}{cell(_loss(quality))}{cell(_loss(judged))}{latencies}{cell(speed)}"
         f"{cell(variant.throughput_per_second)}"
         f"{cell(None if variant.size_bytes is None else f'{variant.size_bytes / 1000:.1f}')}"
         f"{cell(None if variant.peak_memory_bytes is None else f'{variant.peak_memory_bytes / 1e6:.0f}')}{cell(cost)}"

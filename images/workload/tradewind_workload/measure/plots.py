@@ -17,6 +17,7 @@ COLOURS = {
     "Regression": "#b4232a",
     "NotFaster": "#8a6d00",
     "Infeasible": "#7a4bb5",
+    "Inconclusive": "#2a78d6",
     "NotApplicable": "#666666",
     "Failed": "#666666",
 }
@@ -107,6 +108,41 @@ def _edge(axes: Any, points: Sequence[tuple[float, float]], sign: int) -> None:
         xs = [x for x, _ in edge] + [max(x for x, _ in points)]
         ys = [y for _, y in edge] + [best]
         axes.step(xs, ys, where="post", color="#b8c0c8", linewidth=1.5, zorder=1)
+
+
+def losses(variants: Sequence[Variant], *, most: float, least: float) -> str | None:
+    """What variants are worse by in quality, with intervals: filled on the rows that judge, hollow on other ones.
+
+    `most` may be lost, and of so few rows `least` can't be shown. None where no variant was measured.
+    """
+    shown = [variant for variant in reversed(variants) if variant.judged_quality and variant.name != "baseline"]
+    if not shown:
+        return None
+    with _axes(1.3 + 0.5 * len(shown)) as (axes, out):
+        left = 0.0
+        for place, variant in enumerate(shown):
+            both = [variant.judged_quality, variant.quality]
+            told = [found for found in both if found is not None and found.loss is not None]
+            for number, found in enumerate(told if told[0] != told[-1] else told[:1]):
+                colour, y = COLOURS[variant.verdict], place + 0.11 - 0.22 * number
+                value = float(found.loss or 0)
+                low, high = float(found.loss_low or value), float(found.loss_high or value)
+                left = min(left, low)
+                face = "white" if number else colour
+                axes.plot([low, high], [y, y], color=colour, linewidth=1.6, solid_capstyle="butt")
+                axes.plot([value], [y], marker="o", markersize=6.5, color=colour, markerfacecolor=face)
+        axes.axvline(0, color="#59636e", linewidth=0.9)
+        axes.margins(0.06, 0)
+        start = min(axes.get_xlim()[0], left)
+        axes.axvspan(start, most, color="#1a7f5a", alpha=0.08, linewidth=0)
+        if least > most:
+            axes.axvspan(most, least, facecolor="none", edgecolor="#b8c0c8", hatch="///", linewidth=0)
+        axes.set_xlim(left=start)
+        axes.set_ylim(-0.6, len(shown) - 0.4)
+        axes.set_yticks(range(len(shown)), [f"{variant.name}\n{variant.verdict}" for variant in shown])
+        metric = next((variant.quality.metric for variant in shown if variant.quality), "quality")
+        axes.set_xlabel(f"loss of {metric}")
+    return out[0]
 
 
 def curves(sweeps: Mapping[str, Sweep]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tradewind_workload.io.fault import Fault
+from tradewind_workload.measure.clients import Failed
 from tradewind_workload.measure.figures import Replica
 from tradewind_workload.measure.loading import Broken
 from tradewind_workload.measure.measurement import PROCESSES, REQUESTS, WIDE, speedup
@@ -17,7 +19,7 @@ from tradewind_workload.measure.stands import Unservable, free_port
 from tradewind_workload.measure.sweep import SLACK, Slo, sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from tradewind.api.compressionjob import Goals, Measure
@@ -40,6 +42,11 @@ class Served:
 
     folder: Path
     digest: str | None
+
+
+# How the replica of a model on a port answers otherwise than it was judged, None where it does not; it has so many
+# seconds for an answer. Raises Failed.
+Agrees = Callable[[Served, int, float], "str | None"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,7 @@ class _Model:
     starts: list[float] = field(default_factory=list)  # seconds
     peak: int = 0  # bytes
     sweep: Sweep | None = None
+    compared: bool = False  # with what was judged
 
     def add(self, times: list[list[int]], mean: float, parts: dict[str, list[float]]) -> None:
         """What one process was asked."""
@@ -132,6 +140,7 @@ class Replicas:
     measure: Measure
     goals: Goals
     patience: Patience = field(default_factory=Patience)
+    agrees: Agrees = lambda _model, _port, _patience: None
 
     def __post_init__(self) -> None:
         one, other = self.stands
@@ -175,6 +184,8 @@ class Replicas:
             placed = [(first, one), (variant, other)]
             self._start(placed)
             self._turns(placed, number)
+            if number == 0:
+                self._compare(placed)
             beside.append(first.times[-1])
             ratio = speedup(beside, variant.times)
             if number + 1 >= PAIRS[0] and ratio[2] <= WIDE * ratio[1]:
@@ -191,6 +202,8 @@ class Replicas:
         for number in range(PAIRS[0]):
             self._start(placed)
             self._turns(placed, number)
+            if number == 0:
+                self._compare(placed)
         self._sweep(first, self._seats[0])
         self._look(placed)
 
@@ -210,6 +223,20 @@ class Replicas:
         for (model, _), *seen in zip(placed, found["times"], found["mean"], found["parts"], strict=True):
             model.add(*seen)
         self._look(placed)
+
+    def _compare(self, placed: Sequence[tuple[_Model, _Seat]]) -> None:
+        """See that each is served as it was judged, the baseline once."""
+        for number, (model, seat) in enumerate(placed):
+            if model.compared:
+                continue
+            with _saying(placed):
+                try:
+                    how = self.agrees(model.served, seat.port, self.patience.request)
+                except Failed as failure:
+                    raise Broken(number, str(failure)) from None
+            if how is not None:
+                raise Unfit(model.served, how)
+            model.compared = True
 
     def _accept(self, first: _Model, seat: _Seat) -> None:
         """Rows that the baseline refuses are not asked again."""

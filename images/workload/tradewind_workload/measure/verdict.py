@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Literal
 
 from tradewind_workload.io.fault import Fault
@@ -13,19 +13,33 @@ if TYPE_CHECKING:
 
     from tradewind.api.compressionjob import Goals
     from tradewind_workload.heads.metric import Metric
+    from tradewind_workload.heads.paired import Loss
     from tradewind_workload.measure.figures import Alone, Figures
 
-Verdict = Literal["Accepted", "Regression", "NotFaster", "Infeasible", "NotApplicable", "Failed"]
+Verdict = Literal["Accepted", "Regression", "NotFaster", "Infeasible", "Inconclusive", "NotApplicable", "Failed"]
 AS_FAST = 0.95  # of the baseline's speed: what may be slower than that, by the interval, is not as fast
 IN_UNITS_OF_THE_LABEL = ("rmse", "mae")
 LOSS, LOSS_PART = Decimal("0.01"), Decimal("0.01")  # where the goal says none: as it is, or of the baseline's value
 
 
 @dataclass(frozen=True)
+class Quality:
+    """By the metric that is bounded, on the rows of one part."""
+
+    part: str  # Test or Validation
+    rows: int
+    value: float
+    baseline: float  # its value
+    loss: Loss
+    least: float = 0.0  # the smallest loss that these rows could show it to be within: see heads.paired.Comparison
+
+
+@dataclass(frozen=True)
 class Measured:
     """A variant with all its numbers."""
 
-    quality: float  # by the metric that is bounded
+    judged: Quality  # on the validation rows, which decide
+    shown: Quality  # on the test rows, by which nothing was chosen; where there are none, that of the validation rows
     size: int
     figures: Figures
     alone: Alone | None = None  # where the figures are a replica's
@@ -46,14 +60,8 @@ def measured_metric(goals: Goals, known: tuple[str, ...]) -> str:
     return metric
 
 
-def lost(variant: Measured, baseline: Measured, metric: Metric) -> Decimal:
-    """What the variant is worse by, in the metric's own scale; below 0 where it is better."""
-    worse = baseline.quality - variant.quality if metric.higher_is_better else variant.quality - baseline.quality
-    return Decimal(f"{worse:.9g}")  # as exact as two floats can differ
-
-
-def most_lost(goals: Goals, baseline: Measured, metric: Metric) -> tuple[Decimal, str]:
-    """The largest loss that is accepted, and how it is said.
+def most_lost(goals: Goals, baseline: float, metric: Metric) -> tuple[Decimal, str]:
+    """The largest loss that is accepted beside a baseline of that value, and how it is said.
 
     Where the goal says none it is 0.01; what has the unit of the labels has no such number, there it is a hundredth
     of the baseline's value.
@@ -63,27 +71,26 @@ def most_lost(goals: Goals, baseline: Measured, metric: Metric) -> tuple[Decimal
         return asked, f"goals.maxQualityLoss is {asked:f}"
     if metric.name not in IN_UNITS_OF_THE_LABEL:
         return LOSS, f"goals.maxQualityLoss is {LOSS:f}"
-    most = LOSS_PART * Decimal(f"{abs(baseline.quality):.9g}")
+    most = LOSS_PART * exact(abs(baseline))
     said = f"goals.maxQualityLoss is 1 % of the baseline's, {_shown(float(most), metric)}, where none is given"
     return most, said
 
 
+def exact(number: float) -> Decimal:
+    """As exact as two floats can differ."""
+    return Decimal(f"{number:.9g}")
+
+
 def judge(variant: Measured, baseline: Measured, goals: Goals, metric: Metric) -> tuple[Verdict, str]:
     """The verdict and its sentence. Accepted is never slower than the baseline, and misses no goal."""
-    figures = variant.figures
-    loss = lost(variant, baseline, metric)
-    most, bound = most_lost(goals, baseline, metric)
-    after = f"{_shown(variant.quality, metric)} after {_shown(baseline.quality, metric)}"
-    if loss > most:
-        worse = f"loses {_shown(float(loss), metric)} of" if metric.higher_is_better else "is worse in"
-        by = "" if metric.higher_is_better else f" by {_shown(float(loss), metric)}"
-        return "Regression", f"{worse} {metric.name}{by} ({after}); {bound}"
+    figures, judged = variant.figures, variant.judged
+    if (worse := _regression(variant, goals, metric)) is not None:
+        return "Regression", worse
     if (missed := _infeasible(variant, goals)) is not None:
         return "Infeasible", missed
     share = variant.size / baseline.size
     speed = f"{figures.speedup:.2f}x the baseline's speed ({figures.low:.2f} to {figures.high:.2f})"
     size = f"{share:.2f}x its size"
-    quality = f"{metric.name} {after}"
     if figures.high < 1:
         return "NotFaster", f"slower: {speed}, {size}"
     if figures.low < AS_FAST:
@@ -91,9 +98,84 @@ def judge(variant: Measured, baseline: Measured, goals: Goals, metric: Metric) -
         return "NotFaster", f"{speed}, {size}: {unsure}"
     if figures.low <= 1 and variant.size >= baseline.size:
         return "NotFaster", f"neither measurably faster nor smaller: {speed}, {size}"
+    if (unknown := _inconclusive(judged, goals, metric)) is not None:
+        return "Inconclusive", unknown
+    quality = f"{metric.name} {_after(judged, metric)}{_interval(judged, metric)}{_few(judged, goals, metric)}"
     if figures.low <= 1:
         return "Accepted", f"smaller, as fast within what can be measured: {speed}, {size}, {quality}"
     return "Accepted", f"{speed}, {size}, {quality}"
+
+
+def _regression(variant: Measured, goals: Goals, metric: Metric) -> str | None:
+    """By the rows that judge; or by all of the interval of those that are only shown, which no chance explains."""
+    judged, shown = variant.judged, variant.shown
+    most, bound = most_lost(goals, judged.baseline, metric)
+    if exact(judged.loss.value) > most:
+        return f"{_loses(judged, metric)} ({_after(judged, metric)}); {bound}"
+    most, bound = most_lost(goals, shown.baseline, metric)
+    if shown.loss.low is not None and exact(shown.loss.low) > most:
+        why = f"though the {judged.rows} {judged.part.lower()} rows do not show it"
+        return f"{_loses(shown, metric)} ({_after(shown, metric)}{_interval(shown, metric)}), {why}; {bound}"
+    return None
+
+
+def _inconclusive(judged: Quality, goals: Goals, metric: Metric) -> str | None:
+    """Why the rows that judge can't show that a variant loses no more than it may, and what to do.
+
+    Of very few rows the interval is wider than the goal whatever the variant does; then it is held to be within what
+    they show of one that decides each of them as the baseline.
+    """
+    high = judged.loss.high
+    most, bound = most_lost(goals, judged.baseline, metric)
+    if high is None:
+        if judged.loss.value <= 0:
+            return None
+        return (
+            f"{_loses(judged, metric)} ({_after(judged, metric)}), and rows of a single group, or a single row, tell "
+            f"nothing of others; {bound}; a job with validation data of more groups tells more"
+        )
+    if exact(high) <= max(most, exact(judged.least)):
+        return None
+    rows = ""
+    if judged.loss.lost is not None:
+        rows = f"; of these rows {judged.loss.lost} went from right to wrong and {judged.loss.won} from wrong to right"
+    return (
+        f"may be worse by {_shown(high, metric)} in {metric.name}, and {bound}: it is {_after(judged, metric)}"
+        f"{_interval(judged, metric)}{rows}; a job with more validation data that the model has not learnt from tells "
+        f"more exactly, and one with goals.maxQualityLoss.value {_allowing(high)} accepts it"
+    )
+
+
+def _loses(quality: Quality, metric: Metric) -> str:
+    loss = _shown(quality.loss.value, metric)
+    return f"loses {loss} of {metric.name}" if metric.higher_is_better else f"is worse in {metric.name} by {loss}"
+
+
+def _after(quality: Quality, metric: Metric) -> str:
+    value, baseline = (_shown(number, metric) for number in (quality.value, quality.baseline))
+    return f"{value} after {baseline} on {quality.rows} {quality.part.lower()} rows"
+
+
+def _interval(quality: Quality, metric: Metric) -> str:
+    low, high = quality.loss.low, quality.loss.high
+    if low is None or high is None:
+        return ", which tell no interval of the loss"
+    loss, *ends = (_shown(number, metric) for number in (quality.loss.value, low, high))
+    return f", a loss of {loss} (95 % interval {ends[0]} to {ends[1]})"
+
+
+def _few(judged: Quality, goals: Goals, metric: Metric) -> str:
+    """What is said of rows that are too few to show any variant to keep the goal."""
+    most, _ = most_lost(goals, judged.baseline, metric)
+    if exact(judged.least) <= most or judged.loss.high is None or exact(judged.loss.high) <= most:
+        return ""
+    return f"; even where no row differs, so few rows don't show a loss to be below {_shown(judged.least, metric)}"
+
+
+def _allowing(loss: float) -> Decimal:
+    """The shortest number, of two digits that count, which is no less."""
+    found = exact(loss)
+    return Decimal(f"{found.quantize(Decimal(1).scaleb(found.adjusted() - 1), ROUND_CEILING):f}")
 
 
 def _shown(value: float, metric: Metric) -> str:
@@ -122,7 +204,8 @@ def frontier(variants: Sequence[Measured], metric: Metric) -> list[bool]:
 
     def beats(other: Measured, one: Measured) -> bool:
         mine, its = (found.figures.p50_ms for found in (one, other))
-        at_least = not metric.better(one.quality, other.quality) and its <= mine and other.size <= one.size
-        return at_least and (metric.better(other.quality, one.quality) or its < mine or other.size < one.size)
+        good, better = other.shown.value, metric.better(other.shown.value, one.shown.value)
+        at_least = not metric.better(one.shown.value, good) and its <= mine and other.size <= one.size
+        return at_least and (better or its < mine or other.size < one.size)
 
     return [not any(beats(other, one) for other in variants) for one in variants]

@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from tradewind.api.base import DecimalString, Model, Observed, Rule, SignedDecimalString
+from tradewind.api.base import Count, DecimalString, Model, Observed, Rule, SignedDecimalString
 
 MetricName = Annotated[str, StringConstraints(min_length=1, max_length=63)]
 Percentile = Literal[50, 95, 99]
+_Measured = Annotated[str, StringConstraints(max_length=63)]
 
 
 class Latency(Model):
@@ -48,14 +49,22 @@ class MeasuredLatency(Observed):
 
 
 class MeasuredQuality(Observed):
-    """A metric of a variant beside the baseline's, in the metric's own scale."""
+    """A metric of a variant beside the baseline's on the same rows, in the metric's own scale."""
 
     metric: MetricName = Field(description="Name of the metric.")
-    value: Annotated[str, StringConstraints(max_length=63)] = Field(
-        description="On the part of the data that the model was judged on: the test data, else the validation data."
-    )
-    loss: Annotated[str, StringConstraints(max_length=63)] | None = Field(
+    value: _Measured = Field(description="Its value for the variant.")
+    loss: _Measured | None = Field(
         default=None,
         description="What it is worse by than the baseline, also where less of the metric is better; below 0 where the "
         "variant is better.",
     )
+    loss_low: _Measured | None = Field(
+        default=None,
+        description="Lower end of the 95 % interval of the loss, paired row by row. Both ends are left out of the "
+        "baseline's own, and where these rows can't tell an interval.",
+    )
+    loss_high: _Measured | None = Field(default=None, description="Upper end of it.")
+    part: Annotated[str, StringConstraints(max_length=63)] | None = Field(
+        default=None, description="The part of the data that the rows are of: Test or Validation."
+    )
+    rows: Count | None = Field(default=None, description="Rows of that part.")

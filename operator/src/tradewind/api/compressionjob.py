@@ -103,7 +103,8 @@ class Goals(Model):
     """What a variant must reach to be accepted."""
 
     max_quality_loss: QualityLoss = Field(
-        default_factory=QualityLoss, description="Largest loss of quality against the baseline."
+        default_factory=QualityLoss,
+        description="Largest loss of quality against the baseline, by the whole 95 % interval.",
     )
     max_latency: Latency | None = Field(
         default=None,
@@ -258,14 +259,20 @@ class Variant(Observed):
     verdict: Annotated[str, StringConstraints(pattern="^[A-Z][A-Za-z]{1,62}$")] = Field(
         description="Accepted; Regression: too much quality lost; NotFaster: slower than the baseline, or neither "
         "faster nor smaller, or less than 0.95 of its speed by a part of the interval; Infeasible: misses a goal of "
-        "latency or size; NotApplicable: a method has nothing to work on in the model; Failed: could not be made or "
-        "measured."
+        "latency or size; Inconclusive: keeps all that, and the rows that judge can't show that it loses no more "
+        "quality than it may; NotApplicable: a method has nothing to work on in the model; Failed: could not be made "
+        "or measured, or is served with other answers than those that were judged."
     )
     reason: Annotated[str, StringConstraints(max_length=1024)] = Field(
         description="The verdict in a sentence with its numbers."
     )
     quality: MeasuredQuality | None = Field(
-        default=None, description="The metric that goals.maxQualityLoss bounds, through ONNX Runtime."
+        default=None,
+        description="The metric that goals.maxQualityLoss bounds, on the test data, which decides nothing unless all "
+        "of the interval is beyond that bound; on the validation data where there is no test data.",
+    )
+    judged_quality: MeasuredQuality | None = Field(
+        default=None, description="The same on the validation data: what the verdict is of."
     )
     latencies: Annotated[tuple[MeasuredLatency, ...], Field(max_length=8)] = Field(
         default=(),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
-from tradewind.api.bounds import Latency, Quality
+from tradewind.api.bounds import Latency, MeasuredQuality, Quality
 from tradewind.api.compressionjob import Variant
 from tradewind.api.modeldeployment import Scaling, Select, Where
 from tradewind.economics.prices import money
@@ -135,6 +135,7 @@ def _excluded(variant: Variant, wanted: Select) -> str | None:
 
 
 def _quality(variant: Variant, bound: Quality | None) -> str | None:
+    """By the test data where there is some: a variant is accepted by other rows, and none is ranked by its quality."""
     if bound is None:
         return None
     measured = variant.quality
@@ -143,10 +144,17 @@ def _quality(variant: Variant, bound: Quality | None) -> str | None:
         has = f"; {measured.metric} was" if measured is not None else ""
         return f"{bound.metric} was not measured, and where.quality bounds it{has}"
     if bound.min is not None and value < bound.min:
-        return f"{bound.metric} {value} is below where.quality.min {bound.min}"
+        return f"{bound.metric} {value}{_rows(measured)} is below where.quality.min {bound.min}"
     if bound.max is not None and value > bound.max:
-        return f"{bound.metric} {value} is above where.quality.max {bound.max}"
+        return f"{bound.metric} {value}{_rows(measured)} is above where.quality.max {bound.max}"
     return None
+
+
+def _rows(measured: MeasuredQuality | None) -> str:
+    """The rows that a metric is of, in words; nothing where an earlier version left them out."""
+    if measured is None or measured.rows is None or measured.part is None:
+        return ""
+    return f" on {measured.rows} {measured.part.lower()} rows"
 
 
 def latency(variant: Variant, percentile: int) -> Decimal | None:
