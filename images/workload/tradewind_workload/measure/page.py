@@ -218,8 +218,10 @@ def _quality(variant: Variant) -> str:
 
 
 def _loss(quality: MeasuredQuality | None) -> str | None:
-    if quality is None or quality.loss_low is None:
-        return quality and quality.loss
+    if quality is None:
+        return None
+    if quality.loss_low is None:
+        return quality.loss
     return f"{quality.loss}\n({quality.loss_low} to {quality.loss_high})"
 
 
