@@ -151,7 +151,7 @@ def test_values_reach_the_manifests() -> None:
 
 def test_a_deployments_service_leads_to_the_ports_of_the_server() -> None:
     [container] = find(chart(), "ClusterServingRuntime", "tradewind")["spec"]["containers"]
-    ports = {port["containerPort"]: port.get("name", "http") for port in container["ports"]}
+    ports = {port["containerPort"]: port["name"] for port in container["ports"]}
     flags = {flag for flag in container["args"] if "_port=" in flag}
     assert flags == {f"--{name}_port={number}" for number, name in ports.items()}
     body = service("digits", {}, "revision").body

@@ -26,8 +26,8 @@ from tradewind_server import bodies as bodies_module
 from tradewind_server.bodies import Bodies, Body
 from tradewind_server.folder import Unservable
 from tradewind_server.model import Limits, OnnxModel
-from tradewind_server.refusal import TooSlow, Unavailable
-from tradewind_server.rpc import RpcServer
+from tradewind_server.refusal import BadRequest, TooSlow, Unavailable
+from tradewind_server.rpc import RpcServer, _refused
 
 HOST = "127.0.0.1"
 ROW = np.array([1, 2], "<f4")
@@ -148,6 +148,28 @@ def test_what_nobody_waits_for_any_more_is_not_computed(serving: Any, how: str) 
             assert server.held.runs == 2
 
     asyncio.run(run())
+
+
+def test_a_call_that_has_ended_meanwhile_is_no_error() -> None:
+    """gRPC ends one itself whose message is too large, perhaps while it is being refused here."""
+
+    class Ended:
+        async def abort(self, *_: Any) -> None:
+            raise grpc.aio.InternalError("ended")
+
+    assert asyncio.run(_refused(Ended(), BadRequest("any"))) == b""
+
+
+def test_what_goes_wrong_in_a_method_is_told_and_in_the_log(serving: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        async with serving() as server:
+            server.rpc._model.inputs = None  # a fault of ours
+            for method in ("ModelMetadata", "ModelInfer"):
+                code, said = await asyncio.to_thread(refusal, server.rpc.port, b"\x0a\x01m", method)
+                assert (code, said) == (grpc.StatusCode.INTERNAL, "the server failed: see its log")
+
+    asyncio.run(run())
+    assert [record.getMessage() for record in caplog.records] == ["a request failed"] * 2
 
 
 def test_messages_that_do_not_come_are_no_burden(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,6 +117,14 @@ V2 += [
 
 V2 += [
     (
+        f"outputs of {json.dumps(outputs)}",
+        v2() | {"outputs": outputs},
+        '"outputs" must be a list of objects with a name',
+    )
+    for outputs in ("", 0, False, {})
+]
+V2 += [
+    (
         f"classification {asked} of {name}",
         v2() | {"outputs": [{"name": name, "parameters": {"classification": asked}}]},
         f"output {name!r}: classification {sentence}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from tradewind_server import classes, columns
@@ -17,8 +17,7 @@ from tradewind_server.tensors import Array, TensorSpec, from_json
 NOTHING = object()
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(NamedTuple):
     """A tensor as its client sent it; nothing of it has been checked.
 
     Its values are one of three: `data` as JSON has them, `raw` as bytes, little-endian and row-major, or `typed`, where

@@ -144,7 +144,8 @@ def _sent(model: OnnxModel, inputs: Any, binary: memoryview) -> Iterator[Sent]:
 
 
 def _wanted(model: OnnxModel, request: dict[str, Any]) -> Wanted:
-    outputs = request.get("outputs") or []
+    outputs = request.get("outputs", [])
+    outputs = [] if outputs is None else outputs
     if not isinstance(outputs, list):
         raise BadRequest(f'"outputs" must be a list of objects with a name, got {shown(outputs)}')
     named = [

@@ -237,9 +237,9 @@ def serving_runtime(given: Settings) -> list[Manifest]:
             *("--model_name={{.Name}}", "--model_dir=/mnt/models"),
             *(f"--http_port={SERVER_PORT}", f"--grpc_port={GRPC_PORT}"),
         ],
-        # KServe's own Service has both: the first as port 80, the other under its name.
+        # KServe makes a Service with these names of them: the first becomes its port 80, the other keeps its number.
         "ports": [
-            {"containerPort": SERVER_PORT, "protocol": "TCP"},
+            {"name": "http", "containerPort": SERVER_PORT, "protocol": "TCP"},
             {"name": "grpc", "containerPort": GRPC_PORT, "protocol": "TCP"},
         ],
         "startupProbe": _probe(live, SERVER_PORT, periodSeconds=2, timeoutSeconds=5, failureThreshold=60),
