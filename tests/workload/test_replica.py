@@ -180,7 +180,7 @@ def test_a_variant_that_cannot_be_asked_is_a_row_with_its_reason(
 
     def agrees(served: Served, port: int, patience: float) -> str | None:
         compared.append(served.folder.name)
-        assert port > 0 and patience == 30
+        assert port > 0 and patience == 10
         return "it answers otherwise" if served.folder.name == "otherwise" else None
 
     replicas.agrees = agrees
