@@ -204,10 +204,12 @@ def test_a_variant_that_cannot_be_asked_is_a_row_with_its_reason(
     for one in (first, smaller):
         assert 0 < one.p50_ms <= one.p95_ms <= one.p99_ms
         assert one.throughput == one.sweep.rate > 0
-        # Five times the median, or twice that, and so on, on a machine that is busy with something else.
+        # Five times the median, or twice that, and so on, on a machine that is busy with something else; or, where that
+        # leaves nothing to sweep, what one client gets.
         times = one.sweep.slo.milliseconds / one.p50_ms / 5
         assert one.sweep.slo.percentile == 95
-        assert any(times == pytest.approx(2**more) for more in range(6)) or times < 1
+        own = one.sweep.slo.milliseconds == pytest.approx(one.p95_ms)
+        assert any(times == pytest.approx(2**more) for more in range(6)) or own
         assert set(one.parts) == {"read", "parse", "queue", "process", "model", "answer", "http"}
         assert one.parts["http"] > 0 and one.start_seconds > 0
         assert 30 << 20 < one.peak_memory < 1 << 30
