@@ -41,11 +41,11 @@ def chosen(kubernetes: Kubernetes, data: str) -> tuple[Item, Item]:
     job = digits_training(data, "predicted", epochs=2)
     job["spec"]["recipe"]["model"] = {"architecture": "mlp", "hiddenUnits": [2048, 2048]}
     job["spec"]["workers"] = 1
-    served = deployment(data, "predicted", {"compressionJobRef": {"name": "predicted"}})
-    for item in (job, compression(data, "predicted", "predicted"), served):
+    served = deployment(data, "predicted", {"compressionJobRef": {"name": "predicted-variants"}})
+    for item in (job, compression(data, "predicted-variants", "predicted"), served):
         kubernetes.apply(yaml.safe_dump(item))
     ready = until_condition(kubernetes, "modeldeployment", data, "predicted", "Ready", timeout=900)
-    variants = kubernetes.get("compressionjob", "predicted", "-n", data)["status"]["variants"]
+    variants = kubernetes.get("compressionjob", "predicted-variants", "-n", data)["status"]["variants"]
     return ready, next(row for row in variants if row["name"] == ready["status"]["variant"]["name"])
 
 
