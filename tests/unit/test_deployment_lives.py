@@ -511,6 +511,9 @@ def test_numbers_of_batches_are_not_used_silently_where_there_are_none() -> None
     world.settle()
     assert world.condition("MeasuredElsewhere")["status"] == "True"
     assert "spec.limits.maxBatchRows is 1" in world.condition("MeasuredElsewhere")["message"]
+    del world.manifest["spec"]["limits"]["maxBatchRows"]  # as it advises
+    world.settle()
+    assert world.condition("MeasuredElsewhere")["status"] == "False"
 
 
 @pytest.mark.parametrize(

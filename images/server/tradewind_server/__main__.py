@@ -38,7 +38,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--max_body_bytes", type=_positive, default=16 << 20, help="largest body of a request")
     parser.add_argument("--max_rows", type=_positive, default=4096, help="most rows in a request")
     parser.add_argument(
-        "--max_queue", type=_positive, help=f"most requests that wait for the model (default: {QUEUE} for each thread)"
+        "--max_queue", type=_positive, help=f"most requests that wait for the model; {QUEUE} a thread if not given"
     )
     parser.add_argument(
         "--max_pixels", type=_positive, default=50_000_000, help="most pixels of a picture, and of those of a request"
