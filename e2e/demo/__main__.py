@@ -18,10 +18,10 @@ def show() -> None:
     ready = time.monotonic()
     objects, answers = digits.run(kubernetes)
     print(digits.describe(objects, answers))
-    path = digits.write(ROOT / "build", objects, answers)
+    path, picture = digits.write(ROOT / "build", objects, answers)
     gaps = digits.missing(objects, answers)
     spent = f"set up in {ready - start:.0f} s, digits in {time.monotonic() - ready:.0f} s"
-    print(f"\n{spent}; all of it: {path.relative_to(ROOT)}")
+    print(f"\n{spent}; all of it: {path.relative_to(ROOT)}, the frontier: {picture.relative_to(ROOT)}")
     if gaps:
         raise Failed("; ".join(gaps))
     where = (
