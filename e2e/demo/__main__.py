@@ -8,10 +8,12 @@ import time
 
 from e2e.demo import digits
 from e2e.installation import OPERATOR_NAMESPACE, ROOT, Failed, cluster, connect, install, is_ours, prepare, say
+from tradewind_cli.drawing import say_all
 
 
 def show() -> None:
     """Set everything up, run the digits path, print its result; raise `Failed` if anything of it is missing."""
+    say_all()
     start = time.monotonic()
     kubernetes = prepare()
     install(kubernetes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from tests import objects
 from tradewind.api.compressionjob import Variant
 from tradewind.api.modeldeployment import ChosenVariant
 from tradewind_cli import picture
-from tradewind_cli.drawing import WIDTH, drawn
+from tradewind_cli.drawing import WIDTH, drawn, say_all
 from tradewind_cli.frontier import Frontier
 
 
@@ -78,6 +79,14 @@ def text(frontier: Frontier) -> str:
 
 def test_on_a_terminal() -> None:
     assert text(Frontier.of(ROWS, "Cost", CHOSEN)) == PICTURE
+
+
+def test_on_a_terminal_that_has_other_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "latin-1"))
+    say_all()
+    print(text(Frontier.of(ROWS, "Cost", CHOSEN)), flush=True)
+    assert b"  ?  int8: 2000, loss 0.01 [-0.01, 0.02]; served" in written.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from tradewind.api.modeldeployment import Select
 from tradewind_cli import manifests, preparing, status, volumes
 from tradewind_cli.chain import Chain
-from tradewind_cli.drawing import drawn
+from tradewind_cli.drawing import drawn, say_all
 from tradewind_cli.frontier import Frontier
 from tradewind_cli.manifests import BadManifest, Manifests
 from tradewind_cli.picture import png
@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the process's exit code. Mistakes of the user's are told in a sentence."""
     arguments = parser().parse_args(argv)
+    say_all()
     signal.signal(signal.SIGTERM, _terminated)
     from tradewind_workload.io.fault import Fault
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
+import sys
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -30,6 +32,12 @@ def drawn(frontier: Frontier) -> Iterator[str]:
         yield from textwrap.wrap(said, WIDTH, subsequent_indent=INDENT)
     for name, told in frontier.others:
         yield from textwrap.wrap(f"  -  {name}: not drawn; {told}", WIDTH, subsequent_indent=INDENT)
+
+
+def say_all() -> None:
+    """Print a question mark for what a terminal's encoding lacks: a run of minutes must not end with it."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def lost(quality: MeasuredQuality | None) -> str:

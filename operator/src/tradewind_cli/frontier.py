@@ -9,6 +9,7 @@ from tradewind.economics.selection import BASELINE, latency, number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from decimal import Decimal
 
     from tradewind.api.bounds import MeasuredQuality
     from tradewind.api.compressionjob import Variant
@@ -119,5 +120,5 @@ def _number(text: str | None) -> float | None:
     return _float(number(text))
 
 
-def _float(value: object) -> float | None:
-    return None if value is None else float(str(value))
+def _float(value: Decimal | None) -> float | None:
+    return None if value is None else float(value)
