@@ -19,7 +19,8 @@ import pytest
 from process import PATIENCE, SOURCES, Process
 from test_learning import ENDLESS, ROWS, Timed
 
-from tradewind_server.gpu import OnGpu, size_for
+from tradewind_server.folder import Unservable
+from tradewind_server.gpu import OnGpu, opened, size_for
 from tradewind_server.hardware import gpus
 from tradewind_server.learning import Clock, learn
 
@@ -114,6 +115,28 @@ def test_asked_for_and_absent_is_not_ready(tmp_path: Path) -> None:
         assert "images.serverGpu" in process.log
     finally:
         process.close()
+
+
+def test_a_gpu_that_does_not_start_is_said_in_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what ONNX Runtime 1.31.1 raised on a machine whose GPU was hidden from it."""
+    said = (
+        "/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_call.cc:154 std::conditional_t<THRW, void, "
+        "onnxruntime::common::Status> onnxruntime::CudaCall(ERRTYPE, const char*, int) [with ERRTYPE = cudaError; bool "
+        "THRW = true] CUDA failure 100: no CUDA-capable device is detected ; GPU=-1 ; hostname=vm ; file=/"
+        "onnxruntime_src/onnxruntime/core/providers/cuda/cuda_execution_provider.cc ; line=355 ; "
+    )
+
+    def raising(*_: Any, **__: Any) -> None:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", raising)
+    with pytest.raises(Unservable) as refused:
+        opened(b"", onnxruntime.SessionOptions())
+    assert str(refused.value) == (
+        "a GPU is asked for, and ONNX Runtime can't use one (CUDA failure 100: no CUDA-capable device is detected). The"
+        " container has none: check the node's driver and device plugin, and that the image has CUDA 13 and cuDNN 9"
+    )
 
 
 def test_runs_that_prepare_for_a_size_are_not_timed() -> None:

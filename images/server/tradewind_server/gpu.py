@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from tradewind_server.tensors import Array
 log = logging.getLogger(__name__)
 
 PROVIDER = "CUDAExecutionProvider"
+_CUDA = re.compile(r"CUDA failure \d+: [^;]*[^; ]")  # in ONNX Runtime's words, between those of its source
 _GRAPH_ID = "gpu_graph_id"
 _NO_GRAPH = "-1"  # a run with this one is neither recorded nor replayed
 _LARGEST_GRAPH = 256  # rows; each graph keeps memory of the GPU
@@ -80,9 +82,9 @@ def _session(
         if session.get_providers()[0] == PROVIDER:
             return session
     except RuntimeError as error:
-        if "CUDA failure" not in str(error):
+        if (failure := _CUDA.search(str(error))) is None:
             raise
-        why = sentence(error)
+        why = failure[0]
     seen = gpus()
     raise Unservable(
         f"a GPU is asked for, and ONNX Runtime can't use one ({why}). "
