@@ -116,6 +116,11 @@ class Stand:
         return found
 
 
+def inherited() -> dict[str, str]:
+    """This process's environment for one that is measured: what Ray and OpenMP are told here is not for that."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "OMP_"))}
+
+
 def free_port() -> int:
     """A port on which nothing listens; the containers of a pod share them."""
     with socket.socket() as found:
@@ -161,7 +166,7 @@ def _server_python() -> str | None:
 @contextlib.contextmanager
 def _of_this_machine(python: str, gpu: bool) -> Iterator[str]:
     """A stand that ends with this process, however that ends: its address."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "OMP_"))}
+    environment = inherited()
     environment["PYTHONPATH"] = os.pathsep.join([path for path in sys.path if path and "site-packages" not in path])
     environment["TRADEWIND_DEVICE"] = "gpu" if gpu else "cpu"
     process = subprocess.Popen(  # noqa: S603 -- our own program
