@@ -504,6 +504,18 @@ CASES = (
         kind="ModelDeployment",
         condition="Underprovisioned",
     ),
+    Case(
+        Reason.LOAD_UNKNOWN,
+        _many(
+            _compressed(replica=None),
+            complete(compression_job("other"), variants=[variant("int8")]),
+            model_deployment(),
+        ),
+        "Name a CompressionJob in spec.model.compressionJobRef that measures replicas",
+        _set(model={"compressionJobRef": {"name": "other"}}),
+        kind="ModelDeployment",
+        condition="Underprovisioned",
+    ),
     # After the start: runPolicy, the configuration, or a new object.
     Case(
         Reason.SUSPENDED,
@@ -601,7 +613,6 @@ NO_FIELD = {
     Reason.MEASURED_HERE,
     Reason.NOT_MEASURED,
     Reason.ENOUGH_REPLICAS,
-    Reason.LOAD_UNKNOWN,
     Reason.UNSCHEDULABLE,
     Reason.POD_NOT_STARTING,
     Reason.PROGRAM_NOT_STARTING,

@@ -558,3 +558,28 @@ def test_of_what_was_not_measured_no_replicas_are_computed() -> None:
     serve(world, 2)
     assert world.status["replicas"] == {"desired": 2, "ready": 2}
     assert world.condition("Underprovisioned")["reason"] == "LoadUnknown"
+
+
+@pytest.mark.parametrize("older", [False, True], ids=["measured alone", "a status before the field"])
+def test_of_rows_of_the_model_alone_no_replicas_are_computed(older: bool) -> None:
+    world = World(
+        CONTROLLER,
+        objects.model_deployment(expectedRequestsPerSecond="4000", scaling={"minReplicas": 1, "maxReplicas": 5}),
+    )
+    here = {"pool": "local", "cpu": "200m", "memory": "512Mi"}
+    row = objects.variant("int8", measuredOn=here, **({} if older else {"replica": None}))
+    world.reference = CompressionJob.read_object(objects.complete(objects.compression_job(), variants=[row]))
+    serve(world, 5 if older else 1)
+    assert world.condition("Underprovisioned")["reason"] == ("EnoughReplicas" if older else "LoadUnknown")
+    if older:  # the job is gone, and so is the word that its rows had replicas
+        del world.status["variant"]["within"]
+        world.reference = None
+        world.settle()
+    predictor = world.bodies["InferenceService", f"digits-{newest(world)}"]["spec"]["predictor"]
+    assert (predictor["minReplicas"], predictor["maxReplicas"]) == (1, 5)
+    assert world.status["cost"]["perMillion"] == "Unknown"
+    condition = world.condition("Underprovisioned")
+    assert (condition["status"], condition["reason"]) == ("False", "LoadUnknown")
+    assert "spec.scaling.minReplicas" in condition["message"]
+    assert "in spec.model.compressionJobRef that measures replicas" in condition["message"]
+    assert world.condition("MeasuredElsewhere")["reason"] == "NotMeasured", "not MeasuredHere: no replica was"

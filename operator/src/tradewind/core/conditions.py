@@ -151,7 +151,7 @@ class Reason(StrEnum):
         "MeasuredElsewhere",
         "The numbers were measured on other resources or on another pool than the service has.",
     )
-    NOT_MEASURED = "NotMeasured", "It is not known where the model was measured."
+    NOT_MEASURED = "NotMeasured", "It is not known where the model was measured, or whether as a replica."
     # Underprovisioned
     ENOUGH_REPLICAS = "EnoughReplicas", "There are at least as many replicas as the expected load needs."
     TOO_FEW_REPLICAS = "TooFewReplicas", "The expected load needs more replicas than scaling.maxReplicas allows."
