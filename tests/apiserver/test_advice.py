@@ -194,6 +194,14 @@ def _configured(change: Callable[[dict[str, Any]], None]) -> Act:
     return write
 
 
+def _without_server_for_gpus(manifest: Manifest) -> Act:
+    def make(stand: Stand) -> None:
+        _configured(lambda found: found["images"].pop("serverGpu", None))(stand)
+        stand.create(manifest)
+
+    return make
+
+
 def _pool_was_removed(stand: Stand) -> None:
     stand.started(training_job(resources={"pool": "leaving"}))
     _configured(lambda found: found["pools"].remove({"name": "leaving", "node": {"cpu": "8", "memory": "32Gi"}}))(stand)
@@ -329,6 +337,32 @@ CASES = (
         _made(training_job(resources={"pool": "tpu", "accelerators": 1})),
         "spec.resources.accelerators is 1",
         lambda stand: stand.set(resources={"accelerators": int(stand.chosen("set it to ([0-9]+)"))}),
+    ),
+    Case(
+        Reason.NO_SERVER_FOR_ACCELERATOR,
+        _without_server_for_gpus(compression_job(measure={"resources": {"pool": "gpu", "accelerators": 1}})),
+        "or leave spec.measure.resources.accelerators out",
+        _set(measure={"resources": {"accelerators": None}}),
+        kind="CompressionJob",
+    ),
+    Case(
+        Reason.NO_SERVER_FOR_ACCELERATOR,
+        _without_server_for_gpus(
+            model_deployment(
+                model={"storageUri": "pvc://models/own"}, resources={"pool": "gpu", "accelerators": 1, "cpu": "1"}
+            )
+        ),
+        "images.serverGpu of the operator's configuration, the server for GPUs, is not set: set it",
+        _configured(lambda found: found["images"].update(serverGpu="any")),
+        kind="ModelDeployment",
+    ),
+    Case(
+        Reason.NO_SERVER_FOR_ACCELERATOR,
+        _deployment(resources={"pool": "tpu", "accelerators": 4, "topology": "2x4"}),
+        "leave it and the topology out",
+        _resources(accelerators=None, topology=None),
+        kind="ModelDeployment",
+        refused=_resources(accelerators=None),
     ),
     Case(
         Reason.NODE_TOO_SMALL,
@@ -627,6 +661,7 @@ def pools(cluster: Cluster, shared: Callable[[], OperatorProcess]) -> Iterator[N
     """A price table with pools of each sort; what it was comes back, and is read before other tests begin."""
     before = cluster.config.read_text()
     configuration = yaml.safe_load(CONFIG)
+    configuration["images"]["serverGpu"] = "any"
     configuration["pools"] = [*POOLS, {"name": "leaving", "node": {"cpu": "8", "memory": "32Gi"}}]
     shared().configure(yaml.safe_dump(configuration))
     yield

@@ -583,3 +583,42 @@ def test_of_rows_of_the_model_alone_no_replicas_are_computed(older: bool) -> Non
     assert "spec.scaling.minReplicas" in condition["message"]
     assert "in spec.model.compressionJobRef that measures replicas" in condition["message"]
     assert world.condition("MeasuredElsewhere")["reason"] == "NotMeasured", "not MeasuredHere: no replica was"
+
+
+def test_replicas_with_a_gpu_run_the_server_for_gpus() -> None:
+    resources = {"pool": "gke-l4", "cpu": "1", "memory": "2Gi", "accelerators": 1}
+    world = deployed(resources=resources)
+    first = serve(world)
+    model = world.bodies["InferenceService", f"digits-{first}"]["spec"]["predictor"]["model"]
+    assert model["image"] == "tradewind/server-gpu:dev"
+    assert {"name": "TRADEWIND_DEVICE", "value": "gpu"} in model["env"]
+    world.around = surroundings(CONFIG | {"images": CONFIG["images"] | {"serverGpu": "tradewind/server-gpu:next"}})
+    second = serve(world)
+    assert second != first, "another server answers beside the one before until it is ready"
+    assert selected(world) == second
+    world.manifest["spec"]["resources"] = resources | {"accelerators": 0}
+    third = serve(world)
+    model = world.bodies["InferenceService", f"digits-{third}"]["spec"]["predictor"]["model"]
+    assert "image" not in model, "the ClusterServingRuntime's"
+    assert "TRADEWIND_DEVICE" not in {variable["name"] for variable in model["env"]}
+
+
+def test_what_serves_on_gpus_continues_where_the_server_for_gpus_is_not_set_any_more() -> None:
+    world = deployed(resources={"pool": "gke-l4", "cpu": "1", "memory": "2Gi", "accelerators": 1})
+    first = serve(world)
+    world.around = surroundings(CONFIG | {"images": {"workload": "any", "server": "any"}})
+    world.settle()
+    assert (selected(world), world.condition("Ready")["status"]) == (first, "True")
+    condition = world.condition("Accepted")
+    assert (condition["status"], condition["reason"]) == ("False", "NoServerForAccelerator")
+    assert "images.serverGpu of the operator's configuration" in condition["message"]
+
+
+def test_no_service_is_made_of_accelerators_that_no_server_uses() -> None:
+    world = deployed(resources={"pool": "gke-tpu-v5e", "accelerators": 4, "topology": "2x4"})
+    world.settle()
+    assert world.condition("Accepted")["reason"] == "NoServerForAccelerator"
+    assert "InferenceService" not in {kind for kind, _ in world.bodies}
+    world.manifest["spec"]["resources"] = {"pool": "gke-tpu-v5e"}  # as it advises
+    world.settle()
+    assert world.condition("Accepted")["status"] == "True"
