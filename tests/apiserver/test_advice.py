@@ -340,7 +340,14 @@ CASES = (
     ),
     Case(
         Reason.NO_SERVER_FOR_ACCELERATOR,
-        _without_server_for_gpus(compression_job(measure={"resources": {"pool": "gpu", "accelerators": 1}})),
+        _without_server_for_gpus(
+            compression_job(
+                model={"storageUri": "pvc://models/own"},
+                data=data(),
+                measure={"resources": {"pool": "gpu", "accelerators": 1}},
+                runPolicy={"suspend": True},  # it must not start before the operator has read its configuration
+            )
+        ),
         "or leave spec.measure.resources.accelerators out",
         _set(measure={"resources": {"accelerators": None}}),
         kind="CompressionJob",
