@@ -8,20 +8,22 @@ import time
 
 from e2e.demo import digits
 from e2e.installation import OPERATOR_NAMESPACE, ROOT, Failed, cluster, connect, install, is_ours, prepare, say
+from tradewind_cli.drawing import say_all
 
 
 def show() -> None:
     """Set everything up, run the digits path, print its result; raise `Failed` if anything of it is missing."""
+    say_all()
     start = time.monotonic()
     kubernetes = prepare()
     install(kubernetes)
     ready = time.monotonic()
     objects, answers = digits.run(kubernetes)
     print(digits.describe(objects, answers))
-    path = digits.write(ROOT / "build", objects, answers)
+    path, picture = digits.write(ROOT / "build", objects, answers)
     gaps = digits.missing(objects, answers)
     spent = f"set up in {ready - start:.0f} s, digits in {time.monotonic() - ready:.0f} s"
-    print(f"\n{spent}; all of it: {path.relative_to(ROOT)}")
+    print(f"\n{spent}; all of it: {path.relative_to(ROOT)}, the frontier: {picture.relative_to(ROOT)}")
     if gaps:
         raise Failed("; ".join(gaps))
     where = (

@@ -5,15 +5,25 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from e2e.demo.progress import Table
 from e2e.installation import ROOT, Failed, Kubernetes, condition, say
+from tradewind.api.bounds import MeasuredQuality
+from tradewind.api.compressionjob import Variant
+from tradewind.api.modeldeployment import ChosenVariant
+from tradewind_cli.drawing import drawn, lost
+from tradewind_cli.frontier import Frontier
+from tradewind_cli.picture import png
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NAMESPACE = "digits"
 EXAMPLES = ROOT / "manifests" / "examples"
 PROMISED_ACCURACY = 0.95
-ROW = "{:<1} {:<18} {:<11} {:>8} {:>8} {:>8} {:>9} {:>20} {:>9}"
+HEADER = ("", "VARIANT", "VERDICT", "ACCURACY", "LOSS", "P50 MS", "P95 MS", "BYTES", "SPEED-UP", "COST/1M")
+WORDS = 3  # columns that are words
 KINDS = "trainingjobs.tradewind.dev,compressionjobs.tradewind.dev,modeldeployments.tradewind.dev"
 
 
@@ -73,6 +83,9 @@ def missing(objects: dict[str, dict[str, Any]], answers: dict[str, Any]) -> list
         "the trained model's digest": training.get("model", {}).get("digest"),
         "the variants of the frontier": len(compression.get("variants", [])) > 1,
         "a variant on the frontier": any(variant.get("pareto") for variant in compression.get("variants", [])),
+        "what a variant loses of quality, with its interval": any(
+            "lossHigh" in variant.get("quality", {}) for variant in compression.get("variants", [])
+        ),
         "the chosen variant and why": deployment.get("variant", {}).get("reason"),
         "the service's URL": deployment.get("url"),
         "latencies of the served predictions": answers.get("p50Ms"),
@@ -92,18 +105,10 @@ def describe(objects: dict[str, dict[str, Any]], answers: dict[str, Any]) -> str
     lines = [
         "",
         f"The frontier (measured on {processor}; *: no other is at least as good in quality, latency and size)",
+        *_table(compression.get("variants", [])),
+        "",
+        *drawn(frontier(objects)),
     ]
-    lines.append(ROW.format("", "VARIANT", "VERDICT", "ACCURACY", "P50 MS", "P95 MS", "BYTES", "SPEED-UP", "COST/1M"))
-    for variant in compression.get("variants", []):
-        speedup = variant.get("speedup")
-        ratio = f"{speedup['value']} [{speedup['low']}, {speedup['high']}]" if speedup else ""
-        latencies = {found["percentile"]: found["milliseconds"] for found in variant.get("latencies", [])}
-        accuracy = variant.get("quality", {}).get("value", "-")
-        measured = [accuracy, latencies.get(50, "-"), latencies.get(95, "-"), variant.get("sizeBytes", "-")]
-        star = "*" if variant.get("pareto") else ""
-        lines.append(
-            ROW.format(star, variant["name"], variant["verdict"], *measured, ratio, variant.get("costPerMillion", "-"))
-        )
     chosen = deployment.get("variant", {})
     lines += [
         "",
@@ -128,6 +133,47 @@ def describe(objects: dict[str, dict[str, Any]], answers: dict[str, Any]) -> str
     return "\n".join(lines)
 
 
+def _table(variants: list[dict[str, Any]]) -> Iterator[str]:
+    """A line a variant: words to the left, numbers to the right."""
+    rows = [HEADER, *(_row(variant) for variant in variants)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
+    for row in rows:
+        cells = (
+            cell.ljust(width) if column < WORDS else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        yield " ".join(cells).rstrip()
+
+
+def _row(variant: dict[str, Any]) -> tuple[str, ...]:
+    speedup, quality = variant.get("speedup"), variant.get("quality")
+    latencies = {found["percentile"]: found["milliseconds"] for found in variant.get("latencies", [])}
+    return (
+        "*" if variant.get("pareto") else "",
+        variant["name"],
+        variant["verdict"],
+        quality["value"] if quality else "-",
+        lost(MeasuredQuality.read(quality)) if quality else "-",
+        *(latencies.get(percentile, "-") for percentile in (50, 95)),
+        str(variant.get("sizeBytes", "-")),
+        f"{speedup['value']} [{speedup['low']}, {speedup['high']}]" if speedup else "",
+        variant.get("costPerMillion", "-"),
+    )
+
+
+def frontier(objects: dict[str, dict[str, Any]]) -> Frontier:
+    """What the variants lose of quality over what the deployment minimises, and which one it chose."""
+    variants = [Variant.read(variant) for variant in objects["CompressionJob"]["status"].get("variants", [])]
+    deployment = objects["ModelDeployment"]
+    chosen, cost = deployment["status"].get("variant"), deployment["status"].get("cost", {})
+    return Frontier.of(
+        variants,
+        deployment["spec"]["select"]["minimize"],
+        ChosenVariant.read(chosen) if chosen else None,
+        cost.get("currency", ""),
+    )
+
+
 def _predicted(variants: list[dict[str, Any]], chosen: str | None) -> list[str]:
     """A line with the latency that the choice was made by, where it is that of a replica."""
     row = next((variant for variant in variants if variant["name"] == chosen), {})
@@ -147,9 +193,10 @@ def run(kubernetes: Kubernetes) -> tuple[dict[str, dict[str, Any]], dict[str, An
     return objects, answers
 
 
-def write(folder: Path, objects: dict[str, dict[str, Any]], answers: dict[str, Any]) -> Path:
-    """Keep the result as JSON in that folder."""
+def write(folder: Path, objects: dict[str, dict[str, Any]], answers: dict[str, Any]) -> tuple[Path, Path]:
+    """Keep the result as JSON in that folder, and the frontier as a picture; both files."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "digits.json"
+    path, picture = folder / "digits.json", folder / "frontier.png"
     path.write_text(json.dumps({"objects": objects, "answers": answers}, indent=2))
-    return path
+    picture.write_bytes(png(frontier(objects)))
+    return path, picture

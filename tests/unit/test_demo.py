@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,21 +20,57 @@ OBJECTS: dict[str, Any] = {
             "variants": [
                 {
                     "name": "baseline",
+                    "methods": "none",
                     "verdict": "Accepted",
+                    "reason": "the uncompressed model",
                     "pareto": True,
-                    "quality": {"metric": "accuracy", "value": "0.98"},
+                    "quality": {"metric": "accuracy", "value": "0.98", "loss": "0"},
                     "latencies": [
                         {"percentile": 50, "milliseconds": "0.018"},
                         {"percentile": 95, "milliseconds": "0.031"},
                     ],
                     "sizeBytes": 213572,
+                    "throughputPerSecond": "500",
+                    "costPerMillion": "0.05",
                 },
-                {"name": "half", "verdict": "Failed"},
+                {
+                    "name": "int8",
+                    "methods": "static-int8",
+                    "verdict": "Inconclusive",
+                    "reason": "may be worse by 0.0255",
+                    "pareto": False,
+                    "quality": {
+                        "metric": "accuracy",
+                        "value": "0.97",
+                        "loss": "0.01",
+                        "lossLow": "-0.0125",
+                        "lossHigh": "0.02549",
+                    },
+                    "latencies": [
+                        {"percentile": 50, "milliseconds": "0.009"},
+                        {"percentile": 95, "milliseconds": "0.018"},
+                    ],
+                    "sizeBytes": 53572,
+                    "throughputPerSecond": "1000",
+                    "costPerMillion": "0.025",
+                    "speedup": {"value": "2", "low": "1.9", "high": "2.1"},
+                },
+                {"name": "half", "methods": "prune", "verdict": "Failed", "reason": "could not be made"},
             ],
         }
     },
     "ModelDeployment": {
-        "status": {"url": "http://digits", "variant": {"name": "baseline", "reason": "The cheapest."}, "cost": {**COST}}
+        "spec": {"select": {"minimize": "Cost"}},
+        "status": {
+            "url": "http://digits",
+            "variant": {
+                "name": "baseline",
+                "storageUri": "pvc://digits/model",
+                "reason": "The cheapest.",
+                "rejected": [{"name": "int8", "reason": "Inconclusive (may be worse by 0.0255)"}],
+            },
+            "cost": {**COST},
+        },
     },
 }
 ANSWERS = {"accuracy": 0.96, "requests": 100, "right": 96, "p50Ms": 1.0, "p95Ms": 2.0, "p99Ms": 3.0}
@@ -43,8 +81,20 @@ def test_nothing_is_missing_of_a_whole_run() -> None:
     told = digits.describe(OBJECTS, ANSWERS)
     assert "96 of 100 held-out digits right" in told
     assert "*: no other is at least as good in quality, latency and size)" in told
-    (baseline,) = [line for line in told.splitlines() if line.startswith("* baseline")]
-    assert baseline.split()[2:] == ["Accepted", "0.98", "0.018", "0.031", "213572", "-"]
+    lines = told.splitlines()
+    (baseline,) = [line for line in lines if line.startswith("* baseline")]
+    assert baseline.split()[2:] == ["Accepted", "0.98", "0", "0.018", "0.031", "213572", "0.05"]
+    (int8,) = [line for line in lines if line.startswith("  int8 ")]
+    assert "0.01 [-0.0125, 0.02549]" in int8 and int8.endswith("2 [1.9, 2.1]   0.025")
+    assert "USD for a million rows at full use" in lines[lines.index("loss of accuracy, with its 95 % interval") + 18]
+    assert "  ●  baseline: 0.05, loss 0; served" in lines
+    assert "  a  int8: 0.025, loss 0.01 [-0.0125, 0.02549]; Inconclusive" in lines
+
+
+def test_the_result_is_kept(tmp_path: Path) -> None:
+    path, picture = digits.write(tmp_path / "build", OBJECTS, ANSWERS)
+    assert json.loads(path.read_text()) == {"objects": OBJECTS, "answers": ANSWERS}
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
@@ -54,12 +104,13 @@ def test_nothing_is_missing_of_a_whole_run() -> None:
         ("TrainingJob", ["cost"]),
         ("CompressionJob", ["variants"]),
         ("CompressionJob", ["cost"]),
+        ("CompressionJob", ["variants", 1, "quality", "lossHigh"]),
         ("ModelDeployment", ["url"]),
         ("ModelDeployment", ["variant", "reason"]),
         ("ModelDeployment", ["cost"]),
     ],
 )
-def test_a_gap_is_named(kind: str, path: list[str]) -> None:
+def test_a_gap_is_named(kind: str, path: list[Any]) -> None:
     objects = copy.deepcopy(OBJECTS)
     part = objects[kind]["status"]
     for name in path[:-1]:

@@ -123,8 +123,9 @@ def test_other_data_is_judged_by_the_models_own_labels(memory: str, volumes: Pat
     found = compressed(volumes, network, asked("cells"), CANDIDATES[1:2])
     sets = others(volumes / "claim/others.csv", ("loud", "red"))
     digest = found.rows["baseline"].digest or ""
-    fewer = [{"name": "fewer", "methods": [HALF]}]
-    other = compress(volumes, digest, fewer, other=elsewhere("others.csv"), memory=memory)
+    others(volumes / "claim/calibrating.csv", ("loud",))
+    data = elsewhere("others.csv") | {"train": {"storageUri": "pvc://claim/calibrating.csv"}}
+    other = compress(volumes, digest, [{"name": "fewer", "methods": [HALF]}], other=data, memory=memory)
     assert ("its rows are streamed from files" in other.output) is (memory == "8Ki")
     session = open_session(found.folders["baseline"] / "model.onnx")
     numbers = things(160, seed=2)[0].round(6).astype(np.float32)

@@ -124,6 +124,9 @@ def test_a_file_becomes_an_answer(ran: Ran) -> None:
     assert re.search(r"^  static +Accepted|^  static +Not", ran.output, re.MULTILINE)
     chosen = re.search(r"^ModelDeployment job: (\w+)$", ran.output, re.MULTILINE)
     assert chosen is not None
+    assert f"  ●  {chosen[1]}: " in ran.output
+    picture = ran.volumes / "claim/variants/frontier-job.png"
+    assert f"  {picture}" in lines and picture.read_bytes().startswith(b"\x89PNG")
     trained = chosen[1] == "baseline"
     folder, _ = locate(ran.volumes / "claim" / ("model" if trained else "variants/static"))
     samples = json.loads((folder / "samples.json").read_bytes())

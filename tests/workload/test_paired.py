@@ -200,7 +200,9 @@ def test_rows_of_a_group_say_less_than_as_many_rows() -> None:
     assert all(found.low is not None and found.high is not None for found in (apart, together))
     assert (together.high or 0) - (together.low or 0) > 2 * ((apart.high or 0) - (apart.low or 0))
     one = loss(TWO, "accuracy", truths, before, after, np.zeros(400, np.int64))
-    assert (one.low, one.high) == (None, None), "a single group tells nothing"
+    assert (one.low, one.high, one.alone) == (None, None, True), "a single group tells nothing"
+    same = loss(TWO, "log_loss", truths, before, before, groups)
+    assert (same.low, same.high, same.alone) == (None, None, False), "each of them says the same"
 
 
 def test_the_least_is_that_of_the_same_decisions() -> None:

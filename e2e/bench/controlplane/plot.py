@@ -13,7 +13,7 @@ COLOURS = {"tradewind": "#0b6e4f", "kuberay": "#c1440e", "trainer": "#3a5fcd"}
 
 def main(path: Path) -> None:
     """Draw what the JSON says."""
-    import matplotlib  # type: ignore[import-not-found]
+    import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot

@@ -36,7 +36,8 @@ class Heard:
     def numbers(self) -> np.ndarray:
         """Of the rows that judge, in their file, int64 [n]: a step of the preparation may leave some out."""
         rows = self.prepared.test
-        return rows.starts[rows.block] + rows.offset
+        numbers: np.ndarray = rows.starts[rows.block] + rows.offset
+        return numbers
 
 
 def train(table: Table, architecture: str, seed: int, root: Path, log: Path) -> Heard:

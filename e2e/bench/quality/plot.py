@@ -14,7 +14,7 @@ COLOURS = {"linear": "#3a5fcd", "boosting": "#c1440e"}
 
 def main(source: Path, target: Path) -> None:
     """A row for each table, a dot for each reference: what ours is better by, with its interval."""
-    import matplotlib  # type: ignore[import-not-found]
+    import matplotlib
 
     matplotlib.use("agg")
     matplotlib.rcParams["svg.hashsalt"] = "quality"  # the same numbers, the same file

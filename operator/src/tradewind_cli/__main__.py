@@ -14,15 +14,20 @@ from typing import TYPE_CHECKING
 # Before torch is imported anywhere: as many threads as the spec says are made where they are needed.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from tradewind.api.modeldeployment import Select
 from tradewind_cli import manifests, preparing, status, volumes
 from tradewind_cli.chain import Chain
+from tradewind_cli.drawing import drawn, say_all
+from tradewind_cli.frontier import Frontier
 from tradewind_cli.manifests import BadManifest, Manifests
+from tradewind_cli.picture import png
 from tradewind_cli.service import Service, curl, golden, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tradewind.api.modeldeployment import ModelDeployment
+    from tradewind.api.compressionjob import CompressionJob
+    from tradewind.api.modeldeployment import ChosenVariant, ModelDeployment
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the process's exit code. Mistakes of the user's are told in a sentence."""
     arguments = parser().parse_args(argv)
+    say_all()
     signal.signal(signal.SIGTERM, _terminated)
     from tradewind_workload.io.fault import Fault
 
@@ -96,7 +102,10 @@ def _run(arguments: argparse.Namespace) -> None:
     for training in found.trainings:
         _tell(status.of_training(chain.train(training), folder))
     for compression in found.compressions:
-        _tell(status.of_compression(chain.compress(compression), folder))
+        made = chain.compress(compression)
+        _tell(status.of_compression(made, folder))
+        if all(chain.compared(item) is not made for item in found.deployments):
+            _draw(chain, made)
     with ExitStack() as stack:
         services = [_serve(chain, item, stack) for item in found.deployments]
         if services and not arguments.once:
@@ -124,6 +133,8 @@ def _remedy(found: Manifests) -> str:
 def _serve(chain: Chain, item: ModelDeployment, stack: ExitStack) -> Service:
     chosen = chain.choose(item)
     _tell(status.of_deployment(item, chosen))
+    if (compared := chain.compared(item)) is not None:
+        _draw(chain, compared, item, chosen)
     model = volumes.path_of(chain.folder, chosen.storage_uri)
     logs = chain.folder / ".tradewind" / item.metadata.namespace
     print("  starting the server", flush=True)
@@ -133,6 +144,21 @@ def _serve(chain: Chain, item: ModelDeployment, stack: ExitStack) -> Service:
         answer = service.ask(request)
         print(f"$ {curl(service, request, logs / f'{item.metadata.name}-request.json')}\n{_shown(answer)}", flush=True)
     return service
+
+
+def _draw(
+    chain: Chain, job: CompressionJob, item: ModelDeployment | None = None, chosen: ChosenVariant | None = None
+) -> None:
+    """The frontier of a job, and what a deployment chose of it: here, and as a picture beside the report."""
+    from tradewind_workload.io.files import write_atomically
+
+    wanted = item.spec.select if item is not None else None
+    frontier = Frontier.of(job.status.variants, (wanted or Select()).minimize, chosen)
+    path = volumes.path_of(chain.folder, job.spec.output.storage_uri) / (
+        f"frontier-{item.metadata.name}.png" if item is not None else "frontier.png"
+    )
+    write_atomically(path, png(frontier))
+    _tell([*drawn(frontier), f"  {path}"])
 
 
 def _shown(answer: object) -> str:

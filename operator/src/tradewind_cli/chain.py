@@ -98,6 +98,14 @@ class Chain:
             raise BadManifest(f"ModelDeployment {item.metadata.name}: {found.message}")
         return found
 
+    def compared(self, item: ModelDeployment) -> CompressionJob | None:
+        """The job among whose variants a deployment chooses; None where it names its model, or another file's job."""
+        named = item.spec.model.compression_job_ref
+        found: CompressionJob | None = (
+            self.done.get((CompressionJob.kind, item.metadata.namespace, named.name)) if named is not None else None
+        )
+        return found
+
     def _references(self, item: CompressionJob | ModelDeployment) -> dict[tuple[str, str], Any]:
         namespace = item.metadata.namespace
         return {(kind, name): made for (kind, of, name), made in self.done.items() if of == namespace}

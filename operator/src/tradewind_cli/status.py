@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tradewind.core.guessing import better_than_guessing, more_rows
+from tradewind_cli.drawing import lost
 from tradewind_cli.volumes import path_of
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ def of_training(item: TrainingJob, folder: Path) -> Iterator[str]:
 
 def of_compression(item: CompressionJob, folder: Path) -> Iterator[str]:
     """A line a variant, and where the report lies."""
-    rows: list[tuple[str, ...]] = [("variant", "verdict", "quality", "p95 ms", "a second", "bytes", "times as fast")]
+    rows: list[tuple[str, ...]] = [
+        ("variant", "verdict", "quality", "loss (95 % interval)", "p95 ms", "a second", "bytes", "times as fast")
+    ]
     rows += [_row(variant) for variant in item.status.variants]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     yield f"CompressionJob {item.metadata.name}: Complete, measured on this machine ({item.status.processor})"
@@ -52,6 +55,7 @@ def _row(variant: Variant) -> tuple[str, ...]:
         variant.name,
         variant.verdict,
         quality,
+        lost(variant.quality),
         str(slow or ""),
         variant.throughput_per_second or "",
         str(variant.size_bytes or ""),

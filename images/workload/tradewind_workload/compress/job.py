@@ -84,7 +84,7 @@ def _made(job: JobDocument, spec: CompressionJobSpec, reporter: Told, place: Pla
         Part(judged.part, len(judged)),
         Part(shown.part, len(shown)),
         metric.higher_is_better,
-        float(most_lost(spec.goals, quality.baseline, metric)[0]),
+        float(most_lost(spec.goals, quality.baseline, metric).most),
         quality.least,
     )
     curves = {name: found.figures.sweep for name, found in measured.items() if isinstance(found.figures, Replica)}

@@ -10,8 +10,8 @@ import numpy as np
 from tradewind.api.artefact import MANIFEST
 from tradewind_workload.data.division import groups_of
 from tradewind_workload.data.headers import read_headers
+from tradewind_workload.data.labels import Known
 from tradewind_workload.data.preparation import prepare
-from tradewind_workload.data.streamed import Renumbering, Streamed
 from tradewind_workload.export.inference import ask, open_session
 from tradewind_workload.heads.answer import LABEL, LABELS, PREDICTION, PROBABILITIES
 from tradewind_workload.io.artefacts import address
@@ -170,7 +170,9 @@ def open_source(job: JobDocument, spec: CompressionJobSpec, place: Place) -> Sou
     if memory is None:  # without a cluster, and of an operator that does not know the field
         memory, field = spec.measure.resources.memory, "spec.measure.resources.memory"
     room = cluster.room(memory, field, rows, families.side_of(manifest))
-    prepared = families.trimmed(prepare(data, headers, seed_of(manifest), place.start(1), room), data)
+    labels = labels_of(manifest)
+    known = Known(labels, by_number=not manifest.labels) if labels else None
+    prepared = families.trimmed(prepare(data, headers, seed_of(manifest), place.start(1), room, known), data)
     _require_inputs(manifest, prepared)
     if manifest.split is not None and manifest.split.digest != prepared.split_digest:
         print(
@@ -178,7 +180,7 @@ def open_source(job: JobDocument, spec: CompressionJobSpec, place: Place) -> Sou
             "other data",
             flush=True,
         )
-    prepared = replace(_by_labels(manifest, prepared), judged_by=_judged_by(manifest))
+    prepared = replace(prepared, judged_by=_judged_by(manifest))
     fitted = families.read(manifest, folder, prepared)
     uri = address(job.source.storage_uri, named, folder)
     by_group = data.split is not None and data.split.by == "Group"
@@ -227,27 +229,3 @@ def _require_inputs(manifest: Manifest, prepared: Prepared) -> None:
             f"a row of the data has the shape {list(prepared.row_shape)}, and the model takes {list(taken)}: "
             "give spec.data the data that the model is for.",
         )
-
-
-def _by_labels(manifest: Manifest, prepared: Prepared) -> Prepared:
-    """The same with labels numbered as the model has them. Raises Fault(InvalidData) for one that it does not know."""
-    labels = labels_of(manifest)
-    if prepared.labels == labels:
-        return prepared
-    index = {label: i for i, label in enumerate(labels)}
-    if unknown := [label for label in prepared.labels if label not in index]:
-        known = "" if manifest.labels else f", which knows its classes by their numbers, 0 to {len(labels) - 1}"
-        raise Fault(
-            "InvalidData",
-            f"the data has labels that the model does not know ({', '.join(unknown[:5])}){known}: correct spec.data.",
-        )
-    renumbering = Renumbering(np.array([index[label] for label in prepared.labels], np.int64), len(labels))
-
-    def renumbered(rows: Rows) -> Rows:
-        return rows.with_targets(renumbering.of(rows.targets))
-
-    train = prepared.train
-    train = train.renumbered(renumbering) if isinstance(train, Streamed) else renumbered(train)
-    validation = renumbered(prepared.validation)
-    test = None if prepared.test is None else renumbered(prepared.test)
-    return replace(prepared, labels=labels, train=train, validation=validation, test=test)

@@ -59,12 +59,14 @@ def contents(block: pa.Table, offsets: np.ndarray) -> np.ndarray:
 
 
 def divide(
-    rows: Rows, by: tuple[pa.Array, ...], kept: np.ndarray, layout: Layout, data: Data, seed: int
+    rows: Rows, by: tuple[pa.Array, ...], kept: np.ndarray, layout: Layout, data: Data, seed: int, *, known: bool
 ) -> dict[str, Rows]:
     """The rows by part: train, and validation and test where a fraction asks for them.
 
     `by` has the values of spec.data.split.column of all rows that were read, by block; `kept` are the numbers of
-    `rows` among these. Raises Fault(InvalidData) where the column can't divide, or a part comes out empty.
+    `rows` among these. A finished model has learnt the classes that are `known`.
+
+    Raises Fault(InvalidData) where the column can't divide, a part comes out empty, or a class has no training row.
     """
     fractions, asked = fractions_of(data), asked_of(data)
     if len(asked) == 1:
@@ -80,7 +82,7 @@ def divide(
     else:
         parts = splits.by_time(_values(by, kept, rows, layout, data, splits.times), fractions)
     divided = {name: rows.take(np.flatnonzero(parts == _PARTS[name])) for name in asked}
-    _require_rows(divided, rows, how, layout, data)
+    _require_rows(divided, rows, how, layout, data, known=known)
     return divided
 
 
@@ -149,7 +151,7 @@ def require_alike(kinds: set[np.dtype], layout: Layout, data: Data) -> None:
         )
 
 
-def _require_rows(divided: dict[str, Rows], rows: Rows, how: str, layout: Layout, data: Data) -> None:
+def _require_rows(divided: dict[str, Rows], rows: Rows, how: str, layout: Layout, data: Data, *, known: bool) -> None:
     """Raises Fault(InvalidData) where a part has no row, or a class has none to learn from."""
     more = more_of(data)
     together, different = "", len(np.unique(hashes(rows))) if how == "Row" else len(rows)
@@ -160,7 +162,7 @@ def _require_rows(divided: dict[str, Rows], rows: Rows, how: str, layout: Layout
     for name, part in divided.items():
         if not len(part):
             raise no_rows(name, f"{len(rows)} rows of {layout.uri}{together}", f"{remedy}give {more}", data)
-    if not _are_classes(rows):
+    if known or not _are_classes(rows):
         return
     unseen = np.setdiff1d(splits.occurring(rows.targets), splits.occurring(divided["train"].targets))
     if len(unseen):

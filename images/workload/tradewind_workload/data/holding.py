@@ -11,13 +11,13 @@ import pyarrow as pa
 from tradewind_workload.data import splits
 from tradewind_workload.data.division import divide, hashes
 from tradewind_workload.data.dropping import Dropped, nothing_apart, nothing_left, step_apart
-from tradewind_workload.data.labels import Found, labels_of, require_labels
+from tradewind_workload.data.labelling import Found, labels_of, require_labels
 from tradewind_workload.data.rows import Read, Rows, read_rows
 
 if TYPE_CHECKING:
     from tradewind.api.data import Data
     from tradewind_workload.data.dataset import Label
-    from tradewind_workload.data.labels import Labels
+    from tradewind_workload.data.labels import Known, Labels
     from tradewind_workload.data.layout import Layout
     from tradewind_workload.data.rows import Form
     from tradewind_workload.data.schema import Schema
@@ -33,6 +33,7 @@ class Sets:
     schemas: tuple[Schema | None, ...]  # of the training data and of the others
     form: Form
     label: Label
+    known: Known | None  # labels of a finished model
 
 
 def parts_in_memory(
@@ -51,8 +52,10 @@ def parts_in_memory(
         held_kept = _clean(held, data, found.uri, steps)
         kept = _apart(read, kept, held, held_kept, (layout, found), steps)
         apart.append((found, held, held_kept))
-    labels = labels_of(_found(read, kept), read.rows.place, layout, data, sets.label)
-    parts = divide(_with_targets(read, kept, labels, layout), read.split, kept, layout, data, seed)
+    labels = labels_of(_found(read, kept), read.rows.place, layout, data, sets.label, sets.known)
+    parts = divide(
+        _with_targets(read, kept, labels, layout), read.split, kept, layout, data, seed, known=labels.known is not None
+    )
     for found, held, held_kept in apart:
         parts[found.part] = _with_targets(held, held_kept, labels, found)
     return labels, parts, splits.digest({name: hashes(rows) for name, rows in parts.items()})

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tradewind.api.data import Augment, Data
     from tradewind_workload.data.dropping import Dropped
     from tradewind_workload.data.headers import Headers
+    from tradewind_workload.data.labels import Known
     from tradewind_workload.data.layout import Layout
     from tradewind_workload.data.schema import Schema
     from tradewind_workload.data.work import Work
@@ -71,11 +72,19 @@ class Room:
     side: int = 64  # pixels of the longer side of a picture, where spec.data.imageShape is left out
 
 
-def prepare(data: Data, headers: Headers, seed: int, work: Work | None = None, room: Room | None = None) -> Prepared:
+def prepare(
+    data: Data,
+    headers: Headers,
+    seed: int,
+    work: Work | None = None,
+    room: Room | None = None,
+    known: Known | None = None,
+) -> Prepared:
     """Read, clean, split, fit; what `read_headers` found of the same data is not looked for again.
 
     The rows stay where `work` has them, in this process if it is left out. A table that is too large for the `room`
-    lies in files: `train` is then Streamed, and of more rows than JUDGED those that judge are a sample.
+    lies in files: `train` is then Streamed, and of more rows than JUDGED those that judge are a sample. The labels are
+    those of the training rows, or of a finished model, which are `known`.
 
     Raises Fault(InvalidData) in a sentence that names file, column and remedy.
     """
@@ -110,7 +119,7 @@ def prepare(data: Data, headers: Headers, seed: int, work: Work | None = None, r
             for found in others
         ),
     )
-    sets = Sets(layout, others, schemas, form, headers.label)
+    sets = Sets(layout, others, schemas, form, headers.label, known)
     steps: list[Dropped] = []
     train: Rows | Streamed
     needed = 0

@@ -45,24 +45,6 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Renumbering:
-    """Other indices of classes or labels."""
-
-    into: np.ndarray  # int64, by the present index
-    count: int  # of the classes or labels that there are then
-
-    def of(self, targets: np.ndarray) -> np.ndarray:
-        """Classes, int64 [n], or labels, int8 [n, labels], by their new indices."""
-        return self.into[targets] if targets.ndim == 1 else self.counted(targets)
-
-    def counted(self, counts: np.ndarray) -> np.ndarray:
-        """What there is of each class or label, [..., labels], by their new indices; nothing of those that are new."""
-        found = np.zeros((*counts.shape[:-1], self.count), counts.dtype)
-        found[..., self.into] = counts
-        return found
-
-
-@dataclass(frozen=True)
 class Streamed:
     """The rows of one part, in the order of the data set. No process holds them, and none an index of them.
 
@@ -74,7 +56,6 @@ class Streamed:
     tallies: tuple[Tally, ...]  # of the rows of this part in each block
     encode: Callable[[pa.Table], np.ndarray] | None = None  # as of Rows
     shape: tuple[int, ...] = ()
-    renumbering: Renumbering | None = None  # of the classes or labels in the files
 
     def __len__(self) -> int:
         return sum(tally.rows for tally in self.tallies)
@@ -127,7 +108,7 @@ class Streamed:
             here = block == number
             inside = numbers[here] - (ends[number] - self.tallies[number].rows)
             offset[here] = np.flatnonzero(stored.parts() == self.part)[inside]
-            targets.append(renumbered(stored.targets()[offset[here]], self.renumbering))
+            targets.append(stored.targets()[offset[here]])
         return replace(
             self.index,
             block=block,
@@ -156,11 +137,6 @@ class Streamed:
         """See Rows."""
         return replace(self, encode=encode, shape=shape)
 
-    def renumbered(self, renumbering: Renumbering) -> Streamed:
-        """The same rows with other indices of their classes or labels."""
-        tallies = (replace(tally, classes=renumbering.counted(tally.classes)) for tally in self.tallies)
-        return replace(self, tallies=tuple(tallies), renumbering=renumbering)
-
 
 def tally_of(rows: Rows | Streamed, classes: int) -> Tally:
     """What is known of rows together; `classes` is 0 where their labels are numbers."""
@@ -175,7 +151,7 @@ def answers_digest(parts: Iterable[Rows | Streamed]) -> str:
         if isinstance(rows, Streamed):
             for block in rows.blocks():
                 found = block.targets()[block.parts() == rows.part]
-                whole.update(np.ascontiguousarray(renumbered(found, rows.renumbering)).data)
+                whole.update(np.ascontiguousarray(found).data)
         else:
             whole.update(np.ascontiguousarray(rows.targets).data)
     return whole.hexdigest()
@@ -194,11 +170,6 @@ def _left(function: Callable[..., np.ndarray], block: Stored, part: int, classes
     return Tally.of(targets[parts == part], classes)
 
 
-def renumbered(targets: np.ndarray, renumbering: Renumbering | None) -> np.ndarray:
-    """Targets as they stand in files, with the indices of a Streamed's classes or labels."""
-    return targets if renumbering is None else renumbering.of(targets)
-
-
 @dataclass(frozen=True)
 class Taken:
     """How the rows of a Streamed are taken from its blocks; it goes to where these are worked on."""
@@ -206,16 +177,15 @@ class Taken:
     part: int
     encode: Callable[[pa.Table], np.ndarray] | None
     shape: tuple[int, ...]
-    renumbering: Renumbering | None
 
     @classmethod
     def of(cls, rows: Streamed) -> Taken:
         """As these are."""
-        return cls(rows.part, rows.encode, rows.shape, rows.renumbering)
+        return cls(rows.part, rows.encode, rows.shape)
 
     def examples(self, block: Stored) -> tuple[np.ndarray, np.ndarray]:
         """The inputs of the rows in a block as a model takes them, [n, *shape], and their targets, [n, ...]."""
         offsets = np.flatnonzero(block.parts() == self.part)
         rows = block_table(block.inputs()).take(offsets)
         made = block_inputs(rows) if self.encode is None else self.encode(rows)
-        return made.reshape(len(offsets), *self.shape), renumbered(block.targets()[offsets], self.renumbering)
+        return made.reshape(len(offsets), *self.shape), block.targets()[offsets]

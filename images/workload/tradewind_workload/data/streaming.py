@@ -26,7 +26,7 @@ from tradewind_workload.data.division import (
     require_alike,
     values_by,
 )
-from tradewind_workload.data.labels import MOST_NAMES, Found, labels_of, require_labels
+from tradewind_workload.data.labelling import MOST_NAMES, Found, labels_of, require_labels
 from tradewind_workload.data.reading import HASH, apart, cleaned, read_table
 from tradewind_workload.data.rows import LABEL, SPLIT
 from tradewind_workload.data.splits import TEST, TRAINING, VALIDATION
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
     from tradewind.api.data import Data
     from tradewind_workload.data.cutting import Cut
-    from tradewind_workload.data.dataset import Label
     from tradewind_workload.data.dropping import Dropped
     from tradewind_workload.data.holding import Sets
     from tradewind_workload.data.labels import Labels
@@ -72,7 +71,7 @@ def parts_in_files(
         held = cleaned(read_table(layout, data, schema, sets.form, work, folder), data, steps)
         table = apart(table, held, data, steps)
         others.append(held)
-    labels = _labelled(table, data, sets.label)
+    labels = _labelled(table, data, sets)
     parts = divided(table, labels, data, seed)
     parts |= {held.layout.part: held_back(held, labels) for held in others}
     found = digest(parts)
@@ -83,13 +82,13 @@ def parts_in_files(
     return labels, train, {name: part.evenly(most) for name, part in parts.items()}, found
 
 
-def _labelled(table: Table, data: Data, label: Label) -> Labels:
-    """The labels of the training rows. Raises Fault(InvalidData) where they are no such labels."""
-    if label == "labels":
+def _labelled(table: Table, data: Data, sets: Sets) -> Labels:
+    """See labels_of. Raises Fault(InvalidData)."""
+    if sets.label == "labels":
         found = _cells(table, data.label_separator)
     else:
-        found = _found(table, MOST_NAMES if label == "category" else 2)
-    return labels_of(found, table.place, table.layout, data, label)
+        found = _found(table, MOST_NAMES if sets.label == "category" else 2)
+    return labels_of(found, table.place, table.layout, data, sets.label, sets.known)
 
 
 def _found(table: Table, most: int) -> Found:
@@ -111,7 +110,7 @@ def _telling(block: Stored, start: int, kept: np.ndarray, separator: str | None)
 
 
 def held_back(table: Table, labels: Labels) -> Streamed:
-    """All rows of a data set that judges. Raises Fault(InvalidData) for a label that the training rows lack."""
+    """All rows of a data set that judges. Raises Fault(InvalidData) for one without a label, or with another one."""
     require_labels(_found(table, 1), table.place, f"the label of {table.layout.uri}")
     return _Division(table, labels, Whole(), _own).part(TRAINING)
 
@@ -136,7 +135,7 @@ def divided(table: Table, labels: Labels, data: Data, seed: int) -> dict[str, St
             remedy = f"choose another fraction, or give {more_of(data)}"
             together = ", of which equal ones stay together," if how == "Row" else ""
             raise no_rows(name, f"{len(table)} rows of {table.layout.uri}{together}", remedy, data)
-    if unseen := made.without_training_row():
+    if labels.known is None and (unseen := made.without_training_row()):
         first = min(number for number in table.each(_first_of, labels, unseen[0]) if number is not None)
         raise no_training_row(how, len(unseen), table.place(first), table.layout)
     return parts
@@ -185,8 +184,10 @@ class _Division:
         return _Division(self.table, self.labels, cut, self.of)
 
     def without_training_row(self) -> list[int]:
-        """The classes or labels that have none."""
-        return np.flatnonzero(self.part(TRAINING).tally.classes == 0).tolist()
+        """The classes or labels that have none, but rows of other parts."""
+        lonely = sorted({label for seen in self.seen for label in seen.lonely})
+        learnt = self.part(TRAINING).tally.classes
+        return [label for label in lonely if not learnt[label]]
 
 
 def _mended(made: _Division, *, classes: bool) -> _Division:

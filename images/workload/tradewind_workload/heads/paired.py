@@ -45,12 +45,13 @@ class Loss:
     """What a variant is worse by, in the metric's own scale; below 0 where it is better."""
 
     value: float
-    # Of the 95 % interval; None where nothing tells one: each draw loses nothing, or there is one row or group alone.
+    # Of the 95 % interval; None where nothing tells one: no draw loses or wins anything, or there is one row or group.
     low: float | None = None
     high: float | None = None
     # Rows that only the baseline, and that only the variant answers rightly; None of a metric that does not decide.
     lost: int | None = None
     won: int | None = None
+    alone: bool = False  # of one row or group, which tells nothing of others
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Comparison:
         lost, won = self._decided(answers)
         tail = _tail(self._units[0])
         if tail is None:
-            return Loss(value, lost=lost, won=won)
+            return Loss(value, lost=lost, won=won, alone=True)
         more, less = self._draws(answers)
         low, high = float(np.quantile(less, tail)), float(np.quantile(more, 1 - tail))
         if not value and math.isclose(low, high, abs_tol=1e-12):

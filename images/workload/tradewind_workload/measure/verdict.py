@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from tradewind_workload.io.fault import Fault
 
@@ -60,20 +60,27 @@ def measured_metric(goals: Goals, known: tuple[str, ...]) -> str:
     return metric
 
 
-def most_lost(goals: Goals, baseline: float, metric: Metric) -> tuple[Decimal, str]:
-    """The largest loss that is accepted beside a baseline of that value, and how it is said.
+class Bound(NamedTuple):
+    """The largest loss that is accepted, and how it is said."""
+
+    most: Decimal
+    said: str
+
+
+def most_lost(goals: Goals, baseline: float, metric: Metric) -> Bound:
+    """What may be lost beside a baseline of that value.
 
     Where the goal says none it is 0.01; what has the unit of the labels has no such number, there it is a hundredth
     of the baseline's value.
     """
     asked = goals.max_quality_loss.value
     if asked is not None:
-        return asked, f"goals.maxQualityLoss is {asked:f}"
+        return Bound(asked, f"goals.maxQualityLoss is {asked:f}")
     if metric.name not in IN_UNITS_OF_THE_LABEL:
-        return LOSS, f"goals.maxQualityLoss is {LOSS:f}"
+        return Bound(LOSS, f"goals.maxQualityLoss is {LOSS:f}")
     most = LOSS_PART * exact(abs(baseline))
     said = f"goals.maxQualityLoss is 1 % of the baseline's, {_shown(float(most), metric)}, where none is given"
-    return most, said
+    return Bound(most, said)
 
 
 def exact(number: float) -> Decimal:
@@ -84,7 +91,8 @@ def exact(number: float) -> Decimal:
 def judge(variant: Measured, baseline: Measured, goals: Goals, metric: Metric) -> tuple[Verdict, str]:
     """The verdict and its sentence. Accepted is never slower than the baseline, and misses no goal."""
     figures, judged = variant.figures, variant.judged
-    if (worse := _regression(variant, goals, metric)) is not None:
+    bound = most_lost(goals, judged.baseline, metric)
+    if (worse := _regression(judged, bound, metric) or _regression_beyond(variant, goals, metric)) is not None:
         return "Regression", worse
     if (missed := _infeasible(variant, goals)) is not None:
         return "Infeasible", missed
@@ -98,49 +106,51 @@ def judge(variant: Measured, baseline: Measured, goals: Goals, metric: Metric) -
         return "NotFaster", f"{speed}, {size}: {unsure}"
     if figures.low <= 1 and variant.size >= baseline.size:
         return "NotFaster", f"neither measurably faster nor smaller: {speed}, {size}"
-    if (unknown := _inconclusive(judged, goals, metric)) is not None:
+    if (unknown := _inconclusive(judged, bound, metric)) is not None:
         return "Inconclusive", unknown
-    quality = f"{metric.name} {_after(judged, metric)}{_interval(judged, metric)}{_few(judged, goals, metric)}"
+    quality = f"{metric.name} {_after(judged, metric)}{_interval(judged, metric)}{_few(judged, bound, metric)}"
     if figures.low <= 1:
         return "Accepted", f"smaller, as fast within what can be measured: {speed}, {size}, {quality}"
     return "Accepted", f"{speed}, {size}, {quality}"
 
 
-def _regression(variant: Measured, goals: Goals, metric: Metric) -> str | None:
-    """By the rows that judge; or by all of the interval of those that are only shown, which no chance explains."""
+def _regression(judged: Quality, bound: Bound, metric: Metric) -> str | None:
+    """By the rows that judge."""
+    if exact(judged.loss.value) <= bound.most:
+        return None
+    return f"{_loses(judged, metric)} ({_after(judged, metric)}); {bound.said}"
+
+
+def _regression_beyond(variant: Measured, goals: Goals, metric: Metric) -> str | None:
+    """By all of the interval of the rows that are only shown, which no chance explains."""
     judged, shown = variant.judged, variant.shown
-    most, bound = most_lost(goals, judged.baseline, metric)
-    if exact(judged.loss.value) > most:
-        return f"{_loses(judged, metric)} ({_after(judged, metric)}); {bound}"
-    most, bound = most_lost(goals, shown.baseline, metric)
-    if shown.loss.low is not None and exact(shown.loss.low) > most:
-        why = f"though the {judged.rows} {judged.part.lower()} rows do not show it"
-        return f"{_loses(shown, metric)} ({_after(shown, metric)}{_interval(shown, metric)}), {why}; {bound}"
-    return None
+    bound = most_lost(goals, shown.baseline, metric)
+    if shown.loss.low is None or exact(shown.loss.low) <= bound.most:
+        return None
+    why = f"though the {judged.rows} {judged.part.lower()} rows do not show it"
+    return f"{_loses(shown, metric)} ({_after(shown, metric)}{_interval(shown, metric)}), {why}; {bound.said}"
 
 
-def _inconclusive(judged: Quality, goals: Goals, metric: Metric) -> str | None:
+def _inconclusive(judged: Quality, bound: Bound, metric: Metric) -> str | None:
     """Why the rows that judge can't show that a variant loses no more than it may, and what to do.
 
     Of very few rows the interval is wider than the goal whatever the variant does; then it is held to be within what
     they show of one that decides each of them as the baseline.
     """
-    high = judged.loss.high
-    most, bound = most_lost(goals, judged.baseline, metric)
-    if high is None:
-        if judged.loss.value <= 0:
-            return None
+    loss = judged.loss
+    if loss.alone:
         return (
-            f"{_loses(judged, metric)} ({_after(judged, metric)}), and rows of a single group, or a single row, tell "
-            f"nothing of others; {bound}; a job with validation data of more groups tells more"
+            f"a loss of {_shown(loss.value, metric)} of {metric.name} ({_after(judged, metric)}) is that of a single "
+            f"group of rows, or of a single row, which tells nothing of others; {bound.said}: give the job validation "
+            "data of more groups, or of more rows"
         )
-    if exact(high) <= max(most, exact(judged.least)):
+    if (high := loss.high) is None or exact(high) <= max(bound.most, exact(judged.least)):
         return None
     rows = ""
-    if judged.loss.lost is not None:
-        rows = f"; of these rows {judged.loss.lost} went from right to wrong and {judged.loss.won} from wrong to right"
+    if loss.lost is not None:
+        rows = f"; of these rows {loss.lost} went from right to wrong and {loss.won} from wrong to right"
     return (
-        f"may be worse by {_shown(high, metric)} in {metric.name}, and {bound}: it is {_after(judged, metric)}"
+        f"may be worse by {_shown(high, metric)} in {metric.name}, and {bound.said}: it is {_after(judged, metric)}"
         f"{_interval(judged, metric)}{rows}; a job with more validation data that the model has not learnt from tells "
         f"more exactly, and one with goals.maxQualityLoss.value {_allowing(high)} accepts it"
     )
@@ -159,15 +169,15 @@ def _after(quality: Quality, metric: Metric) -> str:
 def _interval(quality: Quality, metric: Metric) -> str:
     low, high = quality.loss.low, quality.loss.high
     if low is None or high is None:
-        return ", which tell no interval of the loss"
+        return ", of which no part tells the two apart"
     loss, *ends = (_shown(number, metric) for number in (quality.loss.value, low, high))
     return f", a loss of {loss} (95 % interval {ends[0]} to {ends[1]})"
 
 
-def _few(judged: Quality, goals: Goals, metric: Metric) -> str:
+def _few(judged: Quality, bound: Bound, metric: Metric) -> str:
     """What is said of rows that are too few to show any variant to keep the goal."""
-    most, _ = most_lost(goals, judged.baseline, metric)
-    if exact(judged.least) <= most or judged.loss.high is None or exact(judged.loss.high) <= most:
+    high = judged.loss.high
+    if exact(judged.least) <= bound.most or high is None or exact(high) <= bound.most:
         return ""
     return f"; even where no row differs, so few rows don't show a loss to be below {_shown(judged.least, metric)}"
 

@@ -88,7 +88,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of a try")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
-    parser.add_argument("--json", type=Path, default=ROOT / "build" / "bench" / "agreement.json", help="where to write")
+    parser.add_argument("--json", type=Path, default=ROOT / "build" / "bench" / "remeasure.json", help="where to write")
     args = parser.parse_args()
     rows: list[dict[str, Any]] = []
     print(f"{'':12}{'':8}{'job':>12}{'client':>12}{'client/job':>12}")
@@ -123,7 +123,7 @@ def main() -> int:
 def run_in_servers_environment() -> int:
     """Starts this program anew where ONNX Runtime is installed."""
     sources = os.pathsep.join(str(ROOT / source) for source in SOURCES)
-    command = [str(venv.python("server")), "-m", "e2e.bench.agreement", *sys.argv[1:]]
+    command = [str(venv.python("server")), "-m", "e2e.bench.remeasure", *sys.argv[1:]]
     return subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": sources}).returncode
 
 
