@@ -52,7 +52,7 @@ class Prepared:
     notes: tuple[str, ...]  # what was dropped, for the log
     test: Rows | None = None  # only the finished model sees them
     split_digest: str = ""
-    answers_digest: str = ""  # SHA-256 of the labels of the training and the validation rows
+    answers_digest: str = ""  # SHA-256 of the labels of all rows
     schema: Schema | None = None  # of a table whose columns are inputs each; its rows are encoded later
     seen: Schema | None = None  # of any table
     header: tuple[str, ...] = ()  # all columns of such a table
@@ -143,7 +143,7 @@ def prepare(data: Data, headers: Headers, seed: int, work: Work | None = None, r
         (*notes, *(step.note for step in steps if step.after < step.before)),
         judging.get("test"),
         digest,
-        answers_digest((train, judging["validation"])),
+        answers_digest((train, judging["validation"], *([judging["test"]] if "test" in judging else []))),
         schema if form == "columns" else None,
         schema,
         tuple(layout.columns) if schema is not None else (),
