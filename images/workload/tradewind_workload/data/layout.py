@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-import numpy as np
 import pyarrow.parquet
 from pyarrow import types
 
 from tradewind.api.data import MISSING
+from tradewind_workload.data.arrays import arrays_of
 from tradewind_workload.data.dialect import Start, open_bytes, read_start
 from tradewind_workload.data.files import find_files
 from tradewind_workload.data.listing import listed, meant
@@ -328,28 +327,19 @@ def _parquet(file: File) -> dict[str, Column]:
 def _npz(file: File) -> dict[str, Column]:
     columns: dict[str, Column] = {}
     rows: dict[str, int] = {}
-    with zipfile.ZipFile(file.path) as archive:
-        for member in archive.namelist():
-            if not member.endswith(".npy"):
-                continue
-            name = member.removesuffix(".npy")
-            with archive.open(member) as stream:
-                version = np.lib.format.read_magic(stream)
-                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                shape, _, dtype = read(stream)
-            if dtype.hasobject:
-                raise Fault(
-                    "InvalidData",
-                    f"{file.name}: the array {name!r} has Python objects (a pickle), which are never read. Save "
-                    "numbers or fixed-length text.",
-                )
-            if not shape:
-                raise Fault(
-                    "InvalidData", f"{file.name}: the array {name!r} has no rows: its first axis must be the rows."
-                )
-            rows[name] = shape[0]
-            kind: Kind = "number" if dtype.kind in "biuf" else "text" if dtype.kind in "SU" else "other"
-            columns[name] = Column(kind, shape[1:], f"of type {dtype}")
+    for array in arrays_of(file.path):
+        name, dtype = array.name, array.dtype
+        if dtype.hasobject:
+            raise Fault(
+                "InvalidData",
+                f"{file.name}: the array {name!r} has Python objects (a pickle), which are never read. Save "
+                "numbers or fixed-length text.",
+            )
+        if not array.shape:
+            raise Fault("InvalidData", f"{file.name}: the array {name!r} has no rows: its first axis must be the rows.")
+        rows[name] = array.shape[0]
+        kind: Kind = "number" if dtype.kind in "biuf" else "text" if dtype.kind in "SU" else "other"
+        columns[name] = Column(kind, array.shape[1:], f"of type {dtype}")
     if len(set(rows.values())) > 1:
         told = ", ".join(f"{name} {count}" for name, count in rows.items())
         raise Fault(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tradewind_workload.data.arrays import arrays_of
 from tradewind_workload.data.dataset import by_columns, described, first_pictures, pictures_alone, require_numbers
 from tradewind_workload.data.fitting import Stage, fit
 from tradewind_workload.data.holding import Sets, parts_in_memory
@@ -114,9 +115,10 @@ def prepare(data: Data, headers: Headers, seed: int, work: Work | None = None, r
     steps: list[Dropped] = []
     train: Rows | Streamed
     needed = 0
-    if room is not None and schema is not None:
+    if room is not None:
         needed = _needs(sets, schema, data, room, pictures=headers.pictures)
     if room is not None and needed > room.held:
+        _require_rows(sets, room)
         print(f"{_much(layout, needed, room)}: its rows are streamed from files below the output folder", flush=True)
         labels, train, judging, digest = parts_in_files(sets, data, seed, work, room.folder, steps)
     else:
@@ -156,17 +158,35 @@ def _column_names(layout: Layout, data: Data) -> tuple[str, ...]:
     return () if any(layout.columns[name].shape for name in chosen) else chosen
 
 
-def _needs(sets: Sets, schema: Schema, data: Data, room: Room, *, pictures: bool) -> int:
+def _needs(sets: Sets, schema: Schema | None, data: Data, room: Room, *, pictures: bool) -> int:
     """Bytes of the values of all data sets in memory; of the others by the size of their files."""
     sizes = [
         sum(Path(file.path).stat().st_size for source in found.sources for file in source.files)
         for found in (sets.train, *sets.others)
     ]
-    if pictures:
+    if schema is None:
+        rows = (arrays_of(source.file.path)[0].shape[0] for source in sets.train.sources)
+        values = float(4 * math.prod(sets.train.row_shape(data)) * sum(rows))
+    elif pictures:
         values = schema.label.rows * _of_a_picture(sets, schema, data, room)
     else:
         values = 4 * len(schema.inputs) * schema.label.rows if sets.form == "matrix" else schema.size
     return int(values * sum(sizes) / max(1, sizes[0]))
+
+
+def _require_rows(sets: Sets, room: Room) -> None:
+    """Raises Fault(InvalidData) for arrays of npz files whose rows can't be read a few at a time, and are too many."""
+    for found in (sets.train, *sets.others):
+        for source in () if found.is_table else found.sources:
+            for array in arrays_of(source.file.path):
+                if array.is_held and array.size > room.held:
+                    raise Fault(
+                        "InvalidData",
+                        f"{source.file.name}: the array {array.name!r} has {array.size / 1e6:.0f} MB of values, more "
+                        f"than {room.held / 1e6:.0f} MB ({room.why}), and is compressed column by column (Fortran "
+                        "order), so that no row can be read without all others: save it in C order (numpy."
+                        f"ascontiguousarray), save it uncompressed (numpy.savez), or raise {room.field}.",
+                    )
 
 
 def _of_a_picture(sets: Sets, schema: Schema, data: Data, room: Room) -> float:
