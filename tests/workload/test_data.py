@@ -12,7 +12,7 @@ import pytest
 from jobs import blobs, write_csv
 
 from tradewind.api.data import Data, Dataset
-from tradewind_workload.data import files, layout
+from tradewind_workload.data import files, opening
 from tradewind_workload.data.headers import read_headers
 from tradewind_workload.data.preparation import Prepared, prepare
 from tradewind_workload.io.fault import Fault
@@ -55,7 +55,7 @@ def test_missing_file(volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_data_that_comes_a_little_later_is_waited_for(volumes: Path) -> None:
     inputs, classes = np.zeros((4, 2)), ["a", "b"] * 2
     threading.Timer(1.5, write_csv, (volumes / "claim" / "later.csv", inputs, classes)).start()
-    found = layout.read_layout(
+    found = opening.read_layout(
         Dataset.model_validate({**CSV, "storageUri": "pvc://claim/later.csv"}), "spec.data.train"
     )
     assert set(found.columns) == {"f0", "f1", "label"}

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tradewind_workload.data.dataset import Label, Takes, has_pictures, look, require_numbers
-from tradewind_workload.data.layout import Layout, differences, read_layout
+from tradewind_workload.data.layout import Layout, differences
 from tradewind_workload.data.names import is_plain_number
+from tradewind_workload.data.opening import read_layout
 from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:
