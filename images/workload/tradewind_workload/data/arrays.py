@@ -45,6 +45,11 @@ class Array(NamedTuple):
         return self.dtype.itemsize * int(np.prod(self.shape))
 
     @property
+    def row_shape(self) -> tuple[int, ...]:
+        """That of a row; () where it is one value, in however many axes (labels are often saved as [n, 1])."""
+        return self.shape[1:] if int(np.prod(self.shape[1:])) != 1 else ()
+
+    @property
     def is_held(self) -> bool:
         """Whether it is in memory as a whole while its rows are read."""
         return self.by_column and self.member.compress_type != zipfile.ZIP_STORED

@@ -196,7 +196,7 @@ def _npz(file: File) -> dict[str, Column]:
             raise Fault("InvalidData", f"{file.name}: the array {name!r} has no rows: its first axis must be the rows.")
         rows[name] = array.shape[0]
         kind: Kind = "number" if dtype.kind in "biuf" else "text" if dtype.kind in "SU" else "other"
-        columns[name] = Column(kind, array.shape[1:], f"of type {dtype}")
+        columns[name] = Column(kind, array.row_shape, f"of type {dtype}")
     if len(set(rows.values())) > 1:
         told = ", ".join(f"{name} {count}" for name, count in rows.items())
         raise Fault(

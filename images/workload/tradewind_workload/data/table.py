@@ -292,9 +292,9 @@ def _array(array: np.ndarray, name: str, source: Source) -> pa.Array:
                 f"{source.file.name}: the array {name!r} has bytes that are not UTF-8: save it as text (dtype U).",
             ) from None
     array = array.astype(array.dtype.newbyteorder("="), copy=False)  # Arrow has the machine's own order of bytes alone
-    if array.ndim == 1:
-        return pa.array(array)
     width = int(np.prod(array.shape[1:]))
+    if width == 1:
+        return pa.array(array.reshape(-1))
     return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(array).reshape(-1)), width)
 
 
