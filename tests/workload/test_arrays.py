@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tracemalloc
 import zipfile
 from typing import TYPE_CHECKING, Any
@@ -68,21 +69,6 @@ def test_the_rows_are_those_that_numpy_reads(
             np.testing.assert_array_equal(whole, expected[name])
 
 
-@saved
-@ordered
-def test_a_damaged_value_is_not_read_as_another_one(
-    save: Callable[..., None], order: Callable[..., np.ndarray], tmp_path: Path
-) -> None:
-    """Also where the rows are read beside the zip's own reader, which looks at the checksum."""
-    path = tmp_path / "a.npz"
-    save(path, x=order(np.random.default_rng(1).normal(size=(ROWS, 7))))
-    content = bytearray(path.read_bytes())
-    content[arrays_of(str(path))[0].start + 200] ^= 1
-    path.write_bytes(content)
-    with pytest.raises((zipfile.BadZipFile, zipfile.zlib.error)):
-        list(batches_of(str(path), 10))
-
-
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrays, "BATCH", 1 << 16)
@@ -104,6 +90,37 @@ def prepared(volumes: Path, room: Room | None, *steps: dict[str, Any]) -> Prepar
 def rows_of(found: Prepared) -> list[Any]:
     parts = (found.train.take(np.arange(len(found.train))), found.validation)
     return [(rows.load().tobytes(), rows.targets.tolist(), rows.places()) for rows in parts]
+
+
+@saved
+@ordered
+def test_a_damaged_value_is_not_read_as_another_one(
+    save: Callable[..., None], order: Callable[..., np.ndarray], volumes: Path, small: None
+) -> None:
+    """Also where the rows are read beside the zip's own reader, which looks at the checksum."""
+    path = volumes / "claim/t.npz"
+    save(path, x=order(np.random.default_rng(1).normal(size=(ROWS, 7))), label=np.arange(ROWS) % 2)
+    content = bytearray(path.read_bytes())
+    content[arrays_of(str(path))[0].start + 200] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(Fault, match=r"t\.npz can't be read as npz: .*\. Correct the file\."):
+        prepared(volumes, None)
+
+
+@ordered
+def test_an_array_without_its_last_rows_is_not_filled_up(
+    order: Callable[..., np.ndarray], volumes: Path, small: None
+) -> None:
+    """Behind it in the file stand the bytes of another one."""
+    whole, header = io.BytesIO(), {"descr": "<f8", "fortran_order": order is np.asfortranarray, "shape": (ROWS, 7)}
+    np.lib.format.write_array_header_1_0(whole, header)
+    label = io.BytesIO()
+    np.save(label, np.arange(ROWS) % 2)
+    with zipfile.ZipFile(volumes / "claim/t.npz", "w") as archive:
+        archive.writestr("x.npy", whole.getvalue() + bytes(8 * 7 * ROWS - 8))
+        archive.writestr("label.npy", label.getvalue())
+    with pytest.raises(Fault, match=r"t\.npz can't be read as npz: the array 'x' ends before its last row"):
+        prepared(volumes, None)
 
 
 @streamed

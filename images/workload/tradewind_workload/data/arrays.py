@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 import zipfile
+import zlib
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     Rows = Callable[[int, int], np.ndarray]  # of an array: from the number of the first, so many
 
 BATCH = 1 << 22  # bytes of rows that are read at once, about
+DAMAGED = (ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 _NPY = ".npy"
 _LOCAL, _LENGTHS = 30, slice(26, 30)  # bytes of a member's own header in the archive, and where those of its names are
 
@@ -64,7 +66,7 @@ def arrays_of(path: str) -> list[Array]:
 def batches_of(path: str, most: int) -> Iterator[dict[str, np.ndarray]]:
     """The rows of all arrays, [n, ...] by name, about BATCH bytes and `most` rows at a time.
 
-    Raises ValueError and zipfile.BadZipFile where the file is damaged, and for arrays of Python objects.
+    Raises ValueError for arrays of Python objects, and DAMAGED where the file is that.
     """
     with zipfile.ZipFile(path) as archive, ExitStack() as opened:
         found = list(_headers(archive))
@@ -91,6 +93,8 @@ def _headers(archive: zipfile.ZipFile) -> Iterator[Array]:
 @contextmanager
 def _opened(archive: zipfile.ZipFile, array: Array, path: str) -> Iterator[Rows]:
     """How its rows are read: each once, in their order."""
+    if not array.dtype.hasobject and array.member.file_size < array.start + array.size:
+        raise ValueError(f"the array {array.name!r} ends before its last row")
     with archive.open(array.member) as stream:
         if array.dtype.hasobject or array.is_held:
             whole = np.lib.format.read_array(stream, allow_pickle=False)

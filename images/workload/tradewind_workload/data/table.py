@@ -6,7 +6,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from tradewind.api.data import MISSING
-from tradewind_workload.data.arrays import batches_of
+from tradewind_workload.data.arrays import DAMAGED, batches_of
 from tradewind_workload.data.cells import is_bytes, is_text, within_years, without_missing
 from tradewind_workload.data.dialect import open_bytes
 from tradewind_workload.data.names import name_of
@@ -97,7 +96,7 @@ def batches(source: Source, missing: tuple[str, ...]) -> Iterator[Batch]:
         raise Fault(
             "InvalidData", f"{source.file.name} has text that is not {encoding}: {advice} it as UTF-8."
         ) from None
-    except (pa.ArrowException, OSError, ValueError, zipfile.BadZipFile) as error:
+    except (pa.ArrowException, OSError, *DAMAGED) as error:
         if trouble_in(error) is not None:
             raise  # the volume's, not the data's
         said = " ".join(str(error).split())[:300]
