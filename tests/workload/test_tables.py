@@ -541,7 +541,7 @@ def test_types_of_every_kind(volumes: Path) -> None:
 
 
 def files_layout(data: Data) -> Any:
-    from tradewind_workload.data.layout import read_layout
+    from tradewind_workload.data.opening import read_layout
 
     return read_layout(data.train, "spec.data.train", data.missing)
 
