@@ -158,8 +158,8 @@ def main() -> int:
             trained(case, _folder(case), gpu=not args.no_gpu)
             (models[case.name],) = (root / _folder(case) / "models").iterdir()
         for gpu, case in product((False,) if args.no_gpu else (True, False), () if args.no_jobs else chosen):
-            model = str(models[case.name].relative_to(root))
-            for row in measured(case, model, f"{_folder(case)}-{'gpu' if gpu else 'cpu'}", gpu=gpu):
+            stored = str(models[case.name].relative_to(root))
+            for row in measured(case, stored, f"{_folder(case)}-{'gpu' if gpu else 'cpu'}", gpu=gpu):
                 _tell(case.name, row)
                 rows.append({"case": case.name, **row})
                 if "replica" not in row or (gpu and row["measuredOn"].get("accelerators") != 1):

@@ -7,40 +7,22 @@ median of the speed-ups must be within 2 % of 1.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from e2e import venv
 from e2e.bench._contestants import request
+from e2e.bench._environments import ROOT, in_servers, measured_as_by_jobs
 from e2e.bench._models import make_models
-from e2e.bench._runs import ROOT, said
+from e2e.bench._runs import said
 
 LEAST, WITHIN = 0.95, 0.02
 MODELS = ("small", "wide")  # 70 KB and 68 MB
-SOURCES = ("operator/src", "images/processors", "images/workload", "images/server", ".")
-
-
-def measured(folders: list[Path]) -> list[dict[str, Any]]:
-    """As a CompressionJob measures the first one and its variants."""
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(str(ROOT / source) for source in SOURCES),
-        "TRADEWIND_SERVER_PYTHON": sys.executable,
-        "TRADEWIND_STANDS": "",
-    }
-    command = [str(venv.python("workload")), "-m", "e2e.bench._replica", *map(str, folders)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"{folders[0].name} was not measured as a job does: {done.stderr[-2000:]}")
-    found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
-    return found
 
 
 def main() -> int:
@@ -63,7 +45,7 @@ def main() -> int:
                     copies = [folder / f"copy{number}" for number in range(count)]
                     for copy in copies:
                         shutil.copytree(folder / model, copy)
-                    found = [(one["speedup"], one["low"], one["high"]) for one in measured(copies)[1:]]
+                    found = [(one["speedup"], one["low"], one["high"]) for one in measured_as_by_jobs(copies)[1:]]
                     for copy in copies:
                         shutil.rmtree(copy)
                     rows += [{"model": model, "copies": count, "value": v, "low": a, "high": b} for v, a, b in found]
@@ -80,12 +62,5 @@ def main() -> int:
     return 0 if equal else 1
 
 
-def run_in_servers_environment() -> int:
-    """Starts this program anew where ONNX Runtime is installed."""
-    sources = os.pathsep.join(str(ROOT / source) for source in SOURCES)
-    command = [str(venv.python("server")), "-m", "e2e.bench.copies", *sys.argv[1:]]
-    return subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": sources}).returncode
-
-
 if __name__ == "__main__":
-    sys.exit(main() if importlib.util.find_spec("onnxruntime") else run_in_servers_environment())
+    sys.exit(in_servers(main, "copies"))

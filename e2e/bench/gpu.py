@@ -12,9 +12,7 @@ import sys
 from pathlib import Path
 
 from e2e import venv
-
-ROOT = Path(__file__).parents[2]
-SOURCES = ("operator/src", "images/processors", "images/workload", "images/server", ".")
+from e2e.bench._environments import ROOT, SOURCES
 
 
 def main() -> int:
@@ -24,9 +22,8 @@ def main() -> int:
         return 0
     if "TRADEWIND_SERVER_PYTHON" not in os.environ:
         sys.exit("gpu: name a Python with the packages of images/server/requirements-gpu.txt: TRADEWIND_SERVER_PYTHON")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(str(ROOT / source) for source in SOURCES)}
     command = [str(venv.python("workload")), "-m", "e2e.bench._gpu_replicas", *sys.argv[1:]]
-    return subprocess.run(command, cwd=ROOT, env=environment).returncode
+    return subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": SOURCES}).returncode
 
 
 if __name__ == "__main__":
