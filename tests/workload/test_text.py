@@ -251,7 +251,8 @@ def test_short_texts_are_not_read_as_far_as_the_longest_of_all(monkeypatch: pyte
     torch.testing.assert_close(found, alone, rtol=1e-4, atol=1e-5)
 
 
-def test_an_exported_model_is_asked_for_texts_of_about_one_length_at_a_time() -> None:
+def test_an_exported_model_is_asked_for_texts_of_about_one_length_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "TOKENS", 16 * 64)
     rows, lengths = of_many_lengths()
     network = build(Architecture(architecture="cnn"), 300, 2, 0).eval()
     session = open_session(to_onnx(network, 64, Classes(LABELS)))
