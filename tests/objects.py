@@ -91,8 +91,11 @@ def attempt(number: int = 1, state: str = "Running") -> Manifest:
     return {"number": number, "runName": f"attempt-{number}", "state": state, **times}
 
 
+REPLICA = {"within": {"percentile": 95, "milliseconds": "0.5"}, "startSeconds": "0.50"}
+
+
 def variant(name: str, **changes: Any) -> Manifest:
-    """A measured row."""
+    """A row of which a replica was measured."""
     return {
         "name": name,
         "methods": name,
@@ -101,6 +104,7 @@ def variant(name: str, **changes: Any) -> Manifest:
         "quality": quality("0.97"),
         "latencies": latencies("0.10", "0.20"),
         "throughputPerSecond": "1000",
+        "replica": REPLICA,
         "sizeBytes": 1000,
         "storageUri": f"pvc://models/variants/{name}",
         "digest": DIGEST,

@@ -22,7 +22,11 @@ CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 CONFIG: dict[str, Any] = {
     "currency": "USD",
-    "images": {"workload": "tradewind/workload:dev", "server": "tradewind/server:dev"},
+    "images": {
+        "workload": "tradewind/workload:dev",
+        "server": "tradewind/server:dev",
+        "serverGpu": "tradewind/server-gpu:dev",
+    },
     "reporting": {"url": "https://tradewind-operator.tradewind-system.svc:8443"},
     "pools": [
         {"name": "local", "default": True, "node": {"cpu": "2", "memory": "24Gi"}, "price": {"perHour": "1.20"}},

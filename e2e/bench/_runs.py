@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from e2e.bench._contestants import HOST, request, useless
+from e2e.bench._environments import ROOT
 from e2e.bench._models import make_slow
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 SERVER_CPU, CLIENT_CPU = 0, -1  # of those that this process may use
 PORTS = {"stock": 18431, "ours": 18432, "alone": 18433}
 

@@ -7,11 +7,9 @@ model; a row of a round agrees where both numbers are within 10 % of each other.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,30 +17,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from e2e import venv
 from e2e.bench._contestants import request
+from e2e.bench._environments import ROOT, in_servers, measured_as_by_jobs
 from e2e.bench._models import make_models
-from e2e.bench._runs import PORTS, ROOT, ask, said, start_server
+from e2e.bench._runs import PORTS, ask, said, start_server
 
 WITHIN = 0.10
 PROCESSES = 3  # of a server, for each model
-SOURCES = ("operator/src", "images/processors", "images/workload", "images/server", ".")
 # Two kinds in three sizes each: matrices whose weights are read for each request, and convolutions.
 MODELS = ("small", "middle", "wide", "icon", "tile", "thumbnail")
 
 
 def by_job(folder: Path) -> dict[str, Any]:
     """As a CompressionJob measures it."""
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(str(ROOT / source) for source in SOURCES),
-        "TRADEWIND_SERVER_PYTHON": sys.executable,
-        "TRADEWIND_STANDS": "",
-    }
-    command = [str(venv.python("workload")), "-m", "e2e.bench._replica", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"{folder.name} was not measured as a job does: {done.stderr[-2000:]}")
-    (found,) = json.loads(done.stdout.splitlines()[-1])
+    (found,) = measured_as_by_jobs([folder])
     return {
         "p50": found["p50_ms"],
         "p95": found["p95_ms"],
@@ -120,12 +108,5 @@ def main() -> int:
     return 0 if agree == len(rows) else 1
 
 
-def run_in_servers_environment() -> int:
-    """Starts this program anew where ONNX Runtime is installed."""
-    sources = os.pathsep.join(str(ROOT / source) for source in SOURCES)
-    command = [str(venv.python("server")), "-m", "e2e.bench.remeasure", *sys.argv[1:]]
-    return subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": sources}).returncode
-
-
 if __name__ == "__main__":
-    sys.exit(main() if importlib.util.find_spec("onnxruntime") else run_in_servers_environment())
+    sys.exit(in_servers(main, "remeasure"))

@@ -7,12 +7,10 @@ Server and client each have a CPU of their own, so a rate is what one CPU of a s
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -20,11 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from e2e import venv
+from e2e.bench._environments import ROOT, in_servers
 from e2e.bench._models import make_models
 from e2e.bench._runs import Series, liveness, measure, overload, start
-
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def interval(pairs: list[tuple[float, ...]], of: Callable[..., float]) -> tuple[float, float, float]:
@@ -162,14 +158,5 @@ def main() -> int:
     return 0 if all(row["met"] for row in rows) else 1
 
 
-def run_in_servers_environment() -> int:
-    """Starts this program anew where KServe and ONNX Runtime are installed."""
-    sources = os.pathsep.join(
-        str(ROOT / folder) for folder in ("operator/src", "images/processors", "images/server", ".")
-    )
-    command = [str(venv.python("server")), "-m", "e2e.bench.serving", *sys.argv[1:]]
-    return subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": sources}).returncode
-
-
 if __name__ == "__main__":
-    sys.exit(main() if importlib.util.find_spec("onnxruntime") else run_in_servers_environment())
+    sys.exit(in_servers(main, "serving"))

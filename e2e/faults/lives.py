@@ -102,6 +102,7 @@ def _variant(name: str) -> Manifest:
     row |= {"quality": {"metric": "accuracy", "value": "0.97", "loss": "0"}, "throughputPerSecond": "1000"}
     row |= {"latencies": [{"percentile": 50, "milliseconds": "0.10"}, {"percentile": 95, "milliseconds": "0.20"}]}
     row |= {"measuredOn": {"pool": "local", "cpu": "500m", "memory": "2Gi"}}
+    row |= {"replica": {"within": {"percentile": 95, "milliseconds": "0.5"}, "startSeconds": "0.50"}}
     return row | {"sizeBytes": 1000, "storageUri": f"pvc://models/variants/{name}", "digest": DIGEST}
 
 

@@ -194,6 +194,14 @@ def _configured(change: Callable[[dict[str, Any]], None]) -> Act:
     return write
 
 
+def _without_server_for_gpus(manifest: Manifest) -> Act:
+    def make(stand: Stand) -> None:
+        _configured(lambda found: found["images"].pop("serverGpu", None))(stand)
+        stand.create(manifest)
+
+    return make
+
+
 def _pool_was_removed(stand: Stand) -> None:
     stand.started(training_job(resources={"pool": "leaving"}))
     _configured(lambda found: found["pools"].remove({"name": "leaving", "node": {"cpu": "8", "memory": "32Gi"}}))(stand)
@@ -329,6 +337,39 @@ CASES = (
         _made(training_job(resources={"pool": "tpu", "accelerators": 1})),
         "spec.resources.accelerators is 1",
         lambda stand: stand.set(resources={"accelerators": int(stand.chosen("set it to ([0-9]+)"))}),
+    ),
+    Case(
+        Reason.NO_SERVER_FOR_ACCELERATOR,
+        _without_server_for_gpus(
+            compression_job(
+                model={"storageUri": "pvc://models/own"},
+                data=data(),
+                measure={"resources": {"pool": "gpu", "accelerators": 1}},
+                runPolicy={"suspend": True},  # it must not start before the operator has read its configuration
+            )
+        ),
+        "or leave spec.measure.resources.accelerators out",
+        _set(measure={"resources": {"accelerators": None}}),
+        kind="CompressionJob",
+    ),
+    Case(
+        Reason.NO_SERVER_FOR_ACCELERATOR,
+        _without_server_for_gpus(
+            model_deployment(
+                model={"storageUri": "pvc://models/own"}, resources={"pool": "gpu", "accelerators": 1, "cpu": "1"}
+            )
+        ),
+        "images.serverGpu of the operator's configuration, the server for GPUs, is not set: set it",
+        _configured(lambda found: found["images"].update(serverGpu="any")),
+        kind="ModelDeployment",
+    ),
+    Case(
+        Reason.NO_SERVER_FOR_ACCELERATOR,
+        _deployment(resources={"pool": "tpu", "accelerators": 4, "topology": "2x4"}),
+        "leave it and the topology out",
+        _resources(accelerators=None, topology=None),
+        kind="ModelDeployment",
+        refused=_resources(accelerators=None),
     ),
     Case(
         Reason.NODE_TOO_SMALL,
@@ -504,6 +545,18 @@ CASES = (
         kind="ModelDeployment",
         condition="Underprovisioned",
     ),
+    Case(
+        Reason.LOAD_UNKNOWN,
+        _many(
+            _compressed(replica=None),
+            complete(compression_job("other"), variants=[variant("int8")]),
+            model_deployment(),
+        ),
+        "Name a CompressionJob in spec.model.compressionJobRef that measures replicas",
+        _set(model={"compressionJobRef": {"name": "other"}}),
+        kind="ModelDeployment",
+        condition="Underprovisioned",
+    ),
     # After the start: runPolicy, the configuration, or a new object.
     Case(
         Reason.SUSPENDED,
@@ -601,7 +654,6 @@ NO_FIELD = {
     Reason.MEASURED_HERE,
     Reason.NOT_MEASURED,
     Reason.ENOUGH_REPLICAS,
-    Reason.LOAD_UNKNOWN,
     Reason.UNSCHEDULABLE,
     Reason.POD_NOT_STARTING,
     Reason.PROGRAM_NOT_STARTING,
@@ -616,6 +668,7 @@ def pools(cluster: Cluster, shared: Callable[[], OperatorProcess]) -> Iterator[N
     """A price table with pools of each sort; what it was comes back, and is read before other tests begin."""
     before = cluster.config.read_text()
     configuration = yaml.safe_load(CONFIG)
+    configuration["images"]["serverGpu"] = "any"
     configuration["pools"] = [*POOLS, {"name": "leaving", "node": {"cpu": "8", "memory": "32Gi"}}]
     shared().configure(yaml.safe_dump(configuration))
     yield

@@ -10,7 +10,7 @@ import pytest
 from e2e.endpoints import endpoint_slice
 from tests.apiserver.cluster import Cluster, Manifest
 from tests.apiserver.process import OperatorProcess, until
-from tests.objects import model_deployment
+from tests.objects import complete, compression_job, model_deployment, variant
 from tradewind.core.labels import REVISION
 
 ALERTS = [{"name": "errors", "errorRate": {"max": "0.01"}}]
@@ -161,3 +161,30 @@ def test_pods_that_are_refused_to_a_deployment_end_in_a_condition_and_heal(
     assert words in _said(cluster, namespace, "Ready")[1]
     cluster.merge("Deployment", name, namespace, {"status": {"conditions": []}}, subresource="status")
     until(lambda: _said(cluster, namespace, "Ready")[0] == "NotReady", "it does not heal")
+
+
+def test_of_rows_of_the_model_alone_no_replicas_and_no_price_are_computed(
+    cluster: Cluster, operator: OperatorProcess, namespace: str
+) -> None:
+    rows = {"alone": variant("int8", replica=None), "served": variant("int8")}
+    for name, row in rows.items():
+        job = complete(compression_job(name), variants=[row])
+        cluster.create({key: value for key, value in job.items() if key != "status"}, namespace)
+        cluster.merge("CompressionJob", name, namespace, {"status": job["status"]}, subresource="status")
+    scaling = {"minReplicas": 1, "maxReplicas": 5}
+    spec = {"model": {"compressionJobRef": {"name": "alone"}}, "scaling": scaling, "expectedRequestsPerSecond": "4000"}
+    cluster.create(model_deployment(**spec), namespace)
+    until(lambda: _said(cluster, namespace, "Underprovisioned")[0] == "LoadUnknown", "rows are taken for requests")
+    service = _service(cluster, namespace)
+    assert service["spec"]["predictor"]["minReplicas"] == 1
+    status = (cluster.get("ModelDeployment", "digits", namespace) or {})["status"]
+    assert "within" not in status["variant"] and status["cost"]["perMillion"] == "Unknown"
+    served = {"spec": {"model": {"compressionJobRef": {"name": "served"}}}}
+    cluster.merge("ModelDeployment", "digits", namespace, served)
+    until(lambda: _said(cluster, namespace, "Underprovisioned")[0] == "EnoughReplicas", "no replicas are computed")
+    until(
+        lambda: _service(cluster, namespace)["spec"]["predictor"]["minReplicas"] == 5,
+        "there are fewer replicas than the load needs",
+    )
+    status = (cluster.get("ModelDeployment", "digits", namespace) or {})["status"]
+    assert status["variant"]["within"] == {"percentile": 95, "milliseconds": "0.5"}

@@ -128,7 +128,11 @@ def test_values_reach_the_manifests() -> None:
             "nodeSelector": {"kubernetes.io/os": "linux"},
             "tolerations": [{"key": "infra", "operator": "Exists"}],
             "resources": {"requests": {"cpu": "1"}},
-            "config": {"currency": "EUR", "pools": [{"name": "only", "node": {"cpu": 2, "memory": "8Gi"}}]},
+            "config": {
+                "currency": "EUR",
+                "images": {"serverGpu": "registry.example.com/server-gpu:1"},
+                "pools": [{"name": "only", "node": {"cpu": 2, "memory": "8Gi"}}],
+            },
         },
         namespace="elsewhere",
     )
@@ -145,6 +149,10 @@ def test_values_reach_the_manifests() -> None:
     assert pod["imagePullSecrets"] == runtime["imagePullSecrets"] == [{"name": "registry"}]
     config = _config(documents)
     assert (config.currency, config.pools[0].name) == ("EUR", "only")
+    assert (config.images.server, config.images.server_gpu) == (
+        "registry.example.com/server:1",
+        "registry.example.com/server-gpu:1",
+    )
     assert config.reporting.url == "https://tradewind-operator.elsewhere.svc:8443"
     assert {document["metadata"].get("namespace", "elsewhere") for document in documents} == {"elsewhere"}
 

@@ -34,6 +34,7 @@ VARIANTS = st.lists(
         verdict=st.sampled_from(["Accepted", "Accepted", "Regression", "Failed"]),
         quality=NUMBERS.map(objects.quality),
         throughputPerSecond=NUMBERS,
+        replica=st.none() | st.just(objects.REPLICA),
         latencies=NUMBERS.map(lambda tail: objects.latencies("0.1", tail)),
         sizeBytes=st.sampled_from([100, 1000]),
         digest=st.sampled_from([objects.DIGEST, "sha256:" + "c" * 64]),
@@ -268,6 +269,9 @@ def test_what_holds_at_each_step(world: World, life: list[Action]) -> None:
                 assert environment["TRADEWIND_MODEL_NAME"] == "digits"
                 row = rows(world.status)[child.body["metadata"]["labels"][REVISION]]
                 assert environment.get("TRADEWIND_MODEL_DIGEST") == row.get("digest")
+        chosen = world.status.get("variant", {})
+        if "throughputPerSecond" in chosen and "within" not in chosen:
+            assert world.status.get("cost", {}).get("perMillion", "Unknown") == "Unknown"
 
 
 def rows(status: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -24,6 +24,7 @@ ROWS = st.lists(
         throughputPerSecond=st.none() | DECIMALS | st.just("0"),
         sizeBytes=st.none() | st.integers(1, 10**9),
         storageUri=st.none() | st.just("pvc://models/x"),
+        replica=st.none() | st.just(objects.REPLICA),
     ),
     max_size=5,
     unique_by=lambda row: row.name,

@@ -30,14 +30,14 @@ def _variant(name: str, accuracy: str, latency: str, size: int, throughput: str)
     return objects.variant(name, sizeBytes=size, throughputPerSecond=throughput, **measured)
 
 
-_SLICE = {"pool": "gke-tpu-v5e", "accelerators": 4, "topology": "2x4"}
+_GPU = {"pool": "gke-l4", "accelerators": 1}
 _OBJECTS = {
     "TrainingJob": [objects.training_job(), objects.program_job()],
-    "CompressionJob": [objects.compression_job(), objects.compression_job(measure={"resources": _SLICE})],
+    "CompressionJob": [objects.compression_job(), objects.compression_job(measure={"resources": _GPU})],
     "ModelDeployment": [
         objects.model_deployment(),
         objects.model_deployment(select={"minimize": "Size"}),
-        objects.model_deployment(resources=_SLICE),
+        objects.model_deployment(resources=_GPU),
         objects.model_deployment(select={"where": {"quality": {"metric": "accuracy", "min": "0.1"}}}),
         objects.model_deployment(select={"where": {"maxLatency": {"milliseconds": "4"}}}),
         objects.model_deployment(alerts=[{"name": "slow", "latency": {"milliseconds": "50"}}]),

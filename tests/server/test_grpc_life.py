@@ -23,6 +23,7 @@ from test_overload import NEVER, Held
 
 from e2e.cluster.children import free_ports
 from tradewind_server import bodies as bodies_module
+from tradewind_server import rpc as rpc_module
 from tradewind_server.bodies import Bodies, Body
 from tradewind_server.folder import Unservable
 from tradewind_server.model import Limits, OnnxModel
@@ -312,3 +313,29 @@ def test_sigterm_ends_calls_that_run_and_answers_what_comes_meanwhile(tmp_path: 
         if in_time:
             return
     raise AssertionError("a request of 32 s of work ended before the server was told to end")
+
+
+def test_a_connection_is_made_anew_from_time_to_time(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a client would stay at its replica for ever, and replicas that are added would have nothing to do."""
+    monkeypatch.setattr(rpc_module, "OLDEST", 100)
+
+    def ask(port: int) -> list[grpc.ChannelConnectivity]:
+        states: list[grpc.ChannelConnectivity] = []
+        with grpc.insecure_channel(f"{HOST}:{port}") as channel:
+            channel.subscribe(states.append)
+            asking = channel.unary_unary(METHOD + "ModelInfer")
+
+            def twice_ready() -> bool:
+                assert asking(ASKED.SerializeToString(), timeout=PATIENCE)
+                return states.count(grpc.ChannelConnectivity.READY) >= 2
+
+            until(twice_ready, "the connection was not made anew")
+        return states
+
+    async def run() -> None:
+        async with serving() as server:
+            server.held.let.set()
+            states = await asyncio.to_thread(ask, server.rpc.port)
+            assert grpc.ChannelConnectivity.TRANSIENT_FAILURE not in states
+
+    asyncio.run(run())

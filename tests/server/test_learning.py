@@ -16,7 +16,7 @@ from onnx import ModelProto, helper
 from process import running
 
 from tradewind_server import learning, session
-from tradewind_server.learning import Learned, Room, learn, obstacle
+from tradewind_server.learning import Clock, Learned, Room, learn, obstacle
 from tradewind_server.refusal import BadRequest
 from tradewind_server.tensors import TensorSpec
 
@@ -39,7 +39,7 @@ class Timed:
         return {"y": self.answer(tensors["x"])}
 
     def learnt(self, most: int = 64, apart: float = 0.0) -> Learned:
-        return learn(self, ROWS, most, ENDLESS, apart, clock=lambda: self.now)
+        return learn(self, ROWS, most, ENDLESS, apart, clock=Clock(lambda: self.now))
 
 
 def test_the_size_is_where_a_row_gets_no_cheaper() -> None:
@@ -79,7 +79,7 @@ def test_no_batch_is_tried_that_may_not_fit_into_memory() -> None:
 
     model = Hungry(lambda rows: 0.001)
     room = Room(2, 1000, lambda: model.used)  # for two threads: 8 rows need 340 to 420, 16 would 580, 32 be 900
-    found = learn(model, ROWS, 64, room, clock=lambda: model.now)
+    found = learn(model, ROWS, 64, room, clock=Clock(lambda: model.now))
     assert max(model.rows) == found.rows == 16
 
 
@@ -145,7 +145,7 @@ def test_a_run_that_is_only_to_learn_from_ends(tmp_path: Path) -> None:
 def test_equal_samples_would_show_nothing() -> None:
     same = {"x": np.ones((4, 2), dtype=np.float32)}
     model = Timed(lambda rows: 0.001)
-    found = learn(model, same, 64, ENDLESS, clock=lambda: model.now)
+    found = learn(model, same, 64, ENDLESS, clock=Clock(lambda: model.now))
     assert (found.rows, found.why[:39]) == (1, "there are no samples with different row")
 
 

@@ -20,6 +20,7 @@ from process import PATIENCE, SOURCES, until
 
 from e2e.cluster.children import free_ports
 from tradewind_server.cgroup import killed_for_memory
+from tradewind_server.replica import Order, Replica
 
 
 class Stand:
@@ -200,3 +201,51 @@ def test_a_server_that_is_killed_for_memory(small_group: Path, folder: Path) -> 
         code, found = stand.start(folder)
     assert code == 422
     assert found["error"] == f"the server was killed: it took more than the {40 << 20} bytes of memory that it may"
+
+
+def test_two_stands_share_a_container_and_nothing_else(tmp_path: Path) -> None:
+    folder = graphs.save(graphs.classifier(), tmp_path / "model")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tradewind_server.stand", "--port=0", "--port=0", "--ends-with-input"],
+        env={**os.environ, "PYTHONPATH": SOURCES},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None and process.stdout is not None
+    ports = [int(process.stdout.readline().rpartition(":")[2]) for _ in range(2)]
+    try:
+        served = []
+        for port, http_port in zip(ports, free_ports(2), strict=True):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2 * PATIENCE)
+            order = {"modelDir": str(folder), "modelName": "m", "httpPort": http_port, "patience": PATIENCE}
+            connection.request("POST", "/replica", json.dumps(order))
+            answer = connection.getresponse()
+            assert answer.status == 200
+            served.append(json.loads(answer.read())["pid"])
+        assert len(set(ports)) == len(set(served)) == 2
+    finally:
+        process.stdin.close()
+        assert process.wait(PATIENCE) == 0
+        process.stdout.close()
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in served), "the servers outlived their stands")
+
+
+def test_a_server_that_takes_more_than_its_part_of_the_memory_is_said_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two servers in one container: the kernel would let one of them have what is the other's."""
+    monkeypatch.setenv("PYTHONPATH", SOURCES)
+    folder = graphs.save(graphs.classifier(), tmp_path / "model")
+    [port] = free_ports(1)
+    replica = Replica(Order(str(folder), "m", port, patience=PATIENCE))
+    try:
+        replica.wait_until_ready()
+        assert replica.look()["alive"]
+        monkeypatch.setenv("TRADEWIND_MEMORY_BYTES", str(1 << 20))
+        found = replica.look()
+        assert not found["alive"]
+        assert found["reason"] == "the server was killed: it took more than the 1048576 bytes of memory that it may"
+        assert found["peakMemoryBytes"] > 1 << 20
+    finally:
+        replica.stop()

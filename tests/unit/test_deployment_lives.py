@@ -558,3 +558,67 @@ def test_of_what_was_not_measured_no_replicas_are_computed() -> None:
     serve(world, 2)
     assert world.status["replicas"] == {"desired": 2, "ready": 2}
     assert world.condition("Underprovisioned")["reason"] == "LoadUnknown"
+
+
+@pytest.mark.parametrize("older", [False, True], ids=["measured alone", "a status before the field"])
+def test_of_rows_of_the_model_alone_no_replicas_are_computed(older: bool) -> None:
+    world = World(
+        CONTROLLER,
+        objects.model_deployment(expectedRequestsPerSecond="4000", scaling={"minReplicas": 1, "maxReplicas": 5}),
+    )
+    here = {"pool": "local", "cpu": "200m", "memory": "512Mi"}
+    row = objects.variant("int8", measuredOn=here, **({} if older else {"replica": None}))
+    world.reference = CompressionJob.read_object(objects.complete(objects.compression_job(), variants=[row]))
+    serve(world, 5 if older else 1)
+    assert world.condition("Underprovisioned")["reason"] == ("EnoughReplicas" if older else "LoadUnknown")
+    if older:  # the job is gone, and so is the word that its rows had replicas
+        del world.status["variant"]["within"]
+        world.reference = None
+        world.settle()
+    predictor = world.bodies["InferenceService", f"digits-{newest(world)}"]["spec"]["predictor"]
+    assert (predictor["minReplicas"], predictor["maxReplicas"]) == (1, 5)
+    assert world.status["cost"]["perMillion"] == "Unknown"
+    condition = world.condition("Underprovisioned")
+    assert (condition["status"], condition["reason"]) == ("False", "LoadUnknown")
+    assert "spec.scaling.minReplicas" in condition["message"]
+    assert "in spec.model.compressionJobRef that measures replicas" in condition["message"]
+    assert world.condition("MeasuredElsewhere")["reason"] == "NotMeasured", "not MeasuredHere: no replica was"
+
+
+def test_replicas_with_a_gpu_run_the_server_for_gpus() -> None:
+    resources = {"pool": "gke-l4", "cpu": "1", "memory": "2Gi", "accelerators": 1}
+    world = deployed(resources=resources)
+    first = serve(world)
+    model = world.bodies["InferenceService", f"digits-{first}"]["spec"]["predictor"]["model"]
+    assert model["image"] == "tradewind/server-gpu:dev"
+    assert {"name": "TRADEWIND_DEVICE", "value": "gpu"} in model["env"]
+    world.around = surroundings(CONFIG | {"images": CONFIG["images"] | {"serverGpu": "tradewind/server-gpu:next"}})
+    second = serve(world)
+    assert second != first, "another server answers beside the one before until it is ready"
+    assert selected(world) == second
+    world.manifest["spec"]["resources"] = resources | {"accelerators": 0}
+    third = serve(world)
+    model = world.bodies["InferenceService", f"digits-{third}"]["spec"]["predictor"]["model"]
+    assert "image" not in model, "the ClusterServingRuntime's"
+    assert "TRADEWIND_DEVICE" not in {variable["name"] for variable in model["env"]}
+
+
+def test_what_serves_on_gpus_continues_where_the_server_for_gpus_is_not_set_any_more() -> None:
+    world = deployed(resources={"pool": "gke-l4", "cpu": "1", "memory": "2Gi", "accelerators": 1})
+    first = serve(world)
+    world.around = surroundings(CONFIG | {"images": {"workload": "any", "server": "any"}})
+    world.settle()
+    assert (selected(world), world.condition("Ready")["status"]) == (first, "True")
+    condition = world.condition("Accepted")
+    assert (condition["status"], condition["reason"]) == ("False", "NoServerForAccelerator")
+    assert "images.serverGpu of the operator's configuration" in condition["message"]
+
+
+def test_no_service_is_made_of_accelerators_that_no_server_uses() -> None:
+    world = deployed(resources={"pool": "gke-tpu-v5e", "accelerators": 4, "topology": "2x4"})
+    world.settle()
+    assert world.condition("Accepted")["reason"] == "NoServerForAccelerator"
+    assert "InferenceService" not in {kind for kind, _ in world.bodies}
+    world.manifest["spec"]["resources"] = {"pool": "gke-tpu-v5e"}  # as it advises
+    world.settle()
+    assert world.condition("Accepted")["status"] == "True"

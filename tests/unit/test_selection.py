@@ -57,7 +57,7 @@ def test_a_million_requests_cost_what_the_replicas_for_the_load_cost_meanwhile()
     assert per_million(load("80", "3.60"), Decimal(100)) == Decimal("12.5")  # one replica, 288,000 requests an hour
     assert per_million(load("160", "3.60"), Decimal(100)) == Decimal("12.5")  # two, for twice as many
     assert per_million(load("80", "3.60", least=2), Decimal(100)) == 25
-    assert per_million(load("80", "3.60"), None) == Decimal("12.5")  # what was not measured runs on the floor
+    assert per_million(load("80", "3.60"), None) is None  # nobody knows how many replicas that load needs
     assert per_million(load("80", None), Decimal(100)) is None
     assert per_million(load(None, "1"), Decimal(100)) is None
 
@@ -65,7 +65,7 @@ def test_a_million_requests_cost_what_the_replicas_for_the_load_cost_meanwhile()
 def test_at_low_load_the_floor_of_replicas_decides_and_the_reason_says_so() -> None:
     choice = chosen(ROWS, at=load("10"))
     assert choice.variant.name == "int8"
-    assert "(equal to half and baseline, and it answers more rows per second)" in choice.reason
+    assert "(equal to half and baseline, and it answers more requests per second)" in choice.reason
     assert "1 replica at 10 requests per second" in choice.reason
 
 
@@ -90,11 +90,11 @@ def test_without_a_price_the_time_decides_and_no_money_is_named() -> None:
     assert choice.variant.name == "int8"
     assert "USD" not in choice.reason
     assert "4000.00 seconds of a replica" in choice.reason
-    assert choice.reason.startswith("Of the 3 that keep the bounds it answers the most rows per second: ")
+    assert choice.reason.startswith("Of the 3 that keep the bounds it answers the most requests per second: ")
     loaded = chosen(ROWS, at=load("10", price=None))
     assert loaded.reason.startswith(
         "Of the 3 that keep the bounds it needs the fewest replicas (equal to half and baseline, and it answers more "
-        "rows per second): 1 replica at 10 requests per second; "
+        "requests per second): 1 replica at 10 requests per second; "
     )
 
 
@@ -171,12 +171,21 @@ def test_a_present_variant_that_no_longer_keeps_the_bounds_goes() -> None:
 
 
 def test_it_speaks_of_requests_where_a_replica_was_measured() -> None:
-    within = {"percentile": 95, "milliseconds": "2"}
-    one = row("one", throughputPerSecond="900", replica={"within": within, "startSeconds": "0.5"})
+    one = row("one", throughputPerSecond="900")
     for at in (load(), load("50"), load(None, None)):
         reason = chosen([one], at=at).reason
         assert "900 requests per second" in reason and "rows" not in reason
-    assert "100 rows per second" in chosen(ROWS[:1]).reason, "where the model alone was measured"
+
+
+def test_from_rows_of_the_model_alone_no_replicas_and_no_price_of_requests_are_computed() -> None:
+    alone = [row("baseline", throughputPerSecond="100", replica=None), row("int8", replica=None)]
+    for price, words in (("3.60", "1.00 USD for a million rows at full use"), (None, "1000.00 seconds of a replica")):
+        choice = chosen(alone, at=load("100000", price))
+        assert choice == chosen(alone, at=load(None, price)), "the load decides nothing"
+        assert choice.variant.name == "int8"
+        assert words in choice.reason and "1000 rows per second" in choice.reason
+        assert "requests" not in choice.reason and "replicas" not in choice.reason
+        assert choice.runner_up is not None and "requests" not in choice.runner_up
 
 
 def test_a_bound_on_quality_is_on_the_number_that_is_shown_and_a_verdict_on_the_rows_that_judge() -> None:

@@ -77,14 +77,16 @@ def compress(
     goals: dict[str, Any] | None = None,
     other: dict[str, Any] | None = None,
     memory: str = "2Gi",
+    accelerators: int = 0,
 ) -> Compressed:
     """Compress the model with that digest."""
     trained, _ = open_model(volumes / "claim/model", digest)
+    resources = {"memory": memory, "accelerators": accelerators}
     document = training_job(
         {
             "model": {"trainingJobRef": {"name": "job"}},
             "candidates": candidates,
-            "measure": {"repeats": 10, "warmup": 2, "batchSizes": [1], "resources": {"memory": memory}},
+            "measure": {"repeats": 10, "warmup": 2, "batchSizes": [1], "resources": resources},
             "output": {"storageUri": "pvc://claim/variants"},
         }
         | ({} if goals is None else {"goals": goals})

@@ -12,7 +12,7 @@ import pytest
 from jobs import blobs, write_csv
 
 from tradewind.api.data import Data, Dataset
-from tradewind_workload.data import files, layout
+from tradewind_workload.data import files, opening
 from tradewind_workload.data.headers import read_headers
 from tradewind_workload.data.preparation import Prepared, prepare
 from tradewind_workload.io.fault import Fault
@@ -55,7 +55,7 @@ def test_missing_file(volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_data_that_comes_a_little_later_is_waited_for(volumes: Path) -> None:
     inputs, classes = np.zeros((4, 2)), ["a", "b"] * 2
     threading.Timer(1.5, write_csv, (volumes / "claim" / "later.csv", inputs, classes)).start()
-    found = layout.read_layout(
+    found = opening.read_layout(
         Dataset.model_validate({**CSV, "storageUri": "pvc://claim/later.csv"}), "spec.data.train"
     )
     assert set(found.columns) == {"f0", "f1", "label"}
@@ -237,6 +237,51 @@ def test_images_that_are_not_square(volumes: Path) -> None:
         "image-classification", imageShape=[2, 4]
     )
     assert prepared("image-classification", imageShape=[2, 3]).image == (2, 3, 1)
+
+
+def image_of(shape: tuple[int, ...], volumes: Path, **fields: Any) -> str | tuple[int, ...] | None:
+    """The image that rows of that shape are, or the refusal."""
+    save(volumes, x=np.zeros((4, *shape)), label=np.arange(4) % 2)
+    data = Data.model_validate({"train": NPZ, "validationFraction": "0.5"} | fields)
+    try:
+        return read_headers(data, "image-classification").image
+    except Fault as fault:
+        return fault.message
+
+
+def test_pixels_are_never_taken_for_channels(volumes: Path) -> None:
+    """Pictures with their channels first, as PyTorch has them, would be read as other pictures."""
+    assert image_of((28, 20), volumes) == (28, 20, 1)
+    assert image_of((1, 28, 20), volumes) == (28, 20, 1)
+    assert image_of((28, 20, 1), volumes) == (28, 20, 1)
+    assert image_of((28, 20, 3), volumes) == (28, 20, 3)
+    assert image_of((28, 20, 12), volumes) == (28, 20, 12)
+    assert image_of((3, 20, 3), volumes) == (3, 20, 3)
+    assert image_of((1, 20, 3), volumes) == (1, 20, 3)
+    assert image_of((1, 560), volumes, imageShape=[28, 20]) == (28, 20, 1)
+    said = image_of((3, 28, 20), volumes)
+    assert "has the shape [3, 28, 20], which looks like a picture with its 3 channels first" in str(said)
+    assert "(numpy.moveaxis(x, 1, -1)), or set spec.data.imageShape to [3, 28, 20]" in str(said)
+    assert image_of((3, 28, 20), volumes, imageShape=[3, 28, 20]) == (3, 28, 20)
+    assert "is [28, 20, 3] (height, width, channels), and a row of pvc://claim/train.npz has the shape [3, 28, 20]" in (
+        str(image_of((3, 28, 20), volumes, imageShape=[28, 20, 3]))
+    )
+    assert image_of((1, 28, 20), volumes, imageShape=[28, 20]) == (28, 20, 1)
+    assert image_of((560,), volumes, imageShape=[28, 20]) == (28, 20, 1)
+
+
+def test_an_axis_of_one_is_no_second_value(volumes: Path) -> None:
+    """Keras has labels as [n, 1]."""
+    inputs, classes = blobs(50, 3)
+    save(volumes, x=inputs, label=classes)
+    plain = prepared(train=NPZ)
+    save(volumes, **{f"f{i}": inputs[:, i : i + 1] for i in range(3)}, label=classes[:, None])
+    columns = prepared(train=NPZ)
+    assert columns.columns == ("f0", "f1", "f2")
+    np.testing.assert_array_equal(columns.train.load(), plain.train.load())
+    np.testing.assert_array_equal(columns.train.targets, plain.train.targets)
+    save(volumes, x=inputs, label=np.stack([classes, classes], 1))
+    assert "the label 'label' has more than one value a row; give one class a row." in refusal(train=NPZ)
 
 
 def test_augmentation_of_a_table(volumes: Path) -> None:

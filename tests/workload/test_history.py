@@ -13,7 +13,7 @@ from tables import KINDS, mixed, schema_of, table_of
 from tradewind.api.data import Step
 from tradewind_workload.report.columns import described
 from tradewind_workload.report.record import POINTS
-from tradewind_workload.tasks.tabular.encoding import finish
+from tradewind_workload.tasks.tabular.encoder import finish
 from tradewind_workload.tasks.tabular.statistics import fit
 from tradewind_workload.tasks.tabular.steps import fit as fit_steps
 from tradewind_workload.tasks.tabular.telling import told

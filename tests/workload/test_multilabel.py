@@ -26,7 +26,7 @@ from tradewind_workload.report import intervals
 from tradewind_workload.report.record import OfClass
 from tradewind_workload.report.words import never
 from tradewind_workload.train.judging import require_measurable
-from tradewind_workload.train.recipe import loss_of
+from tradewind_workload.train.learning import loss_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import onnx
 import pytest
 import torch
+from jobs import alone, blobs, training_job, write_csv
 from torch import nn
 
 from tradewind.api.trainingjob import Architecture
 from tradewind_workload.data.fitting import Stage
+from tradewind_workload.export import inference
 from tradewind_workload.export.inference import ask, open_session
 from tradewind_workload.export.signature import signature
 from tradewind_workload.heads.answer import Classes
 from tradewind_workload.tasks.matrix.graph import to_onnx
 from tradewind_workload.tasks.matrix.network import Classifier, build_network, build_preparation
 from tradewind_workload.train.training import outputs_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CNN = {"architecture": "cnn", "channels": [5, 7, 9], "hiddenUnits": [11], "dropout": "0.5"}
 MLP = {"architecture": "mlp", "hiddenUnits": [6, 5]}
@@ -87,3 +94,26 @@ def test_one_row_and_many_rows() -> None:
         label, probabilities = session.run(None, {"inputs": np.zeros((count, 8, 8), np.float32)})
         assert label.shape == (count,)
         assert probabilities.shape == (count, 4)
+
+
+@pytest.mark.parametrize(("cpu", "whole"), [("3", 3), ("1500m", 1)])
+def test_the_exported_model_is_compared_with_all_cpus_of_the_worker(
+    cpu: str, whole: int, volumes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a training on a GPU that is what takes longest."""
+    threads = []
+
+    def opened(model: Any, number: int = 1) -> Any:
+        threads.append(number)
+        return open_session(model, number)
+
+    monkeypatch.setattr(inference, "open_session", opened)
+    write_csv(volumes / "claim/train.csv", *blobs(60))
+    spec = {
+        "recipe": {"task": "tabular-classification", "model": {"architecture": "linear"}, "epochs": 1},
+        "data": {"train": {"storageUri": "pvc://claim/train.csv"}, "validationFraction": "0.3"},
+        "resources": {"cpu": cpu},
+        "output": {"storageUri": "pvc://claim/model"},
+    }
+    alone(training_job(spec))
+    assert threads == [whole]

@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from jobs import alone, training_job
 from onnx import TensorProto, helper, numpy_helper
-from test_compressed_families import CANDIDATES, compressed, table, write_table
+from test_compressed_families import CANDIDATES, compress, compressed, table, write_table
 
 from e2e import venv
 from tradewind.api.artefact import Tensor
 from tradewind.api.compressionjob import Goals, Measure
 from tradewind_workload.compress import measuring
 from tradewind_workload.io.fault import Fault
+from tradewind_workload.io.store import open_model
 from tradewind_workload.measure import replica
 from tradewind_workload.measure.bodies import bodies_of
 from tradewind_workload.measure.figures import Replica
@@ -235,7 +237,8 @@ def test_a_variant_that_cannot_be_measured_has_failed_and_the_others_are_judged(
         return [replica, replica, Unfit(variants[1], "it gives no answer within 30 s")]
 
     @contextmanager
-    def stands(_: int) -> Iterator[tuple[Stand, Stand]]:
+    def stands(_: int, *, gpu: bool) -> Iterator[tuple[Stand, Stand]]:
+        assert not gpu
         yield Stand("http://one"), Stand("http://other")
 
     monkeypatch.setattr(Stand, "wait", lambda _: {"limits": {"cpu": 1.0, "memoryBytes": 10**9}})
@@ -257,6 +260,41 @@ def test_a_variant_that_cannot_be_measured_has_failed_and_the_others_are_judged(
         assert (row.replica.within.milliseconds, row.replica.start_seconds) == ("2.5", "1.2")
         assert [part.part for part in row.replica.parts] == ["model", "http"]
         assert float(row.runtime.latencies[0].milliseconds) > 0 and row.runtime.throughput_per_second is not None
+
+
+@pytest.mark.parametrize("gpus", [None, "NVIDIA H100 80GB HBM3 (driver 580.159.04)"])
+def test_on_a_gpu_only_replicas_are_measured_and_a_missing_one_is_said(
+    volumes: Path, monkeypatch: pytest.MonkeyPatch, gpus: str | None
+) -> None:
+    """This program has none of the accelerators: what it measured itself would be the CPU's."""
+    by_itself: list[Any] = []
+    measured = {"speedup": 2.0, "low": 1.9, "high": 2.1, "throughput": 100.0, "peak_memory": 10**8}
+    times = {"p50_ms": 0.5, "p95_ms": 0.8, "p99_ms": 0.9, "start_seconds": 1.2, "parts": {"model": 0.1, "http": 0.4}}
+    replica = Replica(**measured, **times, sweep=Sweep(100.0, Slo(95, 2.5), 140.0, ()))
+
+    @contextmanager
+    def stands(_: int, *, gpu: bool) -> Iterator[tuple[Stand, Stand]]:
+        assert gpu
+        yield Stand("http://one"), Stand("http://other")
+
+    monkeypatch.setattr(Stand, "wait", lambda _: {"limits": {"cpu": 1.0, "memoryBytes": 10**9, "gpu": gpus}})
+    monkeypatch.setattr(Replicas, "figures", lambda *_: [replica] * 2)
+    monkeypatch.setattr(measuring, "opened", stands)
+    monkeypatch.setattr(measuring, "measure", lambda *asked: by_itself.append(asked))
+    write_table(volumes)
+    recipe = {"task": "tabular-classification", "model": {"architecture": "mlp"}, "epochs": 2}
+    alone(training_job({"recipe": recipe, "data": table(), "output": {"storageUri": "pvc://claim/model"}}))
+    model = volumes, open_model(volumes / "claim/model")[1], CANDIDATES[:1]
+    if gpus is None:
+        with pytest.raises(Fault, match=r"asks for a GPU, and the container of the replicas sees none: check the node"):
+            compress(*model, accelerators=1)
+        return
+    found = compress(*model, accelerators=1)
+    assert not by_itself
+    assert f"measuring on {gpus}" in found.output
+    for row in found.rows.values():
+        assert row.replica is not None and row.runtime is None
+        assert row.measured_on is not None and row.measured_on.accelerators == 1
 
 
 def test_a_baseline_that_cannot_be_measured_ends_the_job(replicas: Replicas, tmp_path: Path) -> None:

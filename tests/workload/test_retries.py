@@ -14,7 +14,7 @@ from tradewind.api.data import Data
 from tradewind_workload import __main__ as entry
 from tradewind_workload.data import table
 from tradewind_workload.data.dataset import infer
-from tradewind_workload.data.layout import read_layout
+from tradewind_workload.data.opening import read_layout
 from tradewind_workload.io import artefacts, files, retries
 from tradewind_workload.io.fault import Fault, StorageUnavailable
 from tradewind_workload.io.retries import patiently, read_whole

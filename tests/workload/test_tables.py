@@ -259,6 +259,21 @@ TABLES = [
         "'-' in row 3 of t.csv is no number, and the column 'x' is a number: 2 of 3 values are numbers. If it stands "
         'for a missing value, set spec.data.missing to ["NA", "N/A",',
     ),
+    Table(
+        "money",
+        'x,label\n"$1,200.50",a\n$7,b\n8.5,b\n',
+        "'$1,200.50' in row 1 of t.csv is no number, and the column 'x' is a number: 3 of 3 values are numbers, 2 of "
+        "them with a sign such as $ or %, which is to be left out",
+    ),
+    Table("money behind the number", "x;label\n-1.200,50 €;a\n7 €;b\n", "'-1.200,50 €' in row 1 of t.csv is no number"),
+    Table("per cent", "x,label\n12%,a\n7.5 %,b\n", "'12%' in row 1 of t.csv is no number"),
+    Table(
+        "per cent, said",
+        "x,label\n12%,a\n7%,b\n",
+        "is a category, not a number (as spec.data.columns says)",
+        data={"columns": [{"name": "x", "type": "category"}]},
+    ),
+    Table("numbers in names", "x,label\n2Story,a\n$MSFT,b\n", "the column 'x' is a category, not a number"),
     Table("no value at all", "x,e,label\n1,,a\n2,,b\n", ONE_COLUMN | {"e": [None, None]}),
     Table("a decimal comma later", "x,label\n" + "1,a\n" * 3_000 + '"2,5",b\n', "(a decimal comma is said with csv"),
     # What columns are.
@@ -541,7 +556,7 @@ def test_types_of_every_kind(volumes: Path) -> None:
 
 
 def files_layout(data: Data) -> Any:
-    from tradewind_workload.data.layout import read_layout
+    from tradewind_workload.data.opening import read_layout
 
     return read_layout(data.train, "spec.data.train", data.missing)
 

@@ -14,7 +14,8 @@ from tables import KINDS, mixed, schema_of, table_of
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.tasks.tabular import statistics
 from tradewind_workload.tasks.tabular.columns import day_parts, numbers_of
-from tradewind_workload.tasks.tabular.encoding import Encoding, finish
+from tradewind_workload.tasks.tabular.encoder import finish
+from tradewind_workload.tasks.tabular.encoding import Encoding
 from tradewind_workload.tasks.tabular.statistics import Distribution, Frequencies, fit, merge
 
 

@@ -14,7 +14,8 @@ from onnx import TensorProto
 from tables import KINDS, mixed, schema_of, table_of
 
 from tradewind_workload.io.fault import Fault
-from tradewind_workload.tasks.tabular.encoding import Encoding, finish
+from tradewind_workload.tasks.tabular.encoder import finish
+from tradewind_workload.tasks.tabular.encoding import Encoding
 from tradewind_workload.tasks.tabular.graph import start
 from tradewind_workload.tasks.tabular.statistics import fit
 

@@ -14,7 +14,8 @@ from tables import KINDS, mixed, schema_of, table_of
 from tradewind.api.trainingjob import Recipe
 from tradewind_workload.heads.answer import Classes, Value
 from tradewind_workload.tasks.tabular import trees
-from tradewind_workload.tasks.tabular.encoding import Encoding, finish
+from tradewind_workload.tasks.tabular.encoder import finish
+from tradewind_workload.tasks.tabular.encoding import Encoding
 from tradewind_workload.tasks.tabular.model import TabularModel, from_network, from_trees
 from tradewind_workload.tasks.tabular.network import LINEAR, Layers, build
 from tradewind_workload.tasks.tabular.statistics import fit

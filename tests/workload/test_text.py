@@ -18,9 +18,14 @@ from tables import schema_of
 
 from tradewind.api.trainingjob import Architecture, Recipe
 from tradewind_processors import Tokenizing, joined
+from tradewind_workload.export import inference
+from tradewind_workload.export.inference import open_session
 from tradewind_workload.heads.answer import Classes, Value
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.tasks.text.family import Text, fit
+from tradewind_workload.tasks.text.graph import to_onnx
+from tradewind_workload.tasks.text.network import build
+from tradewind_workload.tasks.text.reading import NOTHING
 from tradewind_workload.tasks.text.vocabulary import learn
 
 if TYPE_CHECKING:
@@ -218,6 +223,55 @@ def test_the_same_seed_gives_the_same_model(kind: str, transformer: Path, monkey
     networks = (found.network(asked.model, 2, seed) for seed in (3, 4))
     own, other = (torch.cat([tensor.flatten().double() for tensor in n.state_dict().values()]) for n in networks)
     assert not torch.equal(own, other)
+
+
+def of_many_lengths() -> tuple[np.ndarray, np.ndarray]:
+    """Most texts are short, and some fill the row: tokens, int32 [256, 64], and how many each text has."""
+    random = np.random.default_rng(3)
+    lengths = np.minimum(64, 2 + random.geometric(0.1, 256))
+    rows = np.where(np.arange(64) < lengths[:, None], random.integers(0, 300, (256, 64)), NOTHING)
+    return rows.astype(np.int32), lengths
+
+
+def test_short_texts_are_not_read_as_far_as_the_longest_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read behind a text is computed, and changes no answer."""
+    rows, lengths = of_many_lengths()
+    network = build(Architecture(architecture="cnn"), 300, 2, 0).eval()
+    alone = torch.cat([network(row[None]) for row in torch.from_numpy(rows)])
+    monkeypatch.setattr("tradewind_workload.tasks.text.network.AT_ONCE", 16 * 64)
+    computed, read = [0], network.read
+
+    def counted(tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        computed.append(tokens.numel())
+        return read(tokens, mask)
+
+    monkeypatch.setattr(network, "read", counted)
+    found = network(torch.from_numpy(rows))
+    assert sum(computed) < 1.3 * lengths.sum()
+    torch.testing.assert_close(found, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_an_exported_model_is_asked_for_texts_of_about_one_length_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "TOKENS", 16 * 64)
+    rows, lengths = of_many_lengths()
+    network = build(Architecture(architecture="cnn"), 300, 2, 0).eval()
+    session = open_session(to_onnx(network, 64, Classes(LABELS)))
+    feeds = {"input_ids": np.maximum(rows, 0).astype(np.int64), "attention_mask": (rows != NOTHING).astype(np.int64)}
+    computed, run = [0], session.run
+
+    class Counting:
+        def get_outputs(self) -> Any:
+            return session.get_outputs()
+
+        def run(self, names: Any, some: Any) -> Any:
+            computed.append(some["attention_mask"].sum(1).max() * len(some["attention_mask"]))
+            return run(names, some)
+
+    found = inference.ask_by_length(Counting(), feeds)  # type: ignore[arg-type]
+    assert sum(computed) < 1.3 * lengths.sum()
+    expected = inference.ask(session, feeds)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-5)
 
 
 def test_the_graph_says_nothing_of_this_machine() -> None:

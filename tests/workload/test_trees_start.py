@@ -16,7 +16,8 @@ from test_tabular_models import SCHEMA, SMALL, asked, labels_of, strange
 
 from tradewind_workload.heads.answer import Classes, Value
 from tradewind_workload.tasks.tabular import linear, trees
-from tradewind_workload.tasks.tabular.encoding import Encoding, finish
+from tradewind_workload.tasks.tabular.encoder import finish
+from tradewind_workload.tasks.tabular.encoding import Encoding
 from tradewind_workload.tasks.tabular.model import from_trees
 from tradewind_workload.tasks.tabular.statistics import fit
 from tradewind_workload.train.boosting import Grown, Trial, chosen_of

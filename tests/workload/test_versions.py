@@ -24,7 +24,7 @@ from tradewind_workload.io.files import ONNX
 from tradewind_workload.io.places import Assignment, read_document
 from tradewind_workload.io.reporter import Reporter
 from tradewind_workload.io.store import data_of, locate, open_model, recipe_of
-from tradewind_workload.train.recipe import fingerprint
+from tradewind_workload.train.learning import fingerprint
 
 if TYPE_CHECKING:
     from endpoint import Endpoint

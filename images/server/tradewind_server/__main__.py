@@ -24,8 +24,10 @@ def arguments() -> argparse.Namespace:
         epilog="Environment: TRADEWIND_MODEL_NAME is the name in paths in place of --model_name; "
         "TRADEWIND_MODEL_DIGEST is the digest that the model must have (sha256:...); "
         "TRADEWIND_THREADS overrides the number of threads, which is taken from the control group; "
-        "TRADEWIND_MAX_ and the name of a limit (BODY_BYTES, ROWS, QUEUE, PIXELS, BATCH, WAIT_SECONDS, READ_SECONDS) is"
-        " that limit in place of the flag, and so is TRADEWIND_GRACE_SECONDS.",
+        "TRADEWIND_MAX_ and the name of a limit (BODY_BYTES, ROWS, QUEUE, PIXELS, BATCH, WAIT_SECONDS, READ_SECONDS,"
+        " GPU_MEMORY_BYTES) is that limit in place of the flag, and so are TRADEWIND_GRACE_SECONDS and"
+        " TRADEWIND_DEVICE; "
+        "TRADEWIND_MEMORY_BYTES is the memory of the process, where it has not all of its control group's.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--model_name", help="name of the model in paths, where TRADEWIND_MODEL_NAME is not set")
@@ -58,6 +60,12 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--max_read_seconds", type=_seconds, default=30.0, help="how long the body of a request may take to arrive"
+    )
+    parser.add_argument(
+        "--device", type=_device, default="cpu", help="cpu or gpu; not Ready where a GPU is asked for and can't be used"
+    )
+    parser.add_argument(
+        "--max_gpu_memory_bytes", type=_positive, help="what the model may take of the GPU's memory; all if not given"
     )
     parser.add_argument("--drain_seconds", type=float, default=5.0, help="how long to answer on after SIGTERM")
     parser.add_argument("--grace_seconds", type=_positive, default=20, help="how long what runs may take after that")
@@ -101,10 +109,18 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _device(text: str) -> str:
+    if text not in ("cpu", "gpu"):
+        raise argparse.ArgumentTypeError(f"must be cpu or gpu, got {text}")
+    return text
+
+
 _WHOLE = (_positive, "a whole number from 1")
 _TIME = (_seconds, "a number of seconds above 0, and 86400 at most")
-_LIMITS: dict[str, tuple[Callable[[str], float], str]] = {
+_LIMITS: dict[str, tuple[Callable[[str], float | str], str]] = {
     **dict.fromkeys(("max_body_bytes", "max_rows", "max_queue", "max_pixels", "max_batch", "grace_seconds"), _WHOLE),
+    "max_gpu_memory_bytes": _WHOLE,
+    "device": (_device, "cpu or gpu"),
     **dict.fromkeys(("max_wait_seconds", "max_read_seconds"), _TIME),
 }
 
@@ -135,11 +151,13 @@ def main() -> None:
     from tradewind_server.bodies import Bodies
     from tradewind_server.model import Limits, OnnxModel, expected_digest
     from tradewind_server.server import Server
+    from tradewind_server.session import Device
 
     refuse_more_memory()
     queue = args.max_queue or QUEUE * threads
     limits = Limits(args.max_rows, queue, args.max_pixels, batch=args.max_batch, wait=args.max_wait_seconds)
-    model = OnnxModel(args.model_name, args.model_dir, expected_digest(), threads, limits)
+    device = Device(args.device == "gpu", args.max_gpu_memory_bytes)
+    model = OnnxModel(args.model_name, args.model_dir, expected_digest(), threads, limits, device)
     bodies = Bodies(args.max_body_bytes, args.max_read_seconds)
     address = args.http_host, args.http_port
     Server(address, args.grpc_port, bodies, args.drain_seconds, args.grace_seconds).start(model)

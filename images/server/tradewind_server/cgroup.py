@@ -9,6 +9,7 @@ from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
+MEMORY = "TRADEWIND_MEMORY_BYTES"
 
 
 def allowed_cpus(root: Path = ROOT, membership: Path = MEMBERSHIP) -> float:
@@ -23,9 +24,17 @@ def allowed_threads(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int:
 
 
 def allowed_memory(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int:
-    """Bytes: the smallest limit of the groups, or the memory of the machine."""
+    """Bytes: the smallest limit of the groups, or the memory of the machine; less where a container is for several."""
+    if (part := part_of_memory()) is not None:
+        return part
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return int(min([machine, *_limits("memory", _memory_v1, _memory_v2, root, membership)]))
+
+
+def part_of_memory() -> int | None:
+    """Bytes that this process is told it may have of its container's; None where it may have all."""
+    told = os.environ.get(MEMORY, "")
+    return int(told) if told.isdigit() and int(told) else None
 
 
 def used_memory() -> int:

@@ -33,6 +33,21 @@ _MOST_DIFFERENCE = 1e-3
 
 
 @dataclass(frozen=True)
+class Clock:
+    """What times a run, in seconds, and how many runs of a size are not timed since they prepare for it."""
+
+    now: Callable[[], float]
+    cold: int = 0
+
+
+# The process's CPUs: when a replica starts it shares them with others, or has used up its quota; and a batch is to save
+# them.
+CPU = Clock(time.process_time)
+# A GPU's time passes while no CPU computes. Its first runs of a size choose kernels, take memory, and record a graph.
+GPU = Clock(time.perf_counter, cold=4)
+
+
+@dataclass(frozen=True)
 class Learned:
     """The most rows of a batch (1: none are made), why, and the CPU seconds of a run by its rows, as far as known."""
 
@@ -113,13 +128,9 @@ def learn(
     most: int,
     room: Room,
     apart: float = 0.0,
-    clock: Callable[[], float] = time.process_time,
+    clock: Clock = CPU,
 ) -> Learned:
-    """`rows` are some that the model answers, `apart` the seconds of a row before the model (texts and pictures).
-
-    The clock is that of the process's CPUs: when a replica starts it shares them with others, or has used up its quota;
-    and a batch is to save them.
-    """
+    """`rows` are some that the model answers, `apart` the seconds of a row before the model (texts and pictures)."""
     try:
         seconds = _measured(run, rows, most, room, clock)
     except BadRequest as failure:
@@ -137,14 +148,16 @@ def learn(
     return Learned(size, f"a row takes {alone} alone, and {_milliseconds(costs[size])} in a batch of {size}", seconds)
 
 
-def alone(run: Run, rows: Tensors, why: str, clock: Callable[[], float] = time.process_time) -> Learned:
+def alone(run: Run, rows: Tensors, why: str, clock: Clock = CPU) -> Learned:
     """What a row takes where no batches are made, for that reason."""
     row, taken = _taken(rows, range(1)), []
     try:
-        for _ in range(_RUNS):
-            before = clock()
+        for _ in range(clock.cold):
             run(row)
-            taken.append(clock() - before)
+        for _ in range(_RUNS):
+            before = clock.now()
+            run(row)
+            taken.append(clock.now() - before)
             if taken[0] * _RUNS > _BUDGET:
                 break
     except BadRequest:
@@ -156,28 +169,35 @@ def _milliseconds(seconds: float) -> str:
     return f"{seconds * 1e3:.3g} ms"
 
 
-def _measured(run: Run, rows: Tensors, most: int, room: Room, clock: Callable[[], float]) -> dict[int, float]:
+def _measured(run: Run, rows: Tensors, most: int, room: Room, clock: Clock) -> dict[int, float]:
     """Seconds of a run by rows: 1, 2, 4, ..., until two doublings in a row are worth nothing. To put the rows of
     several requests together is part of it."""
     singles = [_taken(rows, range(at, at + 1)) for at in range(_count(rows))]
 
     def timed(size: int) -> float:
         chosen = [singles[at % len(singles)] for at in range(size)]
-        before = clock()
+        before = clock.now()
         run({name: np.concatenate([one[name] for one in chosen]) for name in rows} if size > 1 else chosen[0])
-        return clock() - before
+        return clock.now() - before
 
-    started = clock()
+    spent = 0.0
+    for _ in range(clock.cold):
+        timed(1)
     seconds = {1: timed(1)}
     # All rows that are needed to compare, and to try some sizes.
     if seconds[1] * 16 > _BUDGET:
         return seconds
-    seconds[1] = min(seconds[1], *(timed(1) for _ in range(_RUNS - 1)))
+    times = [seconds[1], *(timed(1) for _ in range(_RUNS - 1))]
+    seconds[1] = min(times)
     size, vain = 2, 0
     while size <= most and vain < 2 and room.for_twice():
-        if clock() - started + 2 * _RUNS * seconds[size // 2] > _BUDGET:
+        spent += sum(times)
+        if spent + 2 * _RUNS * seconds[size // 2] > _BUDGET:
             break
-        seconds[size] = min(timed(size) for _ in range(_RUNS))
+        for _ in range(clock.cold):
+            timed(size)
+        times = [timed(size) for _ in range(_RUNS)]
+        seconds[size] = min(times)
         worth = seconds[size] / size <= (1 - _WORTH) * seconds[size // 2] / (size // 2)
         vain = 0 if worth else vain + 1
         size *= 2

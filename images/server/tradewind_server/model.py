@@ -16,17 +16,18 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import numpy as np
-import onnxruntime
 
 from tradewind.api.artefact import Manifest, Samples
 from tradewind_server import declared, folder, learning, metrics, samples, session
 from tradewind_server.batching import Queue
 from tradewind_server.cgroup import allowed_memory
 from tradewind_server.folder import Unservable
+from tradewind_server.gpu import OnGpu
 from tradewind_server.learning import Learned, Room
 from tradewind_server.pace import Pace
 from tradewind_server.processing import Processing
 from tradewind_server.refusal import BadRequest, Busy, Unavailable, raise_limit, shown
+from tradewind_server.session import CPU, Device, Model
 from tradewind_server.tensors import Array, TensorSpec, check_axes
 from tradewind_server.trial import Trial
 from tradewind_server.unused import Unused
@@ -59,13 +60,22 @@ class Limits:
 class OnnxModel:
     """One ONNX model. Ready only after it was read, checked and loaded, and answers its golden samples as it should."""
 
-    def __init__(self, name: str, model_dir: Path, digest: str | None, threads: int, limits: Limits) -> None:
+    def __init__(
+        self,
+        name: str,
+        model_dir: Path,
+        digest: str | None,
+        threads: int,
+        limits: Limits,
+        device: Device = CPU,
+    ) -> None:
         self.name = name
         self.ready = False
         self.model_dir = model_dir
         self.expected_digest = digest or None
         self.threads = threads
         self.limits = limits
+        self.device = device
         self.parts = metrics.Parts(name)
         metrics.waiting(lambda: self._waiting)
         self.reason = "the model is being loaded"
@@ -80,9 +90,8 @@ class OnnxModel:
         self._grounds: tuple[str, ...] = ()
         self.providers: list[str] = []
         self._processing = Processing(None, {}, {}, limits.pixels)
-        self._session: onnxruntime.InferenceSession = None
-        # One run a CPU: ONNX Runtime shares its own threads among them. They never hold up the event loop.
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="inference")
+        self._session: Model
+        self._pool = _pool(1)
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="beside")
         self._waiting = 0
         self._queue: Queue
@@ -94,7 +103,7 @@ class OnnxModel:
         """Reads, checks, loads and tries the model. Raises Unservable with what to do about it."""
         started = time.perf_counter()
         artefact = folder.read(self.model_dir, self.expected_digest)
-        self._session = session.opened(artefact, self.threads)
+        self._session = session.opened(artefact, self.threads, self.device)
         self.digest, self.manifest = artefact.digest, artefact.manifest
         self.providers = self._session.get_providers()
         self.inputs = {spec.name: spec for spec in session.specs(self._session.get_inputs(), "input")}
@@ -120,9 +129,15 @@ class OnnxModel:
             trial, rows, learning.obstacle(graph.values(), self.outputs.values(), artefact.onnx)
         )
         size, pace = self.batching.rows, Pace(self.batching.seconds)
-        own = self._processing or self.providers[0] != "CPUExecutionProvider"
+        own = self._processing or self.device.gpu
         at_once = AT_ONCE if not own and learning.as_long_for_any_row(artefact.onnx) else 0.0
-        self._queue = Queue(self._pool, self.threads, self._processing, self._compute, self.parts, size, pace)
+        workers = self.threads
+        if isinstance(self._session, OnGpu):
+            self._session.largest = size
+            workers = self._session.workers or workers
+        if workers > 1:  # else it is the thread that has loaded the model, which graphs of a GPU need
+            self._pool = _pool(workers)
+        self._queue = Queue(self._pool, workers, self._processing, self._compute, self.parts, size, pace)
         self._at_once = at_once
         metrics.describe(self.name, self.digest, self.manifest.task if self.manifest else "", self.providers[0], tried)
         log.info(
@@ -155,7 +170,7 @@ class OnnxModel:
             obstacle = "it is turned off"
         if rows is None:
             return Learned(1, obstacle or "no input is known to try it with", {})
-        clock = time.process_time if self.providers[0] == "CPUExecutionProvider" else time.perf_counter
+        clock = learning.GPU if self.device.gpu else learning.CPU
         return trial.learned(rows, most, Room(self.threads, allowed_memory()), clock, obstacle)
 
     def stop(self) -> None:
@@ -229,6 +244,11 @@ class OnnxModel:
         metrics.INFERENCE_SECONDS.labels(self.name).observe(time.perf_counter() - started)
         metrics.BATCH_ROWS.labels(self.name).observe(rows)
         return outputs
+
+
+def _pool(workers: int) -> ThreadPoolExecutor:
+    """One run a CPU: ONNX Runtime shares its own threads among them. They never hold up the event loop."""
+    return ThreadPoolExecutor(workers, thread_name_prefix="inference")
 
 
 def _require_numbers(name: str, output: Array) -> None:

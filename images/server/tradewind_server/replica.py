@@ -16,7 +16,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from tradewind_server.cgroup import allowed_memory, killed_for_memory
+from tradewind_server.cgroup import MEMORY, allowed_memory, killed_for_memory, part_of_memory
 
 HOST = "127.0.0.1"
 PATIENCE = 120.0  # seconds until a server is Ready, as its startup probe has it
@@ -83,7 +83,9 @@ class Order:
             told["TRADEWIND_MODEL_DIGEST"] = self.digest
         if self.threads is not None:
             told["TRADEWIND_THREADS"] = str(self.threads)
-        return {name: value for name, value in os.environ.items() if not name.startswith("TRADEWIND_")} | told
+        kept = ("TRADEWIND_DEVICE", MEMORY)  # what a replica has, in this container
+        own = {name: value for name, value in os.environ.items() if name in kept or not name.startswith("TRADEWIND_")}
+        return own | told
 
 
 class Replica:
@@ -94,6 +96,7 @@ class Replica:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 -- closed in `stop`
         self._killed_before = killed_for_memory()
         self._stopped = False
+        self._too_large = False
         self._peak = 0
         self._started = time.monotonic()
         # A group of its own: a Ctrl-C is for whoever started the stand, who then stops it.
@@ -131,6 +134,11 @@ class Replica:
         exited = self._process.poll()
         if exited is None:
             self._peak = max(self._peak, _peak_memory(self.pid))
+            part = part_of_memory()
+            if part is not None and self._peak > part:  # the kernel lets it have what is the other's
+                self._too_large = True
+                self._process.kill()
+                exited = self._process.wait()
         return {
             "alive": exited is None,
             "pid": self.pid,
@@ -152,7 +160,7 @@ class Replica:
             return "the server was told to stop"
         code = self._process.returncode
         if code == -signal.SIGKILL:
-            if killed_for_memory() > self._killed_before:
+            if self._too_large or killed_for_memory() > self._killed_before:
                 return f"the server was killed: it took more than the {allowed_memory()} bytes of memory that it may"
             return "the server was killed from outside, as where a machine has no memory left"
         said = self._last_words()

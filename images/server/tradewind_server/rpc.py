@@ -40,6 +40,11 @@ _STATUS = {
 }
 
 
+# A client of gRPC keeps one connection, and so one replica. After this many milliseconds, a tenth more or less, it is
+# asked to connect anew, so that replicas that were added have their share; calls that run are answered.
+OLDEST = 300_000
+
+
 class RpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Answers for one model."""
 
@@ -88,6 +93,7 @@ class RpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
             ("grpc.max_receive_message_length", self._bodies.largest),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),  # a port that another process has is an error, not shared with it
+            ("grpc.max_connection_age_ms", OLDEST),
         ]
         # Handlers raise nothing, so that all it has to say are calls whose client went while they were answered.
         logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)

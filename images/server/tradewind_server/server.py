@@ -132,7 +132,7 @@ class Server:
             log.error(reason, extra={"model": model.name})
         except Exception as error:
             reason = f"model {model.name} can't be served: {type(error).__name__}: {error}"
-            log.exception("the model can't be served", extra={"model": model.name})
+            log.exception(reason, extra={"model": model.name})
         model.reason = reason
         _tell_kubernetes(reason)
         rest.should_exit = True

@@ -6,11 +6,14 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
 
 import onnxruntime
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 
-from tradewind_server import folder
+from tradewind_server import folder, gpu
+from tradewind_server.errors import sentence
 from tradewind_server.folder import Artefact, Unservable
 from tradewind_server.refusal import BadRequest, Failed
 from tradewind_server.tensors import DATATYPES, Array, TensorSpec
@@ -18,8 +21,37 @@ from tradewind_server.tensors import DATATYPES, Array, TensorSpec
 log = logging.getLogger(__name__)
 
 
-def opened(artefact: Artefact, threads: int) -> onnxruntime.InferenceSession:
-    """The model, on a GPU where there is one. Raises Unservable."""
+@dataclass(frozen=True)
+class Device:
+    """What computes the model: the CPUs, or a GPU, of whose memory it may take so many bytes (None: all)."""
+
+    gpu: bool = False
+    memory: int | None = None
+
+
+CPU = Device()
+
+
+class Model(Protocol):
+    """What is asked of ONNX Runtime's session."""
+
+    def run(
+        self, wanted: Sequence[str], tensors: Mapping[str, Array], options: onnxruntime.RunOptions | None = None
+    ) -> list[Array]:
+        """The outputs of these names, in that order. Raises ONNX Runtime's errors."""
+
+    def get_inputs(self) -> Sequence[onnxruntime.NodeArg]:
+        """As the graph declares them."""
+
+    def get_outputs(self) -> Sequence[onnxruntime.NodeArg]:
+        """As the graph declares them."""
+
+    def get_providers(self) -> list[str]:
+        """What computes it, the first one by preference."""
+
+
+def opened(artefact: Artefact, threads: int, device: Device = CPU) -> Model:
+    """The model on the CPU or the GPU. Raises Unservable."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -31,10 +63,13 @@ def opened(artefact: Artefact, threads: int) -> onnxruntime.InferenceSession:
         options.add_session_config_entry(
             "session.model_external_initializers_file_folder_path", str(artefact.weights.resolve())
         )
-    available = onnxruntime.get_available_providers()
-    providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
     try:
-        session = onnxruntime.InferenceSession(artefact.onnx, options, providers=providers)
+        if device.gpu:
+            return gpu.opened(artefact.onnx, options, device.memory)
+        session: Model = onnxruntime.InferenceSession(artefact.onnx, options, providers=["CPUExecutionProvider"])
+        return session
+    except Unservable:
+        raise
     except Exception as error:
         outside = sorted(folder.external(artefact.onnx))
         if outside and artefact.weights is None:
@@ -43,12 +78,9 @@ def opened(artefact: Artefact, threads: int) -> onnxruntime.InferenceSession:
                 " give the folder in storageUri, not the file"
             ) from error
         raise Unservable(f"{artefact.path} can't be loaded: {sentence(error)}{_advice(str(error))}") from error
-    if session.get_providers()[0] != providers[0]:
-        log.warning("%s is built in, but can't be used here: the model runs on the CPU", providers[0])
-    return session
 
 
-def computed(model: onnxruntime.InferenceSession, tensors: Mapping[str, Array], wanted: Sequence[str]) -> list[Array]:
+def computed(model: Model, tensors: Mapping[str, Array], wanted: Sequence[str]) -> list[Array]:
     """The outputs of these names, in that order. Raises BadRequest if it can't take these values, else Failed."""
     try:
         outputs: list[Array] = model.run(wanted, tensors)
@@ -67,7 +99,7 @@ def computed(model: onnxruntime.InferenceSession, tensors: Mapping[str, Array], 
 
 
 def tried(
-    model: onnxruntime.InferenceSession,
+    model: Model,
     tensors: Mapping[str, Array],
     wanted: Sequence[str],
     longest: float | None = None,
@@ -79,9 +111,7 @@ def tried(
     return _tried(model, tensors, wanted, onnxruntime.RunOptions(), longest)
 
 
-def let_go(
-    model: onnxruntime.InferenceSession, tensors: Mapping[str, Array], wanted: Sequence[str], longest: float
-) -> None:
+def let_go(model: Model, tensors: Mapping[str, Array], wanted: Sequence[str], longest: float) -> None:
     """Gives memory back that larger runs have left; for that the model is asked once more. Raises BadRequest."""
     options = onnxruntime.RunOptions()
     options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
@@ -89,7 +119,7 @@ def let_go(
 
 
 def _tried(
-    model: onnxruntime.InferenceSession,
+    model: Model,
     tensors: Mapping[str, Array],
     wanted: Sequence[str],
     options: onnxruntime.RunOptions,
@@ -126,13 +156,6 @@ def _advice(text: str) -> str:
     if "IR version" in text or "opset" in text.lower():
         return f". Export it for ONNX Runtime {onnxruntime.__version__}"
     return ""
-
-
-def sentence(error: BaseException | None) -> str:
-    """What ONNX Runtime says, without its prefix, file names and line ends, and not at any length."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    text = text.rsplit("[ONNXRuntimeError] : ", 1)[-1]
-    return text if len(text) <= 400 else text[:397] + "..."
 
 
 def specs(nodes: Sequence[onnxruntime.NodeArg], what: str) -> list[TensorSpec]:

@@ -13,17 +13,17 @@ It imports nothing of the server, since what it takes of the memory a replica wo
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from tradewind_server.cgroup import allowed_cpus, allowed_memory
+from tradewind_server.hardware import gpus
 from tradewind_server.replica import HOST, Mistaken, Order, Replica, Unservable
 
 _LARGEST = 1 << 16  # bytes of an order
@@ -45,7 +45,7 @@ class Stand:
 
     def look(self) -> dict[str, Any]:
         """How the server is, and what it may use."""
-        limits = {"cpu": allowed_cpus(), "memoryBytes": allowed_memory()}
+        limits = {"cpu": allowed_cpus(), "memoryBytes": allowed_memory(), "gpu": gpus()}
         none = {"alive": False, "pid": None, "exit": None, "reason": None, "peakMemoryBytes": 0, "cpuSeconds": None}
         replica = self._replica
         return {**(none if replica is None else replica.look()), "limits": limits}
@@ -104,36 +104,50 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: whoever orders says what is done."""
 
 
-def serve(port: int, *, ends_with_input: bool) -> None:
-    """Takes orders until SIGTERM, or until the standard input ends. The server ends with it."""
-    stand = Stand()
-    listening = ThreadingHTTPServer((HOST, port), type("Handler", (_Handler,), {"stand": stand}))
-    listening.daemon_threads = True
-    stopping = threading.Thread(target=listening.shutdown, daemon=True)
+def serve(ports: Sequence[int], *, ends_with_input: bool) -> None:
+    """Takes orders until SIGTERM, or until the standard input ends. The servers end with it.
+
+    Each port is of a stand of its own: two share a container where they share its GPU.
+    """
+    stands = [Stand() for _ in ports]
+    listening = [
+        ThreadingHTTPServer((HOST, port), type("Handler", (_Handler,), {"stand": stand}))
+        for port, stand in zip(ports, stands, strict=True)
+    ]
+    ended = threading.Event()
 
     def end(*_: object) -> None:
-        if not stopping.is_alive():
-            with contextlib.suppress(RuntimeError):  # ended already
-                stopping.start()
+        ended.set()
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     if ends_with_input:
         threading.Thread(target=lambda: end(sys.stdin.buffer.read()), daemon=True).start()
-    print(f"a stand at http://{HOST}:{listening.server_port}", flush=True)  # noqa: T201 -- for whoever started it
+    for one in listening:
+        one.daemon_threads = True
+        threading.Thread(target=one.serve_forever, args=(0.1,), daemon=True).start()
+        print(f"a stand at http://{HOST}:{one.server_port}", flush=True)  # noqa: T201 -- for whoever started it
     try:
-        listening.serve_forever(poll_interval=0.1)
+        ended.wait()
     finally:
-        stand.stop()
+        for stand in stands:
+            stand.stop()
 
 
 def main() -> None:
     """Runs the stand."""
     parser = argparse.ArgumentParser(prog="tradewind_server.stand", description=__doc__.partition("\n")[0])
-    parser.add_argument("--port", type=int, required=True, help="port of the orders on 127.0.0.1; 0 for any")
+    parser.add_argument(
+        "--port",
+        dest="ports",
+        type=int,
+        action="append",
+        required=True,
+        help="port of the orders on 127.0.0.1; 0 for any. Given twice, there are two stands",
+    )
     parser.add_argument("--ends-with-input", action="store_true", help="end when the standard input does")
     args = parser.parse_args()
-    serve(args.port, ends_with_input=args.ends_with_input)
+    serve(args.ports, ends_with_input=args.ends_with_input)
 
 
 if __name__ == "__main__":

@@ -5,19 +5,19 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import onnxruntime
 
 from tradewind.api.artefact import SAMPLES, Samples
 from tradewind_server import columns, learning, samples, session, warmup
 from tradewind_server.folder import Unservable
-from tradewind_server.learning import Learned, Room
+from tradewind_server.learning import Clock, Learned, Room
 from tradewind_server.processing import Processing
 from tradewind_server.refusal import BadRequest
+from tradewind_server.session import Model
 from tradewind_server.tensors import Array, TensorSpec
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Trial:
     """The model that is tried; `inputs` and `outputs` are as users know them."""
 
     name: str
-    model: onnxruntime.InferenceSession
+    model: Model
     processing: Processing
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
@@ -68,14 +68,12 @@ class Trial:
         self._try_two_rows(feeds)
         return "zeros", learning.made_up(feeds)
 
-    def learned(
-        self, feeds: Tensors, most: int, room: Room, clock: Callable[[], float], obstacle: str | None
-    ) -> Learned:
+    def learned(self, feeds: Tensors, most: int, room: Room, clock: Clock, obstacle: str | None) -> Learned:
         """Whether rows of several requests may be computed together, and how many of them pay; what a row takes in any
         case. `obstacle` is why they may not, where that is known."""
-        started = clock()
+        started = clock.now()
         rows = self.processing(feeds)
-        apart = (clock() - started) / len(next(iter(feeds.values())))
+        apart = (clock.now() - started) / len(next(iter(feeds.values())))
         # Made-up rows can lead a model into a loop that no row of its own does; a start must not wait for that.
         run = partial(session.tried, self.model, wanted=list(self.outputs), longest=LONGEST)
         if obstacle:

@@ -80,7 +80,7 @@ def _pictures(told: Mapping[str, Any], folder: Path) -> Iterator[Path]:
     if not columns:
         return
     from tradewind_workload.data.cells import is_text
-    from tradewind_workload.data.layout import read_layout
+    from tradewind_workload.data.opening import read_layout
     from tradewind_workload.data.table import batches
 
     for part in ("train", "validation", "test"):

@@ -12,7 +12,7 @@ from tradewind.api.report import Report
 from tradewind_workload.compress.candidates import Workshop
 from tradewind_workload.compress.comparing import Comparing
 from tradewind_workload.compress.judged import Parts
-from tradewind_workload.compress.measuring import Measuring
+from tradewind_workload.compress.measuring import Measuring, gpus
 from tradewind_workload.compress.model import Context
 from tradewind_workload.compress.rows import BASELINE, judge_all
 from tradewind_workload.compress.source import open_source
@@ -50,7 +50,8 @@ def run(job: JobDocument, reporter: Told, place: Place) -> None:
 def _made(job: JobDocument, spec: CompressionJobSpec, reporter: Told, place: Place) -> CompressionResult:
     source = open_source(job, spec, place)
     cpu = processor()
-    print(f"measuring on {cpu}", flush=True)
+    hardware = "; ".join(filter(None, (gpus(spec), str(cpu))))[:256]
+    print(f"measuring on {hardware}", flush=True)
     parts = Parts.of(source)
     judged, shown = parts.judged, parts.shown
     progress = _Progress(reporter, 2 * len(spec.candidates) + 2)
@@ -77,7 +78,7 @@ def _made(job: JobDocument, spec: CompressionJobSpec, reporter: Told, place: Pla
     variants = judge_all(stored, measured, spec, metric, job.price_per_hour)
     for variant in variants:
         print(f"{variant.name}: {variant.verdict}: {variant.reason}", flush=True)
-    result = CompressionResult(variants=variants, report_uri=spec.output.storage_uri, processor=str(cpu)[:256])
+    result = CompressionResult(variants=variants, report_uri=spec.output.storage_uri, processor=hardware)
     quality = measured[BASELINE].judged
     said = Bounded(
         Part(judged.part, len(judged)),

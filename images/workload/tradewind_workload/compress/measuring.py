@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.files import ONNX
 from tradewind_workload.measure import agreement
 from tradewind_workload.measure.agreement import Expected
@@ -21,7 +22,7 @@ from tradewind_workload.measure.verdict import Measured
 from tradewind_workload.train.cluster import amount
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tradewind.api.artefact import Manifest
     from tradewind.api.compressionjob import CompressionJobSpec
@@ -29,6 +30,27 @@ if TYPE_CHECKING:
     from tradewind_workload.compress.judged import Judged
     from tradewind_workload.compress.storing import Stored
     from tradewind_workload.measure.replica import Agrees
+
+
+def gpus(spec: CompressionJobSpec) -> str | None:
+    """The GPUs that replicas are measured on, None where they are not. Raises Fault where they are to be, and can't."""
+    if not spec.measure.resources.accelerators:
+        return None
+    with opened(1, gpu=True) as stands:
+        if stands is None:
+            raise Fault(
+                "NotSupported",
+                "spec.measure.resources.accelerators asks for a GPU, and nothing here serves models on one: name the "
+                "Python of the GPU server's packages in TRADEWIND_SERVER_PYTHON, or leave accelerators out.",
+            )
+        found: str | None = stands[0].wait()["limits"].get("gpu")
+    if found is None:
+        raise Fault(
+            "NotSupported",
+            "spec.measure.resources.accelerators asks for a GPU, and the container of the replicas sees none: check "
+            "the node's driver and its device plugin, or leave accelerators out.",
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -50,10 +72,18 @@ class Measuring:
         whole = [variant for variant in stored if variant.folder is not None]
         print(f"measuring {len(whole)} variant{'' if len(whole) == 1 else 's'}, the baseline among them", flush=True)
         found: dict[str, Figures | Unfit] = dict(self._replicas(whole, on_step))
-        alone = self._alone(
-            [variant for variant in whole if not isinstance(found.get(variant.name), Unfit)],
-            *((lambda: None, FEWER) if found else (on_step, None)),
-        )
+        alone: Mapping[str, Alone | Unmeasured] = {}
+        if not self.spec.measure.resources.accelerators:  # this process has no GPU: the replicas have them
+            alone = self._alone(
+                [variant for variant in whole if not isinstance(found.get(variant.name), Unfit)],
+                *((lambda: None, FEWER) if found else (on_step, None)),
+            )
+        elif not found:
+            raise Fault(
+                "NotSupported",
+                "on a GPU only replicas are measured, and none can be asked: JSON can say none of the rows that judge. "
+                "Leave spec.measure.resources.accelerators out.",
+            )
         rows: list[Stored] = []
         measured: dict[str, Measured] = {}
         for variant in stored:
@@ -73,7 +103,7 @@ class Measuring:
     def _replicas(self, whole: Sequence[Stored], on_step: Callable[[], None]) -> dict[str, Replica | Unfit]:
         """By name; empty where no replica can be had or asked."""
         threads = max(1, math.ceil(amount(self.spec.measure.resources.cpu)))
-        with opened(threads) as stands:
+        with opened(threads, gpu=bool(self.spec.measure.resources.accelerators)) as stands:
             if stands is None:
                 print("no replica is measured here, only the models alone, without HTTP", flush=True)
                 return {}

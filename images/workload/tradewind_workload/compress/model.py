@@ -95,7 +95,7 @@ class Context:
 
     def learnt(self, targets: np.ndarray) -> np.ndarray:
         """What the loss compares the outputs with."""
-        from tradewind_workload.train.recipe import learnt
+        from tradewind_workload.train.learning import learnt
 
         return learnt(self.source.answer, targets)
 

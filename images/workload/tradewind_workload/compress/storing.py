@@ -105,7 +105,7 @@ class Storage:
     def _finished(self, candidate: Candidate, words: tuple[str, ...], uri: str) -> Stored | None:
         output = local_path(uri)
         methods = (*self.source.manifest.methods, *words)
-        if (found := find(output, lambda made: _is_same(made, self.job, self.source.digest, methods))) is None:
+        if (found := find(output, lambda made: self._is_same(made, methods))) is None:
             return None
         model, _ = found
         answers = self.answers(model.folder / ONNX)
@@ -113,6 +113,20 @@ class Storage:
         print(f"{candidate.name}: finished by an earlier attempt", flush=True)
         where = address(uri, output, model.folder)
         return Stored(candidate.name, words, model.folder, where, model.digest, answers=answers)
+
+    def _is_same(self, found: Manifest, methods: tuple[str, ...]) -> bool:
+        """Whether this job made that variant, from this very model, by these methods and with these very rows.
+
+        The rows are read again by each attempt, and a variant that learnt from others, or was judged on others, is not
+        the one that this attempt reports.
+        """
+        lineage = found.lineage
+        return lineage is not None and (lineage.uid, lineage.source_digest, found.methods, found.split) == (
+            self.job.uid,
+            self.source.digest,
+            methods,
+            split_of(self.source.prepared),
+        )
 
     def _made(self, candidate: Candidate, words: tuple[str, ...], uri: str) -> Stored:
         output, started = local_path(uri), time.monotonic()
@@ -194,13 +208,3 @@ class Storage:
             ),
             files=files,
         )
-
-
-def _is_same(found: Manifest, job: JobDocument, source_digest: str, methods: tuple[str, ...]) -> bool:
-    """Whether this object made that variant, from this very model, by these methods."""
-    lineage = found.lineage
-    return lineage is not None and (lineage.uid, lineage.source_digest, found.methods) == (
-        job.uid,
-        source_digest,
-        methods,
-    )

@@ -28,6 +28,7 @@ _DATETIME = re.compile(
     r"(\d{4})([-/])(\d{2})\2(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?(Z|[+-]\d{2}:?\d{2})?)?"
 )
 _GERMAN = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?: (\d{2}):(\d{2})(?::(\d{2}))?)?")
+_MONEY, _DIGITS, _UNIT = "[$€£¥][ \\x{00a0}]?", r"[+-]?\d[\d.,' \x{00a0}\x{202f}]*", "[%‰$€£¥]"
 # Words with space between them, or a few signs of a script that has none there.
 _WORDS = r"\pL\S*\s+\S*\pL|[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]{4}"
 # Programs write whole numbers with a point as soon as one is missing in a column.
@@ -83,6 +84,11 @@ def within_years(column: pa.Array) -> bool:
 def leading_zeros(column: pa.Array) -> pa.Array:
     """bool: whether a text is a row of digits that starts with a zero, as codes do (007) and numbers don't."""
     return pc.match_substring_regex(pc.utf8_trim_whitespace(column), r"^[+-]?0\d+$")
+
+
+def marked(column: pa.Array) -> pa.Array:
+    """bool: whether a text is a number with a sign of money or per cent: $1,200.50 or 12 %."""
+    return pc.match_substring_regex(pc.utf8_trim_whitespace(column), rf"^[+-]?(?:{_MONEY}{_DIGITS}|{_DIGITS}{_UNIT})$")
 
 
 def several_words(column: pa.Array) -> pa.Array:

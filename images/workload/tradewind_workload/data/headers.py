@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tradewind_workload.data.dataset import Label, Takes, has_pictures, look, require_numbers
-from tradewind_workload.data.layout import Layout, differences, read_layout
+from tradewind_workload.data.layout import Layout, differences
 from tradewind_workload.data.names import is_plain_number
+from tradewind_workload.data.opening import read_layout
 from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:
     from tradewind.api.data import Data
+
+_CHANNELS = range(2, 5)  # of a picture that is not grey
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,7 @@ def _same_columns(layout: Layout, other: Layout, data: Data) -> None:
 
 
 def _image(data: Data, shape: tuple[int, ...], uri: str) -> tuple[int, int, int]:
+    """Height, width and channels of rows that are pixels. Raises Fault(InvalidData) where they can't be that."""
     if data.image_shape is not None:
         height, width, channels = (*data.image_shape, 1)[:3]
         if height * width * channels != math.prod(shape):
@@ -166,9 +170,25 @@ def _image(data: Data, shape: tuple[int, ...], uri: str) -> tuple[int, int, int]
                 f"spec.data.imageShape {list(data.image_shape)} has {height * width * channels} values, and a row of "
                 f"{uri} has {math.prod(shape)}.",
             )
+        said, found = ([size for size in sizes if size > 1] for sizes in ((height, width, channels), shape))
+        if len(found) > 1 and found != said:  # an axis of one changes no order
+            raise Fault(
+                "InvalidData",
+                f"spec.data.imageShape is {list(data.image_shape)} (height, width, channels), and a row of {uri} has "
+                f"the shape {list(shape)}: correct imageShape, or the order of the axes in the file (numpy.moveaxis).",
+            )
         return height, width, channels
     if len(shape) in (2, 3):
         height, width, channels = (*shape, 1)[:3]
+        if height == 1 and channels > max(_CHANNELS):
+            return width, channels, 1  # grey, and the one channel first
+        if height in _CHANNELS and channels > max(_CHANNELS):
+            raise Fault(
+                "InvalidData",
+                f"a row of {uri} has the shape {list(shape)}, which looks like a picture with its {height} channels "
+                "first, and they are read last: save the array with them last (numpy.moveaxis(x, 1, -1)), or set "
+                f"spec.data.imageShape to {list(shape)} if these are height, width and channels.",
+            )
         return height, width, channels
     side = math.isqrt(math.prod(shape))
     if len(shape) != 1 or side * side != shape[0]:

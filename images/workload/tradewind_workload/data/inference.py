@@ -14,6 +14,7 @@ from tradewind_workload.data.cells import (
     is_bytes,
     is_text,
     leading_zeros,
+    marked,
     numbers,
     several_words,
     true_or_false,
@@ -40,6 +41,7 @@ class Seen:
     rows: int = 0
     missing: int = 0
     numbers: int = 0
+    marked: int = 0  # numbers with a sign of money or per cent
     codes: int = 0  # numbers with leading zeros
     booleans: int = 0
     datetimes: int = 0
@@ -60,6 +62,7 @@ class Seen:
             self.rows + other.rows,
             self.missing + other.missing,
             self.numbers + other.numbers,
+            self.marked + other.marked,
             self.codes + other.codes,
             self.booleans + other.booleans,
             self.datetimes + other.datetimes,
@@ -127,8 +130,9 @@ def _decide(seen: Seen) -> Told:
         return Told("boolean", f"all {present} values are true or false")
     if seen.datetimes == present:
         return Told("datetime", f"all {present} values are times")
-    if seen.numbers * 2 > present:
-        return Told("number", f"{seen.numbers} of {present} values are numbers")
+    if (found := seen.numbers + seen.marked) * 2 > present:
+        signs = f", {seen.marked} of them with a sign such as $ or %, which is to be left out" if seen.marked else ""
+        return Told("number", f"{found} of {present} values are numbers{signs}")
     if seen.distinct is None:
         return Told("text", f"more than {MOST_DISTINCT} different texts in {present} rows")
     few = len(seen.distinct) <= FEW or len(seen.distinct) * 2 <= present
@@ -160,6 +164,7 @@ def _seen(column: pa.Array, decimal: Decimal | None) -> Seen:
         rows,
         missing,
         numbers=rows - found.null_count,
+        marked=(pc.sum(marked(column)).as_py() or 0) if found.null_count > missing else 0,
         codes=pc.sum(leading_zeros(column)).as_py() or 0,
         booleans=pc.sum(true_or_false(column)).as_py() or 0,
         datetimes=rows - datetimes(column).null_count if found.null_count == rows else 0,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tradewind_workload.data.arrays import arrays_of
 from tradewind_workload.data.dataset import by_columns, described, first_pictures, pictures_alone, require_numbers
 from tradewind_workload.data.fitting import Stage, fit
 from tradewind_workload.data.holding import Sets, parts_in_memory
@@ -53,7 +54,7 @@ class Prepared:
     notes: tuple[str, ...]  # what was dropped, for the log
     test: Rows | None = None  # only the finished model sees them
     split_digest: str = ""
-    answers_digest: str = ""  # SHA-256 of the labels of the training and the validation rows
+    answers_digest: str = ""  # SHA-256 of the labels of all rows
     schema: Schema | None = None  # of a table whose columns are inputs each; its rows are encoded later
     seen: Schema | None = None  # of any table
     header: tuple[str, ...] = ()  # all columns of such a table
@@ -123,9 +124,10 @@ def prepare(
     steps: list[Dropped] = []
     train: Rows | Streamed
     needed = 0
-    if room is not None and schema is not None:
+    if room is not None:
         needed = _needs(sets, schema, data, room, pictures=headers.pictures)
     if room is not None and needed > room.held:
+        _require_rows(sets, room)
         print(f"{_much(layout, needed, room)}: its rows are streamed from files below the output folder", flush=True)
         labels, train, judging, digest = parts_in_files(sets, data, seed, work, room.folder, steps)
     else:
@@ -152,7 +154,7 @@ def prepare(
         (*notes, *(step.note for step in steps if step.after < step.before)),
         judging.get("test"),
         digest,
-        answers_digest((train, judging["validation"])),
+        answers_digest((train, judging["validation"], *([judging["test"]] if "test" in judging else []))),
         schema if form == "columns" else None,
         schema,
         tuple(layout.columns) if schema is not None else (),
@@ -165,17 +167,35 @@ def _column_names(layout: Layout, data: Data) -> tuple[str, ...]:
     return () if any(layout.columns[name].shape for name in chosen) else chosen
 
 
-def _needs(sets: Sets, schema: Schema, data: Data, room: Room, *, pictures: bool) -> int:
+def _needs(sets: Sets, schema: Schema | None, data: Data, room: Room, *, pictures: bool) -> int:
     """Bytes of the values of all data sets in memory; of the others by the size of their files."""
     sizes = [
         sum(Path(file.path).stat().st_size for source in found.sources for file in source.files)
         for found in (sets.train, *sets.others)
     ]
-    if pictures:
+    if schema is None:
+        rows = (arrays_of(source.file.path)[0].shape[0] for source in sets.train.sources)
+        values = float(4 * math.prod(sets.train.row_shape(data)) * sum(rows))
+    elif pictures:
         values = schema.label.rows * _of_a_picture(sets, schema, data, room)
     else:
         values = 4 * len(schema.inputs) * schema.label.rows if sets.form == "matrix" else schema.size
     return int(values * sum(sizes) / max(1, sizes[0]))
+
+
+def _require_rows(sets: Sets, room: Room) -> None:
+    """Raises Fault(InvalidData) for arrays of npz files whose rows can't be read a few at a time, and are too many."""
+    for found in (sets.train, *sets.others):
+        for source in () if found.is_table else found.sources:
+            for array in arrays_of(source.file.path):
+                if array.is_held and array.size > room.held:
+                    raise Fault(
+                        "InvalidData",
+                        f"{source.file.name}: the array {array.name!r} has {array.size / 1e6:.0f} MB of values, more "
+                        f"than {room.held / 1e6:.0f} MB ({room.why}), and is compressed column by column (Fortran "
+                        "order), so that no row can be read without all others: save it in C order (numpy."
+                        f"ascontiguousarray), save it uncompressed (numpy.savez), or raise {room.field}.",
+                    )
 
 
 def _of_a_picture(sets: Sets, schema: Schema, data: Data, room: Room) -> float:

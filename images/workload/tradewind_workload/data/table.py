@@ -6,7 +6,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from tradewind.api.data import MISSING
+from tradewind_workload.data.arrays import DAMAGED, batches_of
 from tradewind_workload.data.cells import is_bytes, is_text, within_years, without_missing
 from tradewind_workload.data.dialect import open_bytes
 from tradewind_workload.data.names import name_of
@@ -67,7 +67,7 @@ class Batch:
 
 
 def batches(source: Source, missing: tuple[str, ...]) -> Iterator[Batch]:
-    """The rows of a file, in order; an npz file is one batch, with an array's row as a list.
+    """The rows of a file, in order; of an npz file, an array's row is a list.
 
     Raises Fault(InvalidData) where a row can't be read, and OSError as it is where the volume has trouble that passes.
     """
@@ -96,7 +96,7 @@ def batches(source: Source, missing: tuple[str, ...]) -> Iterator[Batch]:
         raise Fault(
             "InvalidData", f"{source.file.name} has text that is not {encoding}: {advice} it as UTF-8."
         ) from None
-    except (pa.ArrowException, OSError, ValueError, zipfile.BadZipFile) as error:
+    except (pa.ArrowException, OSError, *DAMAGED) as error:
         if trouble_in(error) is not None:
             raise  # the volume's, not the data's
         said = " ".join(str(error).split())[:300]
@@ -277,8 +277,8 @@ def _parquet(source: Source) -> Iterator[pa.RecordBatch]:
 
 
 def _npz(source: Source) -> Iterator[pa.RecordBatch]:
-    with np.load(source.file.path, allow_pickle=False) as arrays:
-        yield pa.RecordBatch.from_pydict({name: _array(arrays[name], name, source) for name in arrays.files})
+    for arrays in batches_of(source.file.path, ROWS):
+        yield pa.RecordBatch.from_pydict({name: _array(array, name, source) for name, array in arrays.items()})
 
 
 def _array(array: np.ndarray, name: str, source: Source) -> pa.Array:
@@ -290,9 +290,10 @@ def _array(array: np.ndarray, name: str, source: Source) -> pa.Array:
                 "InvalidData",
                 f"{source.file.name}: the array {name!r} has bytes that are not UTF-8: save it as text (dtype U).",
             ) from None
-    if array.ndim == 1:
-        return pa.array(array)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)  # Arrow has the machine's own order of bytes alone
     width = int(np.prod(array.shape[1:]))
+    if width == 1:
+        return pa.array(array.reshape(-1))
     return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(array).reshape(-1)), width)
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 BATCH = 256
+MASK = "attention_mask"  # an input of 1 for each token of a text, and of 0 behind them
 TOKENS = 4096  # of texts in a batch: for each, a transformer takes 50 KB and more
 
 
@@ -41,6 +42,15 @@ def open_session(model: Path | bytes, threads: int = 1) -> onnxruntime.Inference
 def ask(session: onnxruntime.InferenceSession, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """All outputs by name, of the values of at least one row by the name of the input; rows first."""
     return joined(asked(session, [feeds]))
+
+
+def ask_by_length(session: onnxruntime.InferenceSession, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """As `ask`, with texts of about one length in a batch: a graph computes as far as the longest of them goes."""
+    if MASK not in feeds:
+        return ask(session, feeds)
+    order = np.argsort(feeds[MASK].sum(1), kind="stable")
+    answers, back = ask(session, {name: values[order] for name, values in feeds.items()}), np.argsort(order)
+    return {name: values[back] for name, values in answers.items()}
 
 
 def asked(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tradewind_workload.measure.figures import Alone
+from tradewind_workload.measure.stands import inherited
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -140,7 +141,7 @@ def turns(
 
 
 def _bench(task: dict[str, Any]) -> Any:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "OMP_"))}
+    environment = inherited()
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     try:
         done = subprocess.run(

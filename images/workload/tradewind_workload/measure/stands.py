@@ -116,6 +116,11 @@ class Stand:
         return found
 
 
+def inherited() -> dict[str, str]:
+    """This process's environment for one that is measured: what Ray and OpenMP are told here is not for that."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "OMP_"))}
+
+
 def free_port() -> int:
     """A port on which nothing listens; the containers of a pod share them."""
     with socket.socket() as found:
@@ -124,8 +129,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def opened(threads: int) -> Iterator[tuple[Stand, Stand] | None]:
-    """The two stands; None where there are none. Those of this machine give a server so many threads."""
+def opened(threads: int, *, gpu: bool = False) -> Iterator[tuple[Stand, Stand] | None]:
+    """The two stands; None where there are none. Those of this machine give a server so many threads, and a GPU.
+
+    The stands of a pod are told by their container what their servers compute on.
+    """
     addresses = [address.strip() for address in os.environ.get(STANDS, "").split(",") if address.strip()]
     if addresses:
         if len(addresses) != 2:
@@ -142,8 +150,8 @@ def opened(threads: int) -> Iterator[tuple[Stand, Stand] | None]:
         return
     with contextlib.ExitStack() as stack:
         yield (
-            Stand(stack.enter_context(_of_this_machine(python)), threads),
-            Stand(stack.enter_context(_of_this_machine(python)), threads),
+            Stand(stack.enter_context(_of_this_machine(python, gpu)), threads),
+            Stand(stack.enter_context(_of_this_machine(python, gpu)), threads),
         )
 
 
@@ -156,10 +164,11 @@ def _server_python() -> str | None:
 
 
 @contextlib.contextmanager
-def _of_this_machine(python: str) -> Iterator[str]:
+def _of_this_machine(python: str, gpu: bool) -> Iterator[str]:
     """A stand that ends with this process, however that ends: its address."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "OMP_"))}
+    environment = inherited()
     environment["PYTHONPATH"] = os.pathsep.join([path for path in sys.path if path and "site-packages" not in path])
+    environment["TRADEWIND_DEVICE"] = "gpu" if gpu else "cpu"
     process = subprocess.Popen(  # noqa: S603 -- our own program
         [python, "-m", "tradewind_server.stand", "--port=0", "--ends-with-input"],
         env=environment,

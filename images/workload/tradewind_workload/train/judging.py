@@ -143,6 +143,7 @@ def split_of(prepared: Prepared) -> SplitRecord:
         training_rows=len(prepared.train),
         validation_rows=len(prepared.validation),
         test_rows=0 if prepared.test is None else len(prepared.test),
+        answers=prepared.answers_digest,
     )
 
 

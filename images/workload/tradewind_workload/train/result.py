@@ -15,6 +15,7 @@ from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.files import ONNX, SAMPLES
 from tradewind_workload.io.store import files_of, finish
 from tradewind_workload.report.columns import IS_LABEL, IS_SPLIT
+from tradewind_workload.train import cluster
 from tradewind_workload.train.judging import answer_of, evaluate, judging_part, split_of, written
 from tradewind_workload.train.reporting import report_files
 
@@ -61,7 +62,7 @@ def store(job: JobDocument, spec: TrainingJobSpec, prepared: Prepared, trained: 
         draft.write(ONNX, model.onnx)
         for name, content in model.weights.items():
             draft.write(name, content)
-        session = open_session(draft.folder / ONNX)
+        session = open_session(draft.folder / ONNX, cluster.threads(spec.resources))
         served = _asked(session, model, judging)
         answers = answer.among(served)
         require_same(answer, trained.expected, answers, str(draft.folder / ONNX))
@@ -144,10 +145,9 @@ def _require_finite(expected: np.ndarray, part: str, judging: Rows) -> None:
 
 def _asked(session: onnxruntime.InferenceSession, model: Model, rows: Rows) -> dict[str, np.ndarray]:
     """All outputs by name, for the rows, of which those of a block are in memory at a time."""
-    from tradewind_workload.export.inference import ask
+    from tradewind_workload.export.inference import ask_by_length, joined
 
-    parts = [ask(session, model.feeds(some.table())) for some in rows.by_block()]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return joined(ask_by_length(session, model.feeds(some.table())) for some in rows.by_block())
 
 
 def require_same(answer: Answer, expected: np.ndarray, served: np.ndarray, where: str) -> None:

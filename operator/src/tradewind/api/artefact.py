@@ -119,6 +119,7 @@ class SplitRecord(Observed):
     training_rows: int = Field(description="Rows that it learnt from.")
     validation_rows: int = Field(description="Rows that the best epoch was chosen by.")
     test_rows: int = Field(default=0, description="Rows that only the finished model saw.")
+    answers: str = Field(default="", description="SHA-256 of the rows' labels, by part and in their order.")
 
 
 class Manifest(Observed):

@@ -121,7 +121,7 @@ class Measure(Model):
     resources: ServingResources = Field(
         default_factory=ServingResources,
         description="What a replica has that is measured, as spec.resources of the ModelDeployment that will serve it. "
-        "The pod has two of them, which take turns, beside the program.",
+        "The pod has two of them, which take turns, beside the program; with accelerators both in one container.",
     )
     threads: Annotated[int, Field(ge=1, le=256)] = Field(
         default=1,
@@ -179,9 +179,9 @@ class MeasuredOn(Observed):
     pool: Annotated[str, StringConstraints(max_length=63)] | None = Field(
         default=None, description="Row of the price table."
     )
-    cpu: Annotated[str, StringConstraints(max_length=20)] = Field(description="CPU of the pod.")
-    memory: Annotated[str, StringConstraints(max_length=20)] = Field(description="Memory of the pod.")
-    accelerators: Count = Field(default=0, description="GPUs of the pod.")
+    cpu: Annotated[str, StringConstraints(max_length=20)] = Field(description="CPU of the replica.")
+    memory: Annotated[str, StringConstraints(max_length=20)] = Field(description="Memory of the replica.")
+    accelerators: Count = Field(default=0, description="GPUs of the replica.")
 
 
 class SpeedUp(Observed):
@@ -303,7 +303,9 @@ class Variant(Observed):
     )
     measured_on: MeasuredOn | None = Field(default=None, description="Pool and resources of the pod that measured.")
     replica: Replica | None = Field(default=None, description="Of the replica that was measured.")
-    runtime: Runtime | None = Field(default=None, description="Of the model alone, where a replica was measured.")
+    runtime: Runtime | None = Field(
+        default=None, description="Of the model alone, where a replica was measured, and that on CPUs."
+    )
 
     @property
     def times_as_fast(self) -> Decimal | None:

@@ -66,6 +66,11 @@ class Images(Model):
         description="What answers predictions: a CompressionJob measures its variants in replicas of it. Left out, it "
         "measures the models alone.",
     )
+    server_gpu: str | None = Field(
+        default=None,
+        description="What answers predictions on GPUs (nvidia.com/gpu). Left out, replicas with accelerators are "
+        "refused.",
+    )
 
 
 class Reporting(Model):

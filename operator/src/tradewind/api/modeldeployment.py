@@ -27,7 +27,7 @@ from tradewind.api.base import (
     StorageUri,
     Timestamp,
 )
-from tradewind.api.bounds import Latency, Quality
+from tradewind.api.bounds import Latency, MeasuredLatency, Quality
 from tradewind.api.compressionjob import MeasuredOn, Number
 from tradewind.api.evaluation import Evaluation
 from tradewind.api.job import PoolChoice
@@ -166,8 +166,8 @@ class ModelDeploymentSpec(Model):
     )
     expected_requests_per_second: DecimalString | None = Field(
         default=None,
-        description="Expected load, from which replicas and cost per million are computed; there are never fewer "
-        "replicas than it needs, up to scaling.maxReplicas.",
+        description="Expected load, from which replicas and cost per million are computed where a replica of the "
+        "model was measured; there are never fewer replicas than it needs, up to scaling.maxReplicas.",
     )
     resources: ServingResources = Field(default_factory=ServingResources, description="Where a replica runs.")
     pod_metadata: PodMetadata = Field(
@@ -207,13 +207,22 @@ class ChosenVariant(Observed):
     )
     throughput_per_second: Number | None = Field(
         default=None,
-        description="Requests per second of one replica, as measured (rows of the model alone where the job had no "
-        "server); replicas and the cost per million are computed from it.",
+        description="Requests per second of one replica, as measured; replicas and the cost per million are computed "
+        "from it. Without `within` it is not known to be that, and nothing is: it can be rows of the model alone.",
+    )
+    within: MeasuredLatency | None = Field(
+        default=None,
+        description="What throughputPerSecond keeps, where a replica was measured: the replica.within of the variant.",
     )
     measured_on: MeasuredOn | None = Field(default=None, description="Pool and resources of the pod that measured.")
     evaluation: Evaluation | None = Field(
         default=None, description="The metric that counts beside that of guessing, as the training job has it."
     )
+
+    @property
+    def requests_per_second(self) -> Number | None:
+        """What one replica was measured to answer; None where that is not known, as in a status before `within`."""
+        return self.throughput_per_second if self.within is not None else None
 
 
 class Replicas(Observed):
@@ -256,7 +265,9 @@ class ServingCost(Cost):
 
     per_hour: str | None = Field(default=None, description="At the present number of replicas, or Unknown.")
     per_million: str | None = Field(
-        default=None, description="For a million requests at the expected load, or Unknown."
+        default=None,
+        description="For a million requests at the expected load; Unknown where the price is, or what a replica "
+        "answers.",
     )
 
 

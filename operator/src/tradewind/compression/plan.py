@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from tradewind.api.compressionjob import CompressionJob, CompressionJobSpec, CompressionResult
-from tradewind.api.config import Pool
+from tradewind.api.config import Images, Pool
 from tradewind.api.report import Report
 from tradewind.compression.program import program
 from tradewind.compression.source import Source, find
@@ -19,7 +19,7 @@ from tradewind.core.plan import Observed, Plan, Refusal
 from tradewind.core.podmetadata import not_allowed
 from tradewind.core.quantity import parse
 from tradewind.core.references import taken
-from tradewind.economics.pools import as_replica, choose, misshapen
+from tradewind.economics.pools import choose, misshapen, unservable
 from tradewind.ray import life
 from tradewind.ray.document import LARGEST
 from tradewind.ray.groups import Group
@@ -36,6 +36,10 @@ _FIELDS = {
 _WITH_REPLICAS = _FIELDS | {
     "cpu": "spec.resources.cpu, with spec.measure.resources.cpu for each of two replicas,",
     "memory": "spec.resources.memory, with spec.measure.resources.memory for each of two replicas,",
+}
+# The replicas share one container with the accelerators.
+_WITH_ACCELERATORS = _WITH_REPLICAS | {
+    "cpu": "spec.resources.cpu, with spec.measure.resources.cpu for both replicas together,"
 }
 MEMORY = "2Gi"  # of the program, at least, where none is said
 
@@ -54,9 +58,11 @@ def _job(item: CompressionJob, observed: Observed, surroundings: Surroundings) -
     if isinstance(chosen, Refusal):
         return _refused(item, chosen)
     pool = chosen.pool
-    group = _group(item.spec, pool, surroundings.config.images.server)
+    images = surroundings.config.images
+    group = _group(item.spec, pool, images)
     refusal = (
-        group.misfit(_FIELDS if group.stands is None else _WITH_REPLICAS)
+        unservable(pool, asked.accelerators, images, _FIELDS["accelerators"])
+        or group.misfit(_fields(group))
         or misshapen(pool, asked.topology, "spec.measure.resources.topology")
         or not_allowed(item.spec.pod_metadata, surroundings.config)
         or taken(observed.writers, item.status)
@@ -93,12 +99,10 @@ def _job(item: CompressionJob, observed: Observed, surroundings: Surroundings) -
     )
 
 
-def _group(spec: CompressionJobSpec, pool: Pool, server: str | None) -> Group:
-    """The one pod: the program, with the replicas beside it that it measures.
-
-    Accelerators can't be in two containers; where there are some, the program has them, and measures models alone.
-    """
+def _group(spec: CompressionJobSpec, pool: Pool, images: Images) -> Group:
+    """The one pod: the program, with the replicas beside it that it measures."""
     replica, own = spec.measure.resources, spec.resources
+    server = images.server_gpu if replica.accelerators else images.server
     memory = own.memory or max(MEMORY, replica.memory, key=parse)
     group = Group(
         "head",
@@ -109,9 +113,14 @@ def _group(spec: CompressionJobSpec, pool: Pool, server: str | None) -> Group:
         replica.accelerators,
         cpu_limit=own.cpu_limit or replica.cpu_limit,
     )
-    if server is None or replica.accelerators:
-        return group
-    return replace(group, stands=Stands(server, replica.cpu, replica.memory, as_replica(replica, pool)))
+    return group if server is None else replace(group, stands=Stands(server, replica, pool))
+
+
+def _fields(group: Group) -> Mapping[str, str]:
+    """What the pod's CPU and memory are made of, in the fields of the spec."""
+    if group.stands is None:
+        return _FIELDS
+    return _WITH_ACCELERATORS if group.accelerators else _WITH_REPLICAS
 
 
 def _refused(item: CompressionJob, refusal: Refusal, groups: tuple[Group, ...] = ()) -> Job:

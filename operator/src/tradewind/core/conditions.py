@@ -44,6 +44,10 @@ class Reason(StrEnum):
     POOL_NOT_FOUND = "PoolNotFound", "The price table has no pool of that name."
     POOL_HAS_NO_ACCELERATOR = "PoolHasNoAccelerator", "Accelerators are asked for, and the pool's nodes have none."
     NOT_ENOUGH_ACCELERATORS = "NotEnoughAccelerators", "A pod asks for more accelerators than a node of the pool has."
+    NO_SERVER_FOR_ACCELERATOR = (
+        "NoServerForAccelerator",
+        "A replica is to have accelerators, and no image of the operator's configuration serves on those.",
+    )
     NODE_TOO_SMALL = "NodeTooSmall", "A pod asks for more CPU or memory than a node of the pool has."
     TOPOLOGY_MISMATCH = "TopologyMismatch", "The pods don't have the shape of the pool's TPU slices."
     SPEC_TOO_LARGE = "SpecTooLarge", "The spec is larger than what can be handed to a pod."
@@ -151,7 +155,7 @@ class Reason(StrEnum):
         "MeasuredElsewhere",
         "The numbers were measured on other resources or on another pool than the service has.",
     )
-    NOT_MEASURED = "NotMeasured", "It is not known where the model was measured."
+    NOT_MEASURED = "NotMeasured", "It is not known where the model was measured, or whether as a replica."
     # Underprovisioned
     ENOUGH_REPLICAS = "EnoughReplicas", "There are at least as many replicas as the expected load needs."
     TOO_FEW_REPLICAS = "TooFewReplicas", "The expected load needs more replicas than scaling.maxReplicas allows."

@@ -18,10 +18,21 @@ def parse(quantity: str) -> Decimal:
 
     Raises ValueError where it isn't one. Our dependency `kubernetes` has such a function, but core is free of clients.
     """
+    number, suffix = _parts(quantity)
+    return number * _SUFFIXES[suffix]
+
+
+def _parts(quantity: str) -> tuple[Decimal, str]:
     match = _FORM.fullmatch(quantity)
     if match is None:
         raise ValueError(f"{quantity!r} is not a quantity such as 500m, 2 or 1500Mi")
-    return Decimal(match[1]) * _SUFFIXES[match[2] or ""]
+    return Decimal(match[1]), match[2] or ""
+
+
+def times(count: int, quantity: str) -> str:
+    """So many times the quantity, as Kubernetes writes it."""
+    number, suffix = _parts(quantity)
+    return canonical(f"{count * number:f}{suffix}")
 
 
 def canonical(quantity: str) -> str:

@@ -17,7 +17,7 @@ def scaled(item: ModelDeployment, pool: Pool, variant: ChosenVariant, config: Co
     An autoscaler sees a load only when it is there: what is known to come is provided for.
     """
     scaling = item.spec.scaling
-    needed = replicas(load(item, pool, config), number(variant.throughput_per_second))
+    needed = replicas(load(item, pool, config), number(variant.requests_per_second))
     return scaling.model_copy(update={"min_replicas": min(needed, scaling.max_replicas)})
 
 
@@ -31,7 +31,9 @@ def underprovisioned(
     rate = item.spec.expected_requests_per_second
     if rate is None:
         return Verdict(KIND, "False", Reason.LOAD_UNKNOWN, "spec.expectedRequestsPerSecond is not set.")
-    bears = number(variant.throughput_per_second) if variant is not None else None
+    if variant is not None and variant.throughput_per_second is not None and variant.within is None:
+        return Verdict(KIND, "False", Reason.LOAD_UNKNOWN, _of_no_replica(variant))
+    bears = number(variant.requests_per_second) if variant is not None else None
     if pool is None or not bears:
         words = "It is not known how many requests a replica answers: only a CompressionJob measures that."
         return Verdict(KIND, "False", Reason.LOAD_UNKNOWN, words)
@@ -50,3 +52,12 @@ def underprovisioned(
         )
     words = f"It needs {count} ({why}), and spec.scaling.maxReplicas is {most}: {remedy}."
     return Verdict(KIND, "True", Reason.TOO_FEW_REPLICAS, words)
+
+
+def _of_no_replica(variant: ChosenVariant) -> str:
+    return (
+        f"No replica of {variant.name} is known to have been measured, so its throughput can be that of the model "
+        "alone, and no replicas are computed from it: there are spec.scaling.minReplicas at least. Name a "
+        "CompressionJob in spec.model.compressionJobRef that measures replicas, as one does that is created where "
+        "images.server of the operator's configuration is set."
+    )

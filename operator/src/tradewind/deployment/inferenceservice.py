@@ -13,7 +13,7 @@ from tradewind.core.labels import POOL, REVISION
 from tradewind.core.plan import Child, Resource
 from tradewind.core.reading import condition, mapping, text
 from tradewind.core.security import CONTAINER_SECURITY, POD_SECURITY
-from tradewind.economics.pools import as_replica, scheduling
+from tradewind.economics.pools import ON_GPU, as_replica, scheduling
 
 INFERENCE_SERVICE = Resource("serving.kserve.io", "v1beta1", "InferenceService", "inferenceservices")
 RUNTIME = "tradewind-onnx"  # the ClusterServingRuntime that is installed with the operator
@@ -59,6 +59,7 @@ class Replica:
     model_name: str  # under which it answers
     variant: ChosenVariant
     pool: Pool
+    image: str | None = None  # in place of the ClusterServingRuntime's: of a replica with GPUs
 
 
 def inference_service(
@@ -104,6 +105,8 @@ def _model(spec: ModelDeploymentSpec, replica: Replica) -> dict[str, Any]:
     if replica.variant.digest is not None:
         # The server refuses to become ready with any other file.
         environment["TRADEWIND_MODEL_DIGEST"] = replica.variant.digest
+    if spec.resources.accelerators:
+        environment |= ON_GPU
     wait = spec.limits.max_wait_milliseconds
     limits = {
         "TRADEWIND_MAX_BODY_BYTES": spec.limits.max_body_bytes,
@@ -119,6 +122,7 @@ def _model(spec: ModelDeploymentSpec, replica: Replica) -> dict[str, Any]:
     return {
         "modelFormat": {"name": "onnx"},
         "runtime": RUNTIME,
+        **({"image": replica.image} if replica.image is not None else {}),
         "storageUri": replica.variant.storage_uri,
         "env": [{"name": name, "value": value} for name, value in environment.items()],
         "resources": as_replica(spec.resources, replica.pool),

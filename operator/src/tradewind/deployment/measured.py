@@ -32,6 +32,11 @@ def measured_elsewhere(item: ModelDeployment, pool: Pool | None, variant: Chosen
         and _same(there.memory, here.memory)
         and there.accelerators == here.accelerators
     ):
+        if variant.within is None:
+            words = (
+                f"No replica of {variant.name} is known to have been measured: its numbers can be the model's alone."
+            )
+            return Verdict(KIND, "False", Reason.NOT_MEASURED, words)
         return Verdict(
             KIND, "False", Reason.MEASURED_HERE, f"{variant.name} was measured on the pool and resources that serve it."
         )

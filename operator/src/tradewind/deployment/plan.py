@@ -24,7 +24,7 @@ from tradewind.deployment.revision import revision_name, service_name
 from tradewind.deployment.rollout import Rollout, Wanted, roll_out
 from tradewind.deployment.service import SERVICE, service
 from tradewind.deployment.status import progressing, ready, routed, waited_since
-from tradewind.economics.pools import choose, misfit, misshapen
+from tradewind.economics.pools import choose, misfit, misshapen, unservable
 
 _FIELDS = {
     "cpu": "spec.resources.cpu",
@@ -44,7 +44,7 @@ def plan(item: ModelDeployment, observed: Observed, surroundings: Surroundings, 
     standings = {revision: health.standing for revision, health in healths.items()}
     rollout = roll_out(before, wanted, standings, routed(observed, name), now)
     serving = rollout.serving
-    children, keep = _children(item, observed, decision, wanted, rollout)
+    children, keep = _children(item, observed, decision, wanted, rollout, _image(item, surroundings.config))
     situation = Situation(
         decision,
         wanted.name if wanted is not None else None,
@@ -68,8 +68,13 @@ def _wanted(item: ModelDeployment, decision: Decision, config: Config) -> Wanted
     if decision.variant is None or decision.pool is None:
         return None
     variant = decision.variant
-    name = revision_name(item.spec, decision.pool, variant)
+    name = revision_name(item.spec, decision.pool, variant, _image(item, config))
     return Wanted(name, variant.name, variant.digest, scaled(item, decision.pool, variant, config))
+
+
+def _image(item: ModelDeployment, config: Config) -> str | None:
+    """The server of replicas with GPUs; None for the one of the ClusterServingRuntime."""
+    return config.images.server_gpu if item.spec.resources.accelerators else None
 
 
 def _healths(item: ModelDeployment, observed: Observed, wanted: Wanted | None, now: datetime) -> dict[str, Health]:
@@ -97,7 +102,12 @@ def _healths(item: ModelDeployment, observed: Observed, wanted: Wanted | None, n
 
 
 def _children(
-    item: ModelDeployment, observed: Observed, decision: Decision, wanted: Wanted | None, rollout: Rollout
+    item: ModelDeployment,
+    observed: Observed,
+    decision: Decision,
+    wanted: Wanted | None,
+    rollout: Rollout,
+    image: str | None,
 ) -> tuple[tuple[Child, ...], frozenset[tuple[str, str]]]:
     """What is to be, and what stays as it is though the spec does not ask for it any more."""
     name, own = child_name(item.kind, item.metadata.name), labels(item.kind, item.metadata.name)
@@ -106,7 +116,7 @@ def _children(
     children: tuple[Child, ...] = (service(name, own, rollout.route),)
     planned = wanted.name if wanted is not None else None
     if wanted is not None and decision.variant is not None and decision.pool is not None:
-        replica = Replica(wanted.name, item.metadata.name, decision.variant, decision.pool)
+        replica = Replica(wanted.name, item.metadata.name, decision.variant, decision.pool, image)
         its_name = service_name(item.metadata.name, wanted.name)
         after = ((SERVICE.kind, name),)
         children += (inference_service(its_name, own, item.spec, replica, rollout.floor, after),)
@@ -134,7 +144,8 @@ def _decide(item: ModelDeployment, observed: Observed, surroundings: Surrounding
         return _refused(chosen)
     pool = chosen.pool
     refusal = (
-        misfit(pool, asked.cpu, asked.memory, asked.accelerators, _FIELDS)
+        unservable(pool, asked.accelerators, surroundings.config.images, _FIELDS["accelerators"])
+        or misfit(pool, asked.cpu, asked.memory, asked.accelerators, _FIELDS)
         or misshapen(pool, asked.topology, "spec.resources.topology")
         or not_allowed(item.spec.pod_metadata, surroundings.config)
     )

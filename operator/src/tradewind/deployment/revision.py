@@ -9,8 +9,11 @@ from tradewind.core.names import child_name, fingerprint
 from tradewind.economics.pools import as_replica, scheduling
 
 
-def revision_name(spec: ModelDeploymentSpec, pool: Pool, variant: ChosenVariant) -> str:
-    """Its name: ten characters that stand for the files, the resources, the nodes, the metadata and the limits."""
+def revision_name(spec: ModelDeploymentSpec, pool: Pool, variant: ChosenVariant, image: str | None) -> str:
+    """Its name: ten characters that stand for the files, the resources, the nodes, the metadata and the limits.
+
+    `image` stands for itself where it is not the one of the ClusterServingRuntime.
+    """
     placed = {
         "pool": pool.name,
         "resources": as_replica(spec.resources, pool),
@@ -19,6 +22,8 @@ def revision_name(spec: ModelDeploymentSpec, pool: Pool, variant: ChosenVariant)
     parts = [variant.storage_uri, variant.digest or "", text(placed), text(spec.pod_metadata.dump())]
     if limits := spec.limits.dump():
         parts.append(text(limits))
+    if image is not None:
+        parts.append(image)
     return fingerprint(*parts)
 
 

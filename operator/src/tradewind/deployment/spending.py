@@ -20,7 +20,7 @@ from tradewind.economics.selection import number, per_million
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What the service costs at present; Unknown where the pool has no price."""
+    """What the service costs at present, or Unknown."""
 
     per_hour: str
     per_million: str | None  # None: no load is expected
@@ -32,7 +32,7 @@ def price(item: ModelDeployment, pool: Pool, variant: ChosenVariant, replicas: i
     hourly = None if expected.per_hour is None else expected.per_hour * replicas
     if not expected.requests_per_second:
         return Price(money(hourly), None)
-    return Price(money(hourly), money(per_million(expected, number(variant.throughput_per_second))))
+    return Price(money(hourly), money(per_million(expected, number(variant.requests_per_second))))
 
 
 def spending(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING
 from typing import Any
 
-from tradewind.api.config import Config, Pool
+from tradewind.api.config import Config, Images, Pool
 from tradewind.api.job import PoolChoice
 from tradewind.api.placement import ServingResources
 from tradewind.core.conditions import Reason
@@ -16,6 +16,8 @@ from tradewind.core.quantity import canonical, parse
 
 TPU = "google.com/tpu"
 TPU_TOPOLOGY = "cloud.google.com/gke-tpu-topology"
+# Told to a server whose container has GPUs: it is not Ready where it can't compute on one, rather than use the CPU.
+ON_GPU = {"TRADEWIND_DEVICE": "gpu"}
 
 
 def scheduling(pool: Pool, accelerators: int) -> dict[str, Any]:
@@ -99,6 +101,29 @@ def misshapen(pool: Pool, topology: str | None, field: str) -> Refusal | None:
         f"{field} is {topology}, and the topology of pool {pool.name} is {has}. "
         "Name a pool with that topology, or leave topology out.",
     )
+
+
+def unservable(pool: Pool, accelerators: int, images: Images, field: str) -> Refusal | None:
+    """Why no server can use a replica's accelerators of the pool, or None.
+
+    Without this the server for CPUs would run beside them, and nobody would see it.
+    """
+    accelerator = pool.accelerator
+    if not accelerators or accelerator is None:
+        return None
+    if accelerator.resource == TPU:
+        return Refusal(
+            Reason.NO_SERVER_FOR_ACCELERATOR,
+            f"{field} is {accelerators}, and pool {pool.name} has TPUs ({accelerator.type}), which no server uses: "
+            "leave it and the topology out, or name a pool with GPUs (nvidia.com/gpu).",
+        )
+    if images.server_gpu is None:
+        return Refusal(
+            Reason.NO_SERVER_FOR_ACCELERATOR,
+            f"{field} is {accelerators}, and images.serverGpu of the operator's configuration, the server for GPUs, "
+            f"is not set: set it, or leave {field} out, and CPUs are used.",
+        )
+    return None
 
 
 def misfit(pool: Pool, cpu: str, memory: str, accelerators: int, fields: Mapping[str, str]) -> Refusal | None:

@@ -76,9 +76,11 @@ def replicas(load: Load, throughput: Decimal | None) -> int:
 def per_million(load: Load, throughput: Decimal | None) -> Decimal | None:
     """Price of a million requests under the expected load, with the replicas that it needs; None for unknown.
 
+    `throughput` is a replica's, in requests: how many replicas are needed is not known without it.
+
     The one formula, for the choice of a variant and for what is reported of the service.
     """
-    if load.per_hour is None or not load.requests_per_second:
+    if load.per_hour is None or not load.requests_per_second or not throughput:
         return None
     return load.per_hour * replicas(load, throughput) / (load.requests_per_second * 3600) * 1_000_000
 
@@ -190,7 +192,7 @@ def _candidate(variant: Variant, wanted: Select, load: Load) -> _Candidate | str
         return _Candidate(variant, size, f"{variant.size_bytes} bytes", order)
     if throughput is None or throughput <= 0:
         return "its throughput was not measured"
-    return _Candidate(variant, *_cost(throughput, load, _asked(variant)), order)
+    return _Candidate(variant, *_cost(variant, throughput, load), order)
 
 
 def _asked(variant: Variant) -> str:
@@ -198,18 +200,22 @@ def _asked(variant: Variant) -> str:
     return "requests" if variant.replica is not None else "rows"
 
 
-def _cost(throughput: Decimal, load: Load, asked: str) -> tuple[Decimal, str]:
+def _rate(variant: Variant, load: Load) -> Decimal | None:
+    """The load that its replicas can be computed for; None where there is none, or no replica was measured."""
+    return load.requests_per_second if variant.replica is not None else None
+
+
+def _cost(variant: Variant, throughput: Decimal, load: Load) -> tuple[Decimal, str]:
     """What is to be minimised, and its words. Without a price, what is bought decides: replicas, or their time."""
-    if load.requests_per_second is None:
+    rate, asked = _rate(variant, load), _asked(variant)
+    if rate is None:
         seconds = 1_000_000 / throughput
         if load.per_hour is None:
             return seconds, f"{seconds:.2f} seconds of a replica for a million {asked} (the pool has no price)"
         full = load.per_hour * seconds / 3600
         return full, f"{money(full)} {load.currency} for a million {asked} at full use"
     count = replicas(load, throughput)
-    with_count = (
-        f"{count} replica{'' if count == 1 else 's'} at {load.requests_per_second.normalize():f} requests per second"
-    )
+    with_count = f"{count} replica{'' if count == 1 else 's'} at {rate.normalize():f} requests per second"
     if count > load.scaling.max_replicas:
         with_count += f" (scaling.maxReplicas is {load.scaling.max_replicas})"
     price = per_million(load, throughput)
@@ -225,7 +231,7 @@ def _reason(chosen: _Candidate, others: Sequence[_Candidate], wanted: Select, lo
     first = f"The {what} of the {len(others) + 1} that keep the bounds"
     if wanted.minimize == "Cost" and load.per_hour is None:  # no price, so none is the cheapest
         fastest = f"answers the most {_asked(chosen.variant)} per second"
-        does = fastest if load.requests_per_second is None else "needs the fewest replicas"
+        does = fastest if _rate(chosen.variant, load) is None else "needs the fewest replicas"
         first = f"Of the {len(others) + 1} that keep the bounds it {does}"
     if equals := [other for other in others if other.value == chosen.value]:
         most = all(chosen.order[0] < other.order[0] for other in equals)

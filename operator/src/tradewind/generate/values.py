@@ -13,7 +13,7 @@ from tradewind.api.config import Config, Reporting, Toleration
 
 
 class Images(Model):
-    """Images; the workload's is config.images.workload, and config.images.server is the server's of here."""
+    """Images; config.images has those of the workload and of the server for GPUs, and its server is the one of here."""
 
     operator: str = Field(description="The operator, and the Job that makes its certificate.")
     server: str = Field(description="What answers predictions.")

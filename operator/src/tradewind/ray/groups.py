@@ -12,7 +12,7 @@ from tradewind.core.plan import Refusal
 from tradewind.core.quantity import canonical, parse
 from tradewind.economics import pools
 from tradewind.economics.prices import share
-from tradewind.ray.stands import NAMES, Stands
+from tradewind.ray.stands import Stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,10 @@ class Group:
     pool: Pool
     cpu: str
     memory: str
-    accelerators: int = 0
+    accelerators: int = 0  # of a pod; where it has stands, they have them
     hosts: int = 1  # pods that make one replica: hosts of a TPU slice
     cpu_limit: str | None = None
-    stands: Stands | None = None  # beside the container that has all of the above
+    stands: Stands | None = None  # beside the container that has this CPU and memory
 
     @property
     def pod_cpu(self) -> str:
@@ -50,7 +50,7 @@ class Group:
         limits: dict[str, Any] = {"memory": canonical(self.memory)}
         if self.cpu_limit is not None:
             limits["cpu"] = canonical(self.cpu_limit)
-        if self.accelerators and self.pool.accelerator:
+        if self.accelerators and self.pool.accelerator and self.stands is None:
             requests[self.pool.accelerator.resource] = str(self.accelerators)
             limits[self.pool.accelerator.resource] = str(self.accelerators)
         return {"requests": requests, "limits": limits}
@@ -64,5 +64,5 @@ class Group:
         return pools.misfit(self.pool, self.pod_cpu, self.pod_memory, self.accelerators, fields)
 
 
-def _sum(own: str, stand: str) -> str:
-    return canonical(str(parse(own) + len(NAMES) * parse(stand)))
+def _sum(own: str, beside: str) -> str:
+    return canonical(str(parse(own) + parse(beside)))

@@ -76,7 +76,7 @@ def _beside(program: Program, group: Group) -> dict[str, Any]:
     if program.agent_image is not None and group.role == "head":
         return {"initContainers": [agent.init_container(program.agent_image, group.resources())]}
     if group.stands is not None:
-        return {"initContainers": stands.containers(group.stands, _claim_mounts(program))}
+        return {"initContainers": group.stands.containers(_claim_mounts(program))}
     return {}
 
 
@@ -158,7 +158,7 @@ def _volumes(program: Program, group: Group) -> list[dict[str, Any]]:
     if program.agent_image is not None and group.role == "head":
         volumes.append(agent.VOLUME)
     if group.stands is not None:
-        volumes += stands.volumes()
+        volumes += group.stands.volumes()
     if program.working_dir:
         volumes.append({"name": "workingdir", "configMap": {"name": program.working_dir}})
     return volumes

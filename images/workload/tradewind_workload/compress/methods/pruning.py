@@ -54,7 +54,7 @@ class Pruning:
         """See Method."""
         from tradewind_workload.compress.methods.channels import without_channels
         from tradewind_workload.train import allocator, determinism
-        from tradewind_workload.train.recipe import loss_of
+        from tradewind_workload.train.learning import loss_of
 
         determinism.require(context.threads)
         source = model.source

@@ -21,7 +21,8 @@ from tradewind_workload.tasks.tabular.derivation import (
     FillText,
     LogNumber,
 )
-from tradewind_workload.tasks.tabular.encoding import Encoding, Source, encoded, is_precise, together
+from tradewind_workload.tasks.tabular.encoder import encoded, is_precise, together
+from tradewind_workload.tasks.tabular.encoding import Encoding, Source
 from tradewind_workload.tasks.tabular.statistics import groups
 
 if TYPE_CHECKING:

@@ -9,13 +9,14 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from tradewind_workload.export.inference import MASK
 from tradewind_workload.export.tracing import traced, written
 
 if TYPE_CHECKING:
     from tradewind_workload.heads.answer import Answer
     from tradewind_workload.tasks.text.network import TextNetwork
 
-TOKENS, MASK = "input_ids", "attention_mask"
+TOKENS = "input_ids"
 _CUT = "_cut."  # what the names of tensors start with that trim
 _SHORTEST = 2  # tokens: torch takes an axis of one for a constant
 

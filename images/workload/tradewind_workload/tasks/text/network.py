@@ -33,7 +33,9 @@ class TextNetwork(nn.Module):
         """The answers for rows; those of many are found for some at a time, unless the network learns from them."""
         if self.training or not len(rows):
             return self._answers(rows)
-        return torch.cat([self._answers(part) for part in rows.split(max(1, AT_ONCE // rows.shape[1]))])
+        order = (rows != NOTHING).sum(1).argsort(stable=True)  # a text is read as far as the longest one beside it
+        parts = rows[order].split(max(1, AT_ONCE // rows.shape[1]))
+        return torch.cat([self._answers(part) for part in parts])[order.argsort()]
 
     def _answers(self, rows: torch.Tensor) -> torch.Tensor:
         """As far as the longest text among them goes."""
