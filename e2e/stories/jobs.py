@@ -61,18 +61,24 @@ def deployment(namespace: str, name: str, model: Item) -> Item:
     return item
 
 
-def run_python(kubernetes: Kubernetes, namespace: str, name: str, program: str, **env: str) -> str:
+def run_python(
+    kubernetes: Kubernetes, namespace: str, name: str, program: str, cpu: str | None = None, **env: str
+) -> str:
     """Run a program in a pod of the workload image with the data volume mounted; what it printed last."""
-    start_python(kubernetes, namespace, name, program, **env)
+    start_python(kubernetes, namespace, name, program, cpu, **env)
     return python_said(kubernetes, namespace, name)
 
 
-def start_python(kubernetes: Kubernetes, namespace: str, name: str, program: str, **env: str) -> None:
-    """Start such a program; one that is given a URL starts when this takes connections."""
+def start_python(
+    kubernetes: Kubernetes, namespace: str, name: str, program: str, cpu: str | None = None, **env: str
+) -> None:
+    """Start such a program, with so much CPU; one that is given a URL starts when this takes connections."""
     item = _from_example("Job", namespace, name)
     container = item["spec"]["template"]["spec"]["containers"][0]
     container["args"] = [REACH + program if "URL" in env else program]
     container["env"] = [{"name": key, "value": value} for key, value in env.items()]
+    if cpu is not None:
+        container["resources"]["requests"]["cpu"] = cpu
     item["spec"]["backoffLimit"] = 0
     kubernetes.apply(yaml.safe_dump(item))
 
