@@ -32,7 +32,7 @@ from tradewind_workload.measure.figures import Replica
 from tradewind_workload.measure.loading import Broken, loading
 from tradewind_workload.measure.replica import Patience, Replicas, Served, Unfit, _Model
 from tradewind_workload.measure.stands import SERVER_PYTHON, STANDS, Stand, Unservable, free_port, opened
-from tradewind_workload.measure.sweep import Slo, Sweep, percentile, sweep
+from tradewind_workload.measure.sweep import Slo, Sweep, idle, percentile, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -405,6 +405,28 @@ def test_the_slo_is_as_long_as_the_machine_lets_a_replica_keep(late: float, shar
         assert model.sweep.rate == pytest.approx(1000)
     else:
         assert model.sweep.rate >= 0.25 * model.sweep.capacity
+
+
+@pytest.mark.parametrize(("seconds", "asked"), [(0.0005, ["opened"]), (0.01, ["opened"]), (0.02, [])])
+def test_an_idle_replica_is_asked_so_seldom_that_nothing_waits(seconds: float, asked: list[str]) -> None:
+    queue = Queue(seconds)
+    assert idle(queue, 1, seconds * 1e3, 30) == pytest.approx(seconds * 1e3, rel=0.01)
+    assert queue.asked == asked
+
+
+def test_the_slo_of_an_idle_replica_is_of_requests_that_find_it_waiting() -> None:
+    """A client who asks again at once finds the weights in the processor's cache: 1 ms here, where others get 3."""
+
+    class Idle(Stand):
+        def why(self, wait: float = 0.0) -> str | None:
+            return None
+
+    stand = Idle("http://nowhere")
+    replicas = Replicas((stand, stand), Queue(0.003), SETTINGS, Goals())  # type: ignore[arg-type]
+    model = _Model(Served(Path("model"), None))
+    model.add([[1_000_000] * 10] * 10, 1e6, {})
+    replicas._sweep(model, replicas._seats[0])
+    assert model.sweep is not None and model.sweep.slo.milliseconds == pytest.approx(15, rel=0.01)
 
 
 @pytest.mark.parametrize(("seconds", "slack"), [(0.0005, 5), (0.02, 5), (0.001, 12)])

@@ -16,7 +16,7 @@ from tradewind_workload.measure.figures import Replica
 from tradewind_workload.measure.loading import Broken
 from tradewind_workload.measure.measurement import PROCESSES, REQUESTS, WIDE, speedup
 from tradewind_workload.measure.stands import Unservable, free_port
-from tradewind_workload.measure.sweep import SLACK, Slo, sweep
+from tradewind_workload.measure.sweep import SLACK, Slo, idle, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -253,10 +253,11 @@ class Replicas:
         """
         goal = self.goals.max_latency
         by_goal = goal is not None and model.latency(goal.percentile) <= float(goal.milliseconds)
-        slo = Slo(95, SLACK * model.latency(50))
-        if goal is not None and by_goal:
-            slo = Slo(goal.percentile, float(goal.milliseconds))
         with _saying([(model, seat)]):
+            if goal is not None and by_goal:
+                slo = Slo(goal.percentile, float(goal.milliseconds))
+            else:
+                slo = Slo(95, SLACK * idle(self.ask, seat.port, model.latency(50), self.patience.request))
             for _ in range(LONGER):
                 found = sweep(self.ask, seat.port, slo, model.latency(50), self.patience.request)
                 if by_goal or found.rate >= LEAST * found.capacity:

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SLACK = 5.0  # times the median of an idle replica: the longest 95th percentile, where no goal says one
+# An idle replica is asked at random times, so many a second at most and a tenth of what one client gets, for so many
+# seconds. Where this would be too few requests the replica is slow, and what wakes up for one is little beside it.
+SELDOM, SHARE, IDLE, SOME = 100.0, 0.1, 2.0, 20
 CLIENTS = (2, 4, 8, 16, 32, 64)  # in a closed loop, to find what there is to expect at most
 GAIN = 1.03  # that more clients must bring
 STEP = 0.03  # of the capacity: rates are told apart by so much
@@ -80,6 +83,19 @@ def sweep(ask: Asks, port: int, slo: Slo, median: float, patience: float) -> Swe
             break
         low *= 1 - STEP
     return Sweep(low, slo, capacity, tuple(sorted(found.points, key=lambda point: point.rate)))
+
+
+def idle(ask: Asks, port: int, median: float, patience: float) -> float:
+    """The median latency, in milliseconds, of requests that find the replica waiting.
+
+    That of a client who asks again at once is shorter (`median`): its replica has the weights of the model in the
+    processor's cache, and nothing has to wake up.
+    """
+    rate = min(SELDOM, SHARE * 1000 / median)
+    if (count := round(rate * IDLE)) < SOME:
+        return median
+    found = ask("opened", rate=rate, count=count, seed=0, within=patience, port=port, patience=patience)
+    return max(median, percentile(found["latencies"], found["missed"], 50) or median)
 
 
 class _Sweeping:
