@@ -64,7 +64,9 @@ def test_a_client_sees_what_the_row_said(kubernetes: Kubernetes, data: str, chos
     task = {"PERCENTILE": str(within["percentile"]), "WITHIN": str(float(within["milliseconds"]) / 1e3)}
     program = Path(_contestants.__file__).read_text()
     # A client that waits for a CPU would see its own delays as the service's.
-    answer = run_python(kubernetes, data, "predicted-ask", ASK, "1", URL=ready["status"]["url"], PROGRAM=program, **task)
+    answer = run_python(
+        kubernetes, data, "predicted-ask", ASK, "1", URL=ready["status"]["url"], PROGRAM=program, **task
+    )
     seen = json.loads(answer.splitlines()[-1])
     ratios = {number: seen[number] / said[number] for number in ("p50", "p95", "rate")}
     print(json.dumps({"said": {number: said[number] for number in ratios}, "seen": seen, "seen/said": ratios}))
