@@ -13,6 +13,7 @@ from e2e import audit
 from e2e.demo import digits
 from e2e.installation import ROOT, Kubernetes
 from e2e.stories.waiting import Item
+from tradewind.ray.hindrance import PENDING_GRACE
 
 BUDGET = {"TrainingJob": 5, "CompressionJob": 5, "ModelDeployment": 8}
 EVENTS = 3
@@ -58,9 +59,26 @@ def test_few_writes(path: tuple[dict[str, Item], dict[str, Any]], audit_log: Pat
             if resource == f"{PLURALS[kind]}/status"
             or any(resource.startswith(child) and name.startswith(prefix) for child, prefix in CHILDREN[kind].items())
         )
-        print(f"{kind}: {count} writes, {progress} of them progress reports")
-        assert count - progress <= budget, kind
+        late = kind == "CompressionJob" and _was_told_of_a_late_start(audit_log, since)
+        print(f"{kind}: {count} writes, {progress} of them progress reports{', one of a late start' if late else ''}")
+        assert count - progress - late <= budget, kind
     assert audit.events(audit_log, digits.NAMESPACE, since) <= EVENTS * len(BUDGET)
+
+
+def _was_told_of_a_late_start(log: Path, since: str) -> bool:
+    """Whether the compression said that it starts, as one that waited does where its pods take longer than the grace:
+    on a machine that is busy, one more write. Said earlier, it is one too many."""
+    seen = [one for one in audit.requests(log, since) if one.namespace == digits.NAMESPACE and one.writes]
+    made = next(
+        one.answered for one in seen if (one.verb, one.resource) == ("create", "rayjobs") and "compress" in one.name
+    )
+    said = [
+        one.received
+        for one in seen
+        if one.resource == "compressionjobs/status"
+        and any(step["path"] == "/status" and step["value"].get("phase") == "Starting" for step in one.body)
+    ]
+    return any(when >= made + PENDING_GRACE.total_seconds() - 1 for when in said)
 
 
 def test_applying_again_writes_nothing(
