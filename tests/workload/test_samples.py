@@ -162,6 +162,7 @@ def test_a_table_leaves_its_columns_and_samples_by_name(impute: bool, volumes: P
         validation=held,
         test=None,
         split_digest="sha256:0",
+        answers_digest="sha256:1",
         seen=None,
         row_shape=(3,),
         columns=("a", "b", "c"),

@@ -21,7 +21,7 @@ from tradewind_workload.io.fault import Fault, StorageUnavailable
 from tradewind_workload.io.files import WEIGHTS
 from tradewind_workload.io.store import locate
 from tradewind_workload.tasks.matrix.network import Classifier, build_network
-from tradewind_workload.train import checkpoint, recipe
+from tradewind_workload.train import checkpoint, learning, recipe
 from tradewind_workload.train.checkpoint import State
 from tradewind_workload.train.place import Alone
 from tradewind_workload.train.training import Share, Training
@@ -267,7 +267,7 @@ def _attempt(volumes: Path, document: dict[str, Any], last: int | None) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
             super().speak()
 
-    recipe.Voice = Voice  # type: ignore[misc]
+    learning.Voice = Voice  # type: ignore[misc]
     alone(document)
 
 
