@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from e2e.bench._contestants import raw_loop
+from e2e.bench._contestants import raw_loop, request
 
 
 def make_models(folder: Path) -> dict[str, tuple[int, ...]]:
@@ -120,3 +120,11 @@ def make_slow(folder: Path, seconds: float) -> None:
 
     tried = raw_loop(saved(2000), [1, 8], 1.0)
     saved(int(2000 * seconds * len(tried["latencies"]) / tried["cpu"]))
+
+
+def write_request(folder: Path, shape: tuple[int, ...]) -> None:
+    """Beside the model of the folder: `request.http`, a request with one input of that shape, and its body as
+    `request.json`."""
+    whole = request(folder.name, shape, binary=False)
+    (folder / "request.http").write_bytes(whole)
+    (folder / "request.json").write_bytes(whole.partition(b"\r\n\r\n")[2])

@@ -16,9 +16,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from e2e.bench._contestants import request
 from e2e.bench._environments import ROOT, in_servers, measured_as_by_jobs
-from e2e.bench._models import make_models
+from e2e.bench._models import make_models, write_request
 from e2e.bench._runs import said
 
 LEAST, WITHIN = 0.95, 0.02
@@ -38,8 +37,7 @@ def main() -> int:
         folder = Path(name)
         shapes = make_models(folder)
         for model in args.models:
-            whole = request("model", shapes[model], binary=False)
-            (folder / model / "request.json").write_bytes(whole.partition(b"\r\n\r\n")[2])
+            write_request(folder / model, shapes[model])
             for turn in range(args.rounds):
                 for count in args.copies:
                     copies = [folder / f"copy{number}" for number in range(count)]

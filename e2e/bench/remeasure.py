@@ -17,9 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from e2e.bench._contestants import request
 from e2e.bench._environments import ROOT, in_servers, measured_as_by_jobs
-from e2e.bench._models import make_models
+from e2e.bench._models import make_models, write_request
 from e2e.bench._runs import PORTS, ask, said, start_server
 
 WITHIN = 0.10
@@ -84,9 +83,7 @@ def main() -> int:
         folder = Path(name)
         shapes = make_models(folder)
         for model in args.models:
-            whole = request("model", shapes[model], binary=False)
-            (folder / model / "request.json").write_bytes(whole.partition(b"\r\n\r\n")[2])
-            (folder / model / "request.http").write_bytes(request(model, shapes[model], binary=False))
+            write_request(folder / model, shapes[model])
         for turn in range(args.rounds):
             for model in args.models:
                 told = by_job(folder / model)
