@@ -67,7 +67,7 @@ class Bench:
     def __init__(self, server: ApiServer, folder: Path, pause: Path | None = None) -> None:
         self._pause = pause
         self.server, self._folder = server, folder
-        self.admin = Admin(server.kubeconfig, folder)
+        self.admin = Admin(server, folder)
         self.proxy = Proxy(server.url, server.ca, folder / "proxy", self._strike)
         self._tls = ssl.create_default_context(cafile=str(folder / "tls" / "ca.crt"))
         self.operators: list[Operator] = []  # all that there were

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import time
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 import aiohttp
 
 from e2e.access import Access
+from e2e.cluster.apiserver import ApiServer
 from e2e.endpoints import ENDPOINT_SLICES
 
 Manifest = dict[str, Any]
@@ -42,6 +44,10 @@ _ADDRESSES = "ipallocator-repair-controller"
 _STARTING = (401, 403, 429, 500, 503, 504)  # what an API server answers that has just come back
 
 
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
 @dataclass(frozen=True)
 class Version:
     """An object as it was from a revision of etcd on; revisions count for all objects together."""
@@ -61,13 +67,14 @@ class Version:
 class Admin:
     """Requests of a cluster administrator, and what its watches have shown."""
 
-    def __init__(self, kubeconfig: Path, folder: Path) -> None:
-        self._access = Access.read(kubeconfig, folder)
+    def __init__(self, server: ApiServer, folder: Path) -> None:
+        self._access = Access.read(server.kubeconfig, folder)
+        self._etcd = server.etcd_url
         self.versions: dict[str, list[Version]] = defaultdict(list)  # by namespace
         # By namespace, for there are thousands in the end, and the proxy shares this loop; then by resource and name.
         self.objects: dict[str, dict[tuple[str, str], Manifest]] = defaultdict(dict)
         self._changed: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
-        self._watches: list[asyncio.Task[None]] = []
+        self.watches: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Watch all kinds that a life is about."""
@@ -77,11 +84,11 @@ class Admin:
             read_bufsize=2**21,
         )
         for resource in RESOURCES:
-            self._watches.append(asyncio.create_task(self._watch(resource, await self._list(resource))))
+            self.watches.append(asyncio.create_task(self._watch(resource, await self.relist(resource))))
 
     async def stop(self) -> None:
         """End the watches."""
-        for task in self._watches:
+        for task in self.watches:
             task.cancel()
         await self._session.close()
 
@@ -134,14 +141,15 @@ class Admin:
             if resource in resources
         ]
 
-    async def _list(self, resource: str) -> str:
-        """Take in what there is; the version of the list."""
+    async def relist(self, resource: str) -> str:
+        """Take in what there is, and what is no longer there; the version of the list."""
         found = await self.send("GET", f"{RESOURCES[resource]}/{resource}")
         version = str(found["metadata"]["resourceVersion"])
         there = {(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in found["items"]}
         for namespace, objects in self.objects.items():
             for name in [name for kind, name in objects if kind == resource and (namespace, name) not in there]:
-                self._note(resource, True, objects[resource, name], int(version))
+                body = objects[resource, name]
+                self._note(resource, True, body, await self._deletion(resource, body) or int(version))
         for (namespace, name), item in there.items():
             # In lists of built-in kinds the items do not say what they are.
             item |= {"apiVersion": found["apiVersion"], "kind": found["kind"].removesuffix("List")}
@@ -152,6 +160,27 @@ class Admin:
                 self._note(resource, False, item)
         return version
 
+    async def _deletion(self, resource: str, body: Manifest) -> int | None:
+        """The revision at which something went that a list lacks, None where etcd was compacted since.
+
+        Lists do not say it, and what was made in the same gap may have come before or after it.
+        """
+        metadata = body["metadata"]
+        inside, end = f"/{resource}/", f"/{metadata['namespace']}/{metadata['name']}"
+        since = int(metadata["resourceVersion"]) + 1
+        wanted = {"key": _base64("/registry/"), "range_end": _base64("/registry0"), "filters": ["NOPUT"]}
+        body = {"create_request": {**wanted, "start_revision": since}}
+        async with self._session.post(f"{self._etcd}/v3/watch", json=body) as answer:
+            while line := await answer.content.readline():
+                found = json.loads(line)["result"]
+                if found.get("canceled"):
+                    return None
+                for event in found.get("events", ()):
+                    key = base64.b64decode(event["kv"]["key"]).decode()
+                    if inside in key and key.endswith(end):
+                        return int(event["kv"]["mod_revision"])
+        raise AssertionError(f"etcd ended its watch before it told of the deletion of {resource}{end}")
+
     async def _watch(self, resource: str, version: str) -> None:
         path = f"{self._access.url}{RESOURCES[resource]}/{resource}"
         while True:
@@ -161,7 +190,7 @@ class Admin:
                     while answer.status == 200 and (line := await answer.content.readline()):
                         event = json.loads(line)
                         if event.get("type") not in ("ADDED", "MODIFIED", "DELETED"):
-                            version = await self._list(resource)  # a new API server does not know old versions
+                            version = await self.relist(resource)  # a new API server does not know old versions
                             break
                         version = event["object"]["metadata"]["resourceVersion"]
                         self._note(resource, event["type"] == "DELETED", event["object"])

@@ -26,7 +26,7 @@ async def lives(site: Site) -> dict[str, Any]:
     """
     operator = await site.start(TRADEWIND)
     folder = site.installed.folder
-    admin = Admin(site.server.kubeconfig, folder)
+    admin = Admin(site.server, folder)
     await admin.start()
     mark = site.audit.mark()
     result: dict[str, Any] = {}
