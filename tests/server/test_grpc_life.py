@@ -23,7 +23,7 @@ from test_overload import NEVER, Held
 
 from e2e.cluster.children import free_ports
 from tradewind_server import bodies as bodies_module
-from tradewind_server import rpc as rpc_module
+from tradewind_server import connections
 from tradewind_server.bodies import Bodies, Body
 from tradewind_server.folder import Unservable
 from tradewind_server.model import Limits, OnnxModel
@@ -317,7 +317,7 @@ def test_sigterm_ends_calls_that_run_and_answers_what_comes_meanwhile(tmp_path: 
 
 def test_a_connection_is_made_anew_from_time_to_time(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a client would stay at its replica for ever, and replicas that are added would have nothing to do."""
-    monkeypatch.setattr(rpc_module, "OLDEST", 100)
+    monkeypatch.setattr(connections, "OLDEST", 0.1)
 
     def ask(port: int) -> list[grpc.ChannelConnectivity]:
         states: list[grpc.ChannelConnectivity] = []

@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from tradewind_server import __version__, asked, metrics, protobuf, v2
+from tradewind_server import __version__, asked, connections, metrics, protobuf, v2
 from tradewind_server.bodies import Bodies, Body
 from tradewind_server.folder import Unservable
 from tradewind_server.model import OnnxModel
@@ -38,11 +38,6 @@ _STATUS = {
     501: grpc.StatusCode.UNIMPLEMENTED,
     503: grpc.StatusCode.UNAVAILABLE,
 }
-
-
-# A client of gRPC keeps one connection, and so one replica. After this many milliseconds, a tenth more or less, it is
-# asked to connect anew, so that replicas that were added have their share; calls that run are answered.
-OLDEST = 300_000
 
 
 class RpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
@@ -93,7 +88,7 @@ class RpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
             ("grpc.max_receive_message_length", self._bodies.largest),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),  # a port that another process has is an error, not shared with it
-            ("grpc.max_connection_age_ms", OLDEST),
+            ("grpc.max_connection_age_ms", round(connections.OLDEST * 1000)),
         ]
         # Handlers raise nothing, so that all it has to say are calls whose client went while they were answered.
         logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)

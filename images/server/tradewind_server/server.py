@@ -16,6 +16,7 @@ import uvicorn
 import uvloop
 
 from tradewind_server.bodies import Bodies
+from tradewind_server.connections import Connection
 from tradewind_server.folder import Unservable
 from tradewind_server.http import Application
 from tradewind_server.model import OnnxModel
@@ -42,7 +43,7 @@ class RestServer(uvicorn.Server):
                 host=host,
                 port=port,
                 loop="uvloop",
-                http="httptools",
+                http=Connection,
                 ws="none",
                 lifespan="off",
                 interface="asgi3",
