@@ -218,11 +218,49 @@ def test_a_list_of_the_wrong_length_there(apart: Loaded) -> None:
         ("1970-01-01T00:00:10Z", 10),
         ("1970-01-01T00:00:10", 10),
         ("1970-01-02", 86400),
+        ("1970/01/02", 86400),
+        ("02.01.1970", 86400),
+        ("19700102", 86400),
         ("1969-12-31T23:59:59.5Z", -0.5),
     ],
 )
 def test_times_are_seconds_in_utc(apart: Loaded, text: str, seconds: float) -> None:
     assert apart.instances(FULL | {"since": text})[0]["got_since"] == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("02/01/1970", 86400),
+        (" 2/1/1970 ", 86400),
+        (None, None),
+        (
+            "1970-01-02",
+            "write it as text as %d/%m/%Y, for example '25/11/2026', as the training data has it, got '1970",
+        ),
+        ("01/13/1970", "column 'since' in row 0 is a time"),
+        (86400, "column 'since' in row 0 is a time"),
+    ],
+)
+def test_a_time_in_the_format_of_the_training_data(tmp_path: Path, text: Any, expected: Any) -> None:
+    graphs.save(graphs.echo(("since", TensorProto.DOUBLE, ["rows"])), tmp_path / "model.onnx")
+    since = {"name": "since", "datatype": "FP64", "shape": [-1], "kind": "datetime", "nullable": True}
+    inputs = [since | {"format": "%d/%m/%Y"}]
+    graphs.manifest(tmp_path, task="tabular-classification", labels=[], inputs=inputs, outputs=[])
+    asked = Loaded(tmp_path)
+    found = asked.instances({"since": text})
+    sent = {"name": "since", "datatype": "BYTES", "shape": [1], "data": [text]}
+    if isinstance(expected, str):
+        assert expected in found
+        return
+    assert found == [expected]
+    if text is not None:
+        assert asked.v2(sent)["got_since"] == [expected]
+    (v1, _) = openapi.page(asked.model)["paths"].values()
+    row = v1["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]["instances"]["items"]
+    told = {"type": ["string", "null"], "description": "A time, written as %d/%m/%Y."}
+    assert row["properties"]["since"] == told
+    assert v2.metadata(asked.model)["inputs"][0]["parameters"]["format"] == "%d/%m/%Y"
 
 
 def test_a_data_frame_for_an_input_for_each_column(apart: Loaded) -> None:

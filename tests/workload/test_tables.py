@@ -283,7 +283,68 @@ TABLES = [
     Table("codes, said", "x,label\n001,a\n2,b\n", ONE_COLUMN, data={"columns": [{"name": "x", "type": "number"}]}),
     Table("days", "x,label\n2026-11-25,a\n2026-11-26,b\n", "is a datetime, not a number (all 2 values are times)"),
     Table("German days", "x,label\n25.11.2026,a\n1.2.2026 10:30,b\n", "is a datetime, not a number"),
-    Table("days that can't be told from months", "x,label\n11/12/2026,a\n", "is a category, not a number"),
+    Table("the day first", "x,label\n11/12/2026,a\n25/12/2026,b\n", "(all 2 values are times, written as %d/%m/%Y)"),
+    Table("the month first", "x,label\n11/12/2026,a\n12/25/2026,b\n", "(all 2 values are times, written as %m/%d/%Y)"),
+    Table("a time of the day", "x,label\n12/25/2026 3:04 PM,a\n", "written as %m/%d/%Y %I:%M %p)"),
+    Table("seconds", "x,label\n25-12-2026 13:00:01,a\n1-2-2026 00:00:00,b\n", "written as %d-%m-%Y %H:%M:%S)"),
+    Table("dots, the month first", "x,label\n12.25.2026,a\n1.2.2026,b\n", "written as %m.%d.%Y)"),
+    Table(
+        "dots that both read", "x,label\n11.12.2026,a\n1.2.2026,b\n", "is a datetime, not a number (all 2 values are"
+    ),
+    Table(
+        "days that can't be told from months",
+        "x,label\n11/12/2026,a\n01/02/2026,b\n",
+        "is a text, not a number (all 2 values are times of which day and month can't be told apart: name the column "
+        "in spec.data.columns, with type datetime and the format that its values are written in (%d/%m/%Y or %m/%d/%Y)",
+    ),
+    Table(
+        "day and month changed within a column",
+        "x,label\n25/12/2026,a\n12/25/2026,b\n01/02/2026,a\n",
+        "is a text, not a number (2 of 3 values are times of which day and month can't be told apart",
+    ),
+    Table(
+        "one day that is written otherwise",
+        "x,label\n25/12/2026,a\n26/12/2026,b\n12/27/2026,a\n",
+        "'12/27/2026' in row 3 of t.csv is no time written as %d/%m/%Y, and the column 'x' is a datetime: 2 of 3",
+    ),
+    Table(
+        "a day that is none",
+        "x,label\n2026-02-28,a\n2026-02-29,b\n2026-03-01,a\n",
+        "'2026-02-29' in row 2 of t.csv is no time such as 2026-11-25T12:00:00Z, and the column 'x' is a datetime: 2",
+    ),
+    Table("years of two digits", "x,label\n31.12.50,a\n", "all 1 values are times with years of two digits"),
+    Table("codes of two digits", "x,label\n40-50-60,a\n01-02-03,b\n", "is a category, not a number (2 different"),
+    Table(
+        "days, said",
+        "x,label\n11/12/2026,a\n25/12/2026,b\n",
+        "'25/12/2026' in row 2 of t.csv is no time written as %m/%d/%Y",
+        data={"columns": [{"name": "x", "type": "datetime", "format": "%m/%d/%Y"}]},
+    ),
+    Table(
+        "days that are said to be days",
+        "x,label\n11/12/2026,a\n",
+        "the column 'x' is a datetime: as spec.data.columns says; all 1 values are times of which day and month can't",
+        data={"columns": [{"name": "x", "type": "datetime"}]},
+    ),
+    Table(
+        "days that are said to be names",
+        "x,label\n11/12/2026,a\n",
+        "is a category, not a number (as spec.data.columns says)",
+        data={"columns": [{"name": "x", "type": "category"}]},
+    ),
+    Table(
+        "a format that reads nothing",
+        "x,label\n11/12/2026,a\n",
+        "no time can be read by the format '%d/%d', which spec.data.columns gives 'x'",
+        data={"columns": [{"name": "x", "type": "datetime", "format": "%d/%d"}]},
+    ),
+    Table(
+        "times for a format",
+        parquet(x=pa.array([0], pa.timestamp("s")), label=["a"]),
+        "in row 1 of t.parquet is no time written as %d/%m/%Y",
+        file="t.parquet",
+        data={"columns": [{"name": "x", "type": "datetime", "format": "%d/%m/%Y"}]},
+    ),
     Table(
         "free text",
         "x,label\n" + "".join(f"text {i},a\n" for i in range(60)),

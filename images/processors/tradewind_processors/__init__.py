@@ -1,4 +1,5 @@
-"""From what a user sends to what a network takes: texts and pictures, in training and in serving by the same code.
+"""From what a user sends to what a network takes: texts, pictures and times, in training and in serving by the same
+code.
 
 Pure functions of texts and bytes; nothing of Tradewind's is imported here.
 """

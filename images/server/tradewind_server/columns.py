@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from tradewind_processors.times import moment
 from tradewind_server.refusal import BadRequest, listed, nearest, raise_limit, shown
 from tradewind_server.tensors import Array, TensorSpec, from_json, is_number, untrained
 
 Inputs = Mapping[str, TensorSpec]
 # How protocol v1 writes bytes, after TensorFlow Serving: {"b64": "..."}.
 BASE64 = "b64"
+EXAMPLE = datetime(2026, 11, 25, 12, tzinfo=UTC)  # of a time
 
 
 def names(inputs: Inputs) -> tuple[str, ...]:
@@ -191,13 +193,26 @@ def _seconds(spec: TensorSpec, value: Any, row: int) -> Any:
     if value is None or spec.datatype == "BYTES":
         return value
     try:
-        time = datetime.fromisoformat(value)
+        time = _time(value, spec.format)
         return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
     except (TypeError, ValueError, OverflowError):
+        how = "in ISO 8601, for example '2026-11-25T12:00:00Z'"
+        if spec.format is not None:
+            how = f"as {spec.format}, for example {shown(EXAMPLE.strftime(spec.format))}, as the training data has it"
         raise BadRequest(
-            f"column {shown(spec.name)} in row {row} is a time: write it as text in ISO 8601, "
-            f"for example '2026-11-25T12:00:00Z', got {shown(value)}"
+            f"column {shown(spec.name)} in row {row} is a time: write it as text {how}, got {shown(value)}"
         ) from None
+
+
+def _time(value: Any, time_format: str | None) -> datetime:
+    """As the training reads it; without a format all of ISO 8601. Raises TypeError, ValueError."""
+    if not isinstance(value, str):
+        raise TypeError("a time is a text")
+    if (time := moment(value, time_format)) is not None:
+        return time
+    if time_format is not None:
+        raise ValueError("it is written otherwise")
+    return datetime.fromisoformat(value)
 
 
 _TRUTHS = {"true": True, "false": False}

@@ -34,7 +34,9 @@ def as_users_know(specs: Specs, declared: Sequence[Tensor]) -> dict[str, TensorS
     """With the columns, kinds and units of the manifest."""
     known = {tensor.name: tensor for tensor in declared}
     return {
-        name: replace(spec, columns=found.columns, nullable=found.nullable, kind=found.kind, unit=found.unit)
+        name: replace(
+            spec, columns=found.columns, nullable=found.nullable, kind=found.kind, unit=found.unit, format=found.format
+        )
         if (found := known.get(name))
         else spec
         for name, spec in specs.items()

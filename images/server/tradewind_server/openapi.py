@@ -107,6 +107,8 @@ def _row(model: OnnxModel) -> dict[str, Any]:
 def _values(spec: TensorSpec, shape: list[int]) -> dict[str, Any]:
     """The schema of one row of it."""
     schema = dict(_PICTURE if spec.is_picture else _KINDS.get(spec.kind or "") or _element(spec))
+    if spec.format is not None:
+        schema = {"type": "string", "description": f"A time, written as {spec.format}."}
     if spec.nullable:
         schema["type"] = [schema["type"], "null"]
     for size in reversed(shape):

@@ -47,7 +47,8 @@ class TensorSpec:
 
     An axis is its size, or its name in the graph where the size is the client's to choose ("" if it has none). What
     follows the axes is from the manifest: names of the columns in the last axis, whether a value may be missing, what a
-    user sends for it, the unit of what comes back, and whether the graph takes what a processor makes of it.
+    user sends for it, the unit of what comes back, whether the graph takes what a processor makes of it, and how a time
+    is written.
     """
 
     name: str
@@ -58,6 +59,7 @@ class TensorSpec:
     kind: str | None = None
     unit: str | None = None
     processed: bool = False
+    format: str | None = None
 
     @property
     def is_picture(self) -> bool:

@@ -47,7 +47,13 @@ def metadata(model: OnnxModel) -> dict[str, Any]:
 
 def _described(spec: TensorSpec) -> dict[str, Any]:
     described: dict[str, Any] = {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
-    known = {"columns": spec.columns, "kind": spec.kind, "nullable": spec.nullable, "unit": spec.unit}
+    known = {
+        "columns": spec.columns,
+        "kind": spec.kind,
+        "nullable": spec.nullable,
+        "unit": spec.unit,
+        "format": spec.format,
+    }
     known["content_type"] = BASE64 if spec.is_picture else None
     if parameters := {name: value for name, value in known.items() if value}:
         described["parameters"] = parameters

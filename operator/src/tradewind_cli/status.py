@@ -23,6 +23,8 @@ def of_training(item: TrainingJob, folder: Path) -> Iterator[str]:
     assert model is not None
     metrics = ", ".join(f"{metric.name} {metric.value}" for metric in model.metrics)
     yield f"TrainingJob {item.metadata.name}: Complete, {metrics}"
+    if model.left_out:
+        yield f"  {model.leaves_out()}"
     if (judged := model.evaluation) is not None:
         recipe = item.spec.recipe
         weigh = recipe is not None and recipe.may_yet_weigh and judged.uneven

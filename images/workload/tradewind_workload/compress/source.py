@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tradewind.api.artefact import MANIFEST
+from tradewind.api.data import ColumnChoice
 from tradewind_workload.data.division import groups_of
 from tradewind_workload.data.headers import read_headers
 from tradewind_workload.data.labels import Known
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from tradewind.api.artefact import Manifest
     from tradewind.api.compressionjob import CompressionJobSpec
+    from tradewind.api.data import Data
     from tradewind.api.report import JobDocument
     from tradewind.api.trainingjob import Recipe
     from tradewind_workload.data.preparation import Prepared, Room
@@ -160,6 +162,7 @@ def open_source(job: JobDocument, spec: CompressionJobSpec, place: Place) -> Sou
     data = spec.data or data_of(manifest, folder)
     if data is None:
         raise Fault("InvalidData", "the model does not say what data it was trained on: set spec.data.")
+    data = _with_formats(data, manifest)
     task = manifest.task
     if task == "custom":
         kind = "multilabel-classification" if _gives_sets(manifest) else "classification"
@@ -185,6 +188,17 @@ def open_source(job: JobDocument, spec: CompressionJobSpec, place: Place) -> Sou
     uri = address(job.source.storage_uri, named, folder)
     by_group = data.split is not None and data.split.by == "Group"
     return Source(folder, uri, manifest, digest, families.encoded(prepared, fitted), fitted, room, by_group)
+
+
+def _with_formats(data: Data, manifest: Manifest) -> Data:
+    """The data, whose times are read as those of the training were, whatever the order of day and month looks like."""
+    told = {choice.name for choice in data.columns}
+    formats = tuple(
+        ColumnChoice(name=tensor.name, type="datetime", format=tensor.format)
+        for tensor in manifest.inputs
+        if tensor.format is not None and tensor.name not in told
+    )
+    return data.model_copy(update={"columns": (*data.columns, *formats)})
 
 
 def _judged_by(manifest: Manifest) -> int | None:
@@ -214,13 +228,22 @@ def _require_known(manifest: Manifest, folder: Path) -> None:
 def _require_inputs(manifest: Manifest, prepared: Prepared) -> None:
     """Raises Fault(InvalidData) where rows are not what the model takes."""
     if prepared.schema is not None:
-        there = {column.name for column in prepared.schema.inputs}
+        there = {column.name: column for column in prepared.schema.inputs}
         if lacking := [tensor.name for tensor in manifest.inputs if tensor.name not in there]:
             raise Fault(
                 "InvalidData",
                 f"the model takes {', '.join(repr(name) for name in lacking[:5])}, and the data has no such column "
                 "among its inputs: give spec.data the data that the model is for.",
             )
+        for tensor in manifest.inputs:
+            column = there[tensor.name]
+            if "datetime" in (tensor.kind, column.kind) and tensor.kind != column.kind:
+                raise Fault(
+                    "InvalidData",
+                    f"the model takes a {tensor.kind} in {tensor.name!r}, which is a {column.kind} in the data "
+                    f"({column.why}): say in spec.data.columns what the column is, or give the data that the model is "
+                    "for.",
+                )
         return
     taken = tuple(manifest.inputs[0].shape[1:])
     if taken != prepared.row_shape:

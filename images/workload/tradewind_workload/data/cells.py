@@ -3,12 +3,13 @@ is no such thing."""
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from tradewind_processors import times
 
 if TYPE_CHECKING:
     from tradewind_workload.data.dialect import Decimal
@@ -24,10 +25,6 @@ _NUMBERS = {
     ".": rf"^(?:[+-]?(?:(?:\d+|{_GROUPS % ','})(?:\.\d*)?|\.\d+){_EXPONENT}|{_SPECIAL})$",
     ",": rf"^(?:[+-]?(?:(?:\d+|{_GROUPS % '.'})(?:,\d*)?|,\d+){_EXPONENT}|{_SPECIAL})$",
 }
-_DATETIME = re.compile(
-    r"(\d{4})([-/])(\d{2})\2(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?(Z|[+-]\d{2}:?\d{2})?)?"
-)
-_GERMAN = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?: (\d{2}):(\d{2})(?::(\d{2}))?)?")
 _MONEY, _DIGITS, _UNIT = "[$€£¥][ \\x{00a0}]?", r"[+-]?\d[\d.,' \x{00a0}\x{202f}]*", "[%‰$€£¥]"
 # Words with space between them, or a few signs of a script that has none there.
 _WORDS = r"\pL\S*\s+\S*\pL|[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]{4}"
@@ -109,27 +106,8 @@ def true_or_false(column: pa.Array) -> pa.Array:
     return pc.match_substring_regex(pc.utf8_trim_whitespace(column), "^(?i:true|false)$")
 
 
-def datetimes(column: pa.Array) -> pa.Array:
-    """Texts as timestamp[us]: 2026-11-25, 2026-11-25T12:00:00Z and the like, and 25.11.2026. With a zone, in UTC.
-
-    11/12/2026 is no time: its day and month can't be told apart.
-    """
+def datetimes(column: pa.Array, time_format: str | None = None) -> pa.Array:
+    """Texts as timestamp[us] in UTC; see tradewind_processors.times, also for the `time_format`."""
     encoded = column.dictionary_encode()
-    values = pa.array([None if text is None else _datetime(text) for text in encoded.dictionary.to_pylist()], TIMESTAMP)
-    return values.take(encoded.indices)
-
-
-def _datetime(text: str) -> datetime | None:
-    text = text.strip()
-    try:
-        if found := _DATETIME.fullmatch(text):
-            # Arrow keeps microseconds; Python reads at most as many.
-            told = re.sub(r"(\.\d{6})\d+", r"\1", text.replace("/", "-"))
-            time = datetime.fromisoformat(told)
-            return time.astimezone(UTC).replace(tzinfo=None) if found[9] else time
-        if found := _GERMAN.fullmatch(text):
-            day, month, year, hour, minute, second = (int(part or 0) for part in found.groups())
-            return datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 -- no zone stands in the file
-    except (ValueError, OverflowError):
-        return None  # the 30th of February
-    return None
+    read = [None if text is None else times.moment(text, time_format) for text in encoded.dictionary.to_pylist()]
+    return pa.array(read, TIMESTAMP).take(encoded.indices)

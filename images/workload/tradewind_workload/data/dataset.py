@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
+from tradewind_processors.times import reads
 from tradewind_workload.data.inference import Partial, Told, finish, fit, merge, merged
 from tradewind_workload.data.pictures import labels
 from tradewind_workload.data.table import Batch, Source, batches
@@ -61,8 +62,15 @@ def infer(layout: Layout, data: Data, label: Label = "category") -> Schema:
 
 def schema_of(layout: Layout, data: Data, partials: list[Partial], label: Label = "category") -> Schema:
     """The schema of a table whose files show these."""
+    for choice in data.columns:
+        if choice.format is not None and not reads(choice.format):
+            raise Fault(
+                "InvalidData",
+                f"no time can be read by the format {choice.format!r}, which spec.data.columns gives {choice.name!r}: "
+                "correct it, for example to %d/%m/%Y.",
+            )
     told = {
-        choice.name: Told(choice.type, "as spec.data.columns says")
+        choice.name: Told(choice.type, "as spec.data.columns says", choice.format)
         for choice in data.columns
         if choice.type != "ignore"
     }
@@ -176,7 +184,9 @@ def require_numbers(schema: Schema, uri: str) -> None:
 
 
 def _paths(column: ColumnSchema) -> str:
-    return "set its type in spec.data.columns to image if it has paths of pictures, " if column.kind in TEXTS else ""
+    if column.kind not in TEXTS or column.unclear:
+        return ""
+    return "set its type in spec.data.columns to image if it has paths of pictures, "
 
 
 def described(schema: Schema) -> Iterator[str]:

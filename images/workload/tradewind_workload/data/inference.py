@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tradewind_processors.times import formats, moment
 from tradewind_workload.data.cells import (
-    datetimes,
     is_bytes,
     is_text,
     leading_zeros,
@@ -45,6 +46,7 @@ class Seen:
     codes: int = 0  # numbers with leading zeros
     booleans: int = 0
     datetimes: int = 0
+    formats: Counter[str] = field(default_factory=Counter)  # of times: texts that each reads
     pictures: int = 0  # bytes that start as those of a picture do
     prose: int = 0  # texts of several words
     distinct: frozenset[str] | None = frozenset()  # None: too many
@@ -66,6 +68,7 @@ class Seen:
             self.codes + other.codes,
             self.booleans + other.booleans,
             self.datetimes + other.datetimes,
+            self.formats + other.formats,
             self.pictures + other.pictures,
             self.prose + other.prose,
             None if distinct is None or len(distinct) > MOST_DISTINCT else distinct,
@@ -82,6 +85,8 @@ class Told:
 
     kind: Kind
     why: str
+    format: str | None = None  # of a datetime
+    unclear: bool = False  # as of ColumnSchema
 
 
 def fit(batch: Batch) -> Partial:
@@ -107,11 +112,16 @@ def finish(partial: Partial, inputs: tuple[str, ...], label: str, told: Mapping[
     def column(name: str) -> ColumnSchema:
         seen = partial.get(name, Seen())
         found = told.get(name) or _decide(seen)
+        if found.kind == "datetime" and found.format is None and (time := _time(seen)) is not None:
+            why = f"{found.why}; {time.why}" if time.unclear else found.why
+            found = replace(found, why=why, format=time.format)
         distinct = len(seen.distinct) if seen.distinct is not None else None
         prose = seen.prose * 2 > seen.present
         # As text, a number of a csv file is longer than it is in memory.
         size = seen.size if found.kind in ("category", "text", "image") else 8 * seen.rows
-        return ColumnSchema(name, found.kind, found.why, seen.rows, seen.missing, distinct, prose, size)
+        return ColumnSchema(
+            name, found.kind, found.why, seen.rows, seen.missing, distinct, prose, size, found.format, found.unclear
+        )
 
     return Schema(tuple(column(name) for name in inputs), column(label))
 
@@ -128,8 +138,8 @@ def _decide(seen: Seen) -> Told:
         return Told("number", f"all {present} values are numbers")
     if seen.booleans == present:
         return Told("boolean", f"all {present} values are true or false")
-    if seen.datetimes == present:
-        return Told("datetime", f"all {present} values are times")
+    if (time := _time(seen)) is not None:
+        return time
     if (found := seen.numbers + seen.marked) * 2 > present:
         signs = f", {seen.marked} of them with a sign such as $ or %, which is to be left out" if seen.marked else ""
         return Told("number", f"{found} of {present} values are numbers{signs}")
@@ -137,6 +147,26 @@ def _decide(seen: Seen) -> Told:
         return Told("text", f"more than {MOST_DISTINCT} different texts in {present} rows")
     few = len(seen.distinct) <= FEW or len(seen.distinct) * 2 <= present
     return Told("category" if few else "text", f"{len(seen.distinct)} different texts in {present} rows")
+
+
+def _time(seen: Seen) -> Told | None:
+    """The column as times, where most of its values are; a format that is not the only one is not guessed."""
+    present, most = seen.present, max(seen.datetimes, *seen.formats.values(), 0)
+    if most * 2 <= present:
+        return None
+    values = f"all {present} values are times" if most == present else f"{most} of {present} values are times"
+    if seen.datetimes == most:
+        return Told("datetime", values)
+    chosen = sorted(name for name, count in seen.formats.items() if count == most)
+    if len(chosen) == 1 and "%y" not in chosen[0]:
+        return Told("datetime", f"{values}, written as {chosen[0]}", chosen[0])
+    unknown = "with years of two digits" if "%y" in chosen[0] else "of which day and month can't be told apart"
+    return Told(
+        "text",
+        f"{values} {unknown}: name the column in spec.data.columns, with type datetime and the format that its values "
+        f"are written in ({' or '.join(chosen)}), or with another type",
+        unclear=True,
+    )
 
 
 def _seen(column: pa.Array, decimal: Decimal | None) -> Seen:
@@ -160,6 +190,7 @@ def _seen(column: pa.Array, decimal: Decimal | None) -> Seen:
     if not is_text(column.type):
         return Seen(rows, missing, datetimes=present if is_time(column.type) else 0, distinct=distinct)
     found = numbers(column, decimal)
+    read, written = _times(column.filter(pc.is_null(found)).drop_null())
     return Seen(
         rows,
         missing,
@@ -167,10 +198,21 @@ def _seen(column: pa.Array, decimal: Decimal | None) -> Seen:
         marked=(pc.sum(marked(column)).as_py() or 0) if found.null_count > missing else 0,
         codes=pc.sum(leading_zeros(column)).as_py() or 0,
         booleans=pc.sum(true_or_false(column)).as_py() or 0,
-        datetimes=rows - datetimes(column).null_count if found.null_count == rows else 0,
+        datetimes=read,
+        formats=written,
         prose=pc.sum(several_words(column)).as_py() or 0,
         distinct=distinct,
     )
+
+
+def _times(texts: pa.Array) -> tuple[int, Counter[str]]:
+    """How many are times by themselves, and how many each of the formats reads that others may need."""
+    read, written = 0, Counter[str]()
+    for value in pc.value_counts(texts).to_pylist():
+        read += value["counts"] * (moment(value["values"]) is not None)
+        for time_format in formats(value["values"]):
+            written[time_format] += value["counts"]
+    return read, written
 
 
 def _size(column: pa.Array) -> int:

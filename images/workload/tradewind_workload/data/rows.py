@@ -313,6 +313,12 @@ class Encoder:
         assert self._split is not None
         if self._schema is None or self._schema.split is None or not is_text(column.type) or self._split.by != "Time":
             return column
+        if self._schema.split.unclear:
+            raise Fault(
+                "InvalidData",
+                f"the column {self._split.column!r}, which spec.data.split names, can't be used: "
+                f"{self._schema.split.why}.",
+            )
         return typed(batch, Schema((self._schema.split,), self._schema.label)).column(0)
 
 

@@ -22,6 +22,8 @@ class ColumnSchema:
     distinct: int | None = None  # None: too many to count
     prose: bool = False  # whether most values are texts of several words
     size: int = 0  # bytes of the values in memory
+    format: str | None = None  # that the texts of a datetime are read by; see tradewind_processors.times
+    unclear: bool = False  # whether most of its texts are times that can be read in several ways, so that none is
 
 
 @dataclass(frozen=True)

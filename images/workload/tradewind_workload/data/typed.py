@@ -51,7 +51,7 @@ def typed_column(batch: Batch, column: ColumnSchema, *, label: bool = False) -> 
     if pa.types.is_floating(cells.type):  # an infinite number is a number, and names nothing
         gone = pc.is_nan(cells) if column.kind == "number" else pc.invert(pc.is_finite(cells))
         cells = pc.if_else(gone, pa.scalar(None, cells.type), cells)
-    found = _AS[column.kind](cells, batch)
+    found = _AS[column.kind](cells, batch) if column.kind != "datetime" else _datetime(cells, column.format)
     odd = pc.and_(pc.is_valid(cells), pc.is_null(found)).to_numpy(zero_copy_only=False)
     if odd.any():
         offset = int(np.flatnonzero(odd)[0])
@@ -74,11 +74,10 @@ def _boolean(cells: pa.Array, batch: Batch) -> pa.Array:
     return cells if pa.types.is_boolean(cells.type) else truths(names(cells))
 
 
-def _datetime(cells: pa.Array, batch: Batch) -> pa.Array:
-    del batch
-    if is_time(cells.type):
+def _datetime(cells: pa.Array, time_format: str | None) -> pa.Array:
+    if is_time(cells.type) and time_format is None:
         return cells.cast(TIMESTAMP, safe=False)
-    return datetimes(cells) if is_text(cells.type) else pa.nulls(len(cells), TIMESTAMP)
+    return datetimes(cells, time_format) if is_text(cells.type) else pa.nulls(len(cells), TIMESTAMP)
 
 
 def _picture(cells: pa.Array, batch: Batch) -> pa.Array:
@@ -95,11 +94,11 @@ def _name(cells: pa.Array, batch: Batch) -> pa.Array:
     return pa.nulls(len(cells), pa.string()) if is_bytes(cells.type) else names(cells)
 
 
+# Of the kinds that are read alike whatever the column is.
 _AS: dict[Kind, Callable[[pa.Array, Batch], pa.Array]] = {
     "number": _number,
     "boolean": _boolean,
     "category": _name,
-    "datetime": _datetime,
     "text": _name,
     "image": _picture,
 }
@@ -123,10 +122,11 @@ _OF_INPUTS = "say in spec.data.columns what the column is (ignore leaves it out)
 def _odd(batch: Batch, column: ColumnSchema, offset: int, value: object, *, label: bool) -> Fault:
     shown = str(value)[:80]
     comma = " (a decimal comma is said with csv.decimal)" if re.search(r"\d,\d", shown) else ""
+    meant = _MEANT[column.kind] if column.format is None else f"no time written as {column.format}"
     markers = ", ".join(f'"{text}"' for text in (*batch.missing, shown.strip()))
     return Fault(
         "InvalidData",
-        f"{shown!r} in row {batch.first_row + offset} of {batch.file} is {_MEANT[column.kind]}, and the column "
+        f"{shown!r} in row {batch.first_row + offset} of {batch.file} is {meant}, and the column "
         f"{column.name!r} is a {column.kind}: {column.why}{comma}. If it stands for a missing value, set "
         f"spec.data.missing to [{markers}]; otherwise correct it, or "
         f"{_OF_LABELS.get(column.kind, _OF_INPUTS) if label else _OF_INPUTS}.",

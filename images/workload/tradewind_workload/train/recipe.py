@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tradewind.api.report import JobDocument, Report
-from tradewind.api.trainingjob import ModelResult, Recipe, TrainingJobSpec
+from tradewind.api.trainingjob import LEFT_OUT, LeftOut, ModelResult, Recipe, TrainingJobSpec
 from tradewind_workload.data.headers import read_headers
 from tradewind_workload.data.preparation import prepare
 from tradewind_workload.io.artefacts import Stored, address, point
@@ -89,6 +89,7 @@ def _finished(folder: Path, job: JobDocument) -> tuple[Stored, Manifest] | None:
 
 
 def _result(uri: str, stored: Stored, manifest: Manifest) -> ModelResult:
+    left_out = [column for column in manifest.unused if column.left_out]
     return ModelResult(
         storage_uri=uri,
         digest=stored.digest,
@@ -97,6 +98,7 @@ def _result(uri: str, stored: Stored, manifest: Manifest) -> ModelResult:
         evaluation=manifest.evaluation,
         size_bytes=manifest.files[ONNX].size_bytes,
         report_uri=f"{uri}/{REPORT_PAGE}" if REPORT_PAGE in manifest.files else None,
+        left_out=tuple(LeftOut(name=column.name[:256], why=column.why[:512]) for column in left_out[:LEFT_OUT]) or None,
     )
 
 

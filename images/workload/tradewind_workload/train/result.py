@@ -108,16 +108,19 @@ def _unused(prepared: Prepared, spec: TrainingJobSpec, became: Mapping[str, str]
     schema = prepared.seen
     if schema is None:
         return ()
+    left_out = set[str]()
     inputs = {column.name for column in schema.inputs}  # what divides the rows may be one
     found = {label.name: IS_LABEL for label in schema.labels}
     if schema.split is not None and schema.split.name not in inputs:
         found[schema.split.name] = IS_SPLIT
-    for name, words in became.items():
+    unclear = {column.name for column in schema.inputs if column.unclear}
+    for name, words in sorted(became.items(), key=lambda column: column[0] not in unclear):  # what can be mended first
         _, nothing, why = words.rpartition("nothing: ")
         if nothing:
             found[name] = why
+            left_out.add(name)
     found |= _unread([name for name in prepared.header if name not in inputs and name not in found], spec)
-    return tuple(Unused(name=name, why=why) for name, why in islice(found.items(), UNUSED))
+    return tuple(Unused(name=name, why=why, left_out=name in left_out) for name, why in islice(found.items(), UNUSED))
 
 
 def _unread(names: Sequence[str], spec: TrainingJobSpec) -> dict[str, str]:

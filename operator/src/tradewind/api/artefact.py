@@ -68,7 +68,10 @@ class Tensor(Observed):
     # A text, so that a server of another version serves a kind that it does not know by the element type alone.
     kind: str | None = Field(
         default=None,
-        description="What a user sends for it: number, boolean, category, datetime (ISO 8601), text or image.",
+        description="What a user sends for it: number, boolean, category, datetime, text or image.",
+    )
+    format: str | None = Field(
+        default=None, description="How a datetime is written, as Python's strptime has it; ISO 8601 when left out."
     )
     processor: Processor | None = Field(
         default=None, description="What is done to the input before the graph takes it; datatype is then BYTES."
@@ -81,6 +84,7 @@ class Unused(Observed):
 
     name: str = Field(description="Its name.")
     why: str = Field(description="Why the model takes nothing of it, the rest of a sentence.")
+    left_out: bool = Field(default=False, description="Whether the training left it out, and not the spec.")
 
 
 class File(Observed):

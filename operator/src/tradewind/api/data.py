@@ -78,10 +78,33 @@ class Dataset(Model):
 class ColumnChoice(Model):
     """What a column is, where the data alone would tell otherwise."""
 
+    rules = (
+        Rule(
+            "!has(self.format) || self.type == 'datetime'",
+            "format says how times are written: set type to datetime, or remove format",
+        ),
+    )
+
     name: Column = Field(description="Its name in the header.")
     type: ColumnType = Field(
         description="number, boolean (true and false), category (one of a set of texts), datetime, text; image (paths "
         "of pictures from the folder of the table on, or their bytes); or ignore: the model does not see it."
+    )
+    format: (
+        Annotated[
+            str,
+            StringConstraints(
+                pattern=r"^([^%]|%[aAbBdfHIjmMpSyYz%])*%[aAbBdfHIjmMpSyYz]([^%]|%[aAbBdfHIjmMpSyYz%])*$", max_length=64
+            ),
+            Says("write how the times are written with %d, %m, %Y, %H, %M, %S and the like, for example %d/%m/%Y"),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="datetime: how its texts are written, as Python's strptime has it: `%d/%m/%Y`, `%m/%d/%Y %H:%M`, "
+        "`%d %b %y` (of two digits, 69 to 99 are 1969 to 1999, and 00 to 68 are 2000 to 2068). The model's clients "
+        "write it so too. When left out, ISO 8601 and 25.11.2026 are read, and dates in numbers where the whole column "
+        "allows one order of day and month alone.",
     )
 
 

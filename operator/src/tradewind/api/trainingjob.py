@@ -501,6 +501,16 @@ class TrainingJobSpec(Model):
     output: Output = Field(description="Where checkpoints and the model go.")
 
 
+class LeftOut(Observed):
+    """A column that the training left out."""
+
+    name: Annotated[str, StringConstraints(max_length=256)] = Field(description="Its name.")
+    why: Annotated[str, StringConstraints(max_length=512)] = Field(description="What its values show.")
+
+
+LEFT_OUT = 10  # columns that a status names
+
+
 class ModelResult(Observed):
     """A finished model in the store."""
 
@@ -525,6 +535,18 @@ class ModelResult(Observed):
         description="The report of the training for people, report.html beside the model: the data, how it learnt, "
         "metrics with intervals, the worst mistakes. report.json beside it is for programs.",
     )
+    left_out: Annotated[tuple[LeftOut, ...], Field(max_length=LEFT_OUT)] | None = Field(
+        default=None,
+        description="Columns of the training data that the model takes nothing of though the spec did not leave them "
+        "out, the first ten; the report has all.",
+    )
+
+    def leaves_out(self) -> str:
+        """A sentence on the columns that the training left out; empty where there are none."""
+        if not (found := self.left_out or ()):
+            return ""
+        shown = "; ".join(f"{short(column.name)} ({column.why})" for column in found[:3])
+        return f"Left out: {shown}{'; and others, which the report names' if len(found) > 3 else ''}."
 
 
 class TrainingJobStatus(JobStatus):

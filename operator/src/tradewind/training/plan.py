@@ -79,7 +79,8 @@ def _result(report: Report) -> tuple[Mapping[str, Any], str] | None:
     measured = ", ".join(f"{metric.name} {metric.value}" for metric in model.metrics)
     judged = model.evaluation
     on = f" on {judged.rows} {judged.part.lower()} rows" if judged is not None else ""
-    beside = "" if model.report_uri is None else f" Its report is {model.report_uri}."
+    beside = f" {model.leaves_out()}" if model.left_out else ""
+    beside += "" if model.report_uri is None else f" Its report is {model.report_uri}."
     return {"model": model}, f"The model is in {model.storage_uri}{f': {measured}{on}' if measured else ''}.{beside}"
 
 

@@ -64,7 +64,7 @@ def encoded(statistics: Statistics, schema: Schema, derived: frozenset[str] = fr
         for part in PARTS:
             seen = sorted(statistics.parts.get((column.name, part), ()))
             if len(seen) > 1:
-                codes.append(Codes(column.name, column.kind, part, tuple(seen)))
+                codes.append(Codes(column.name, column.kind, part, tuple(seen), column.format))
     used = {number.name for number in numbers} | {code.name for code in codes}
     names = tuple(column.name for column in schema.inputs if column.name in used)
     return Encoding(names, tuple(numbers), tuple(codes), tuple(notes))
@@ -120,6 +120,7 @@ def _number(column: ColumnSchema, found: Distribution, *, derived: bool) -> Numb
         mean=mean,
         # A column that never varies where it has a value is 0, rather than a rounding error made large.
         deviation=deviation if deviation > 1e-12 * max(abs(mean), 1e-30) else 1.0,
+        format=column.format,
     )
 
 
@@ -137,6 +138,8 @@ def _category(column: ColumnSchema, found: Frequencies, rows: int) -> Codes | st
     common = sorted((value for value, count in found.counts.items() if count >= least), key=_order(found))[:LEVELS]
     covered = sum(found.counts[value] for value in common)
     left = f"the column {column.name!r} is left out: "
+    if column.unclear:
+        return f"{left}{column.why}."
     if not present:
         return f"{left}no training row has a value in it."
     if column.kind == "text" and covered < present / 2:

@@ -51,6 +51,7 @@ class Number:
     tail: tuple[float, float] | None  # centre, scale
     mean: float
     deviation: float
+    format: str | None = None  # that a datetime is written in; see tradewind_processors.times
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Codes:
     kind: Kind
     part: Part | None
     values: tuple[str, ...] | tuple[int, ...]  # those with the codes 2, 3, ...
+    format: str | None = None  # as a Number's
 
     @property
     def size(self) -> int:
@@ -75,6 +77,7 @@ class Source:
     name: str
     kind: Kind
     precise: bool  # as a Number's
+    format: str | None = None  # as a Number's
 
 
 @dataclass(frozen=True)
@@ -114,8 +117,12 @@ class Encoding:
     @property
     def inputs(self) -> tuple[Source, ...]:
         """The columns of the data that are used, in their order."""
-        known = {codes.name: Source(codes.name, codes.kind, precise=codes.part is not None) for codes in self.codes}
-        known |= {number.name: Source(number.name, number.kind, number.precise) for number in self.numbers}
+        known = {
+            codes.name: Source(codes.name, codes.kind, codes.part is not None, codes.format) for codes in self.codes
+        }
+        known |= {
+            number.name: Source(number.name, number.kind, number.precise, number.format) for number in self.numbers
+        }
         known |= {source.name: source for source in self.sources}
         return tuple(known[name] for name in self.names)
 
@@ -189,7 +196,11 @@ class Encoding:
     def written(self) -> str:
         """As JSON."""
         steps = [{"step": type(step).__name__, **asdict(step)} for step in self.steps]  # type: ignore[call-overload]
-        return json.dumps(asdict(self) | {"steps": steps}, ensure_ascii=False, sort_keys=True)
+        content = asdict(self) | {"steps": steps}
+        for column in (*content["numbers"], *content["codes"], *content["sources"]):
+            if column["format"] is None:
+                del column["format"]  # a version that knows no formats reads the others
+        return json.dumps(content, ensure_ascii=False, sort_keys=True)
 
     @classmethod
     def read(cls, text: str) -> Encoding:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from onnx import TensorProto
 
 from tradewind.api.artefact import Tensor
+from tradewind_processors.times import written
 from tradewind_workload.heads.answer import (
     LABEL,
     LABELS,
@@ -25,6 +26,8 @@ from tradewind_workload.io.files import ENCODING, TREES, WEIGHTS
 from tradewind_workload.tasks.tabular.graph import input_types, start
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import xgboost
 
     from tradewind_workload.tasks.tabular.encoding import Encoding
@@ -52,10 +55,17 @@ class TabularModel:
     @property
     def inputs(self) -> tuple[Tensor, ...]:
         """In the order of the graph; every column can lack a value, which is NaN or the empty string there."""
-        columns = {source.name: source.kind for source in self.encoding.inputs}
+        columns = {source.name: source for source in self.encoding.inputs}
         types = input_types(self.encoding)
         return tuple(
-            Tensor(name=name, datatype=_DATATYPES[types[name]], shape=(-1,), nullable=True, kind=columns[name])
+            Tensor(
+                name=name,
+                datatype=_DATATYPES[types[name]],
+                shape=(-1,),
+                nullable=True,
+                kind=columns[name].kind,
+                format=columns[name].format,
+            )
             for name in types
         )
 
@@ -82,14 +92,18 @@ def instances(encoding: Encoding, table: pa.Table) -> list[Any]:
             fit &= ~np.isinf(values)
             if pa.types.is_timestamp(table[name].type):  # NaN is neither
                 fit &= ~(values < _FIRST_SECOND) & ~(values >= _LAST_SECOND)
+    formats = {source.name: source.format for source in encoding.inputs}
     rows = table.select(list(feeds)).take(np.flatnonzero(fit)).to_pylist()
-    sent = iter([{name: _sent(value) for name, value in row.items()} for row in rows])
+    sent = iter([_sent(row, formats) for row in rows])
     return [next(sent) if one else None for one in fit]
 
 
-def _sent(value: Any) -> Any:
-    """A typed value as a client sends it."""
-    return value.isoformat() if isinstance(value, datetime) else value
+def _sent(row: dict[str, Any], formats: Mapping[str, str | None]) -> dict[str, Any] | None:
+    """A row of typed values as a client sends it; None where the format of a time has no text for it."""
+    sent = {
+        name: written(value, formats[name]) if isinstance(value, datetime) else value for name, value in row.items()
+    }
+    return None if any(sent[name] is None and value is not None for name, value in row.items()) else sent
 
 
 def from_network(encoding: Encoding, network: TabularNetwork, head: Answer) -> TabularModel:

@@ -215,8 +215,9 @@ class _Fitting:
     def _take(self, step: Derivation, kind: Kind = "number") -> None:
         for name in step.sources:
             if name not in self._sources and name in self._raw and all(made.result != name for made in self._steps):
-                raw = self._raw[name].kind
-                self._sources[name] = Source(name, raw, name in self._precise or raw == "datetime")
+                raw = self._raw[name]
+                precise = name in self._precise or raw.kind == "datetime"
+                self._sources[name] = Source(name, raw.kind, precise, raw.format)
         self._steps.append(step)
         self._kinds[step.result] = kind
 
