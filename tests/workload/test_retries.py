@@ -12,7 +12,7 @@ import pytest
 
 from tradewind.api.data import Data
 from tradewind_workload import __main__ as entry
-from tradewind_workload.data import table
+from tradewind_workload.data import delimited
 from tradewind_workload.data.dataset import infer
 from tradewind_workload.data.opening import read_layout
 from tradewind_workload.io import artefacts, files, retries
@@ -216,7 +216,7 @@ def test_trouble_while_data_is_read_is_waited_out_and_never_the_data_s(
     (tmp_path / "claim/t.csv").write_text("a,label\n1,x\n2,y\n")
     data = Data.read({"train": {"storageUri": "pvc://claim/t.csv"}, "validationFraction": "0.5"})
     layout = read_layout(data.train, "spec.data.train", data.missing)
-    opened, left = table.open_bytes, [2]
+    opened, left = delimited.open_bytes, [2]
 
     def flaky(*arguments: Any) -> Any:
         if left[0]:
@@ -224,7 +224,7 @@ def test_trouble_while_data_is_read_is_waited_out_and_never_the_data_s(
             raise trouble(errno.ESTALE)
         return opened(*arguments)
 
-    monkeypatch.setattr(table, "open_bytes", flaky)
+    monkeypatch.setattr(delimited, "open_bytes", flaky)
     assert infer(layout, data).inputs[0].rows == 2
     left[0] = 99
     with pytest.raises(StorageUnavailable, match="ESTALE"):

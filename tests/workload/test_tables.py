@@ -16,13 +16,13 @@ import pyarrow.parquet
 import pytest
 
 from tradewind.api.data import Data
-from tradewind_workload.data import dialect, files, table
+from tradewind_workload.data import delimited, dialect, files
 from tradewind_workload.data.comparison import keys
 from tradewind_workload.data.dataset import described, infer, look, require_numbers, typed_batches
 from tradewind_workload.data.headers import read_headers
 from tradewind_workload.data.inference import finish, fit, merge, merged
 from tradewind_workload.data.names import fractions, in_order, renaming
-from tradewind_workload.data.table import Batch
+from tradewind_workload.data.table import Batch, batches
 from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:
@@ -538,7 +538,7 @@ def data_of(made: Table) -> Data:
 @pytest.mark.parametrize("made", TABLES, ids=[made.name for made in TABLES])
 def test_table(made: Table, volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # So that tables of some thousand rows are read in several blocks, and seen only in part at first.
-    monkeypatch.setattr(table, "BLOCK", 1 << 12)
+    monkeypatch.setattr(delimited, "BLOCK", 1 << 12)
     monkeypatch.setattr(dialect, "SAMPLE", 1 << 12)
     write(volumes / "claim", made)
     data = data_of(made)
@@ -623,7 +623,7 @@ def files_layout(data: Data) -> Any:
 
 
 def test_places_over_batches(volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "BLOCK", 64)
+    monkeypatch.setattr(delimited, "BLOCK", 64)
     made = Table("rows", "x,label\n" + "1,a\n" * 50 + "no,b\n" + "1,a\n" * 9, {})
     write(volumes / "claim", made)
     with pytest.raises(Fault, match=r"'no' in row 51 of t.csv is no number"):
@@ -674,11 +674,11 @@ def test_texts_of_npz_files_have_no_b(volumes: Path) -> None:
     np.savez(path, x=np.zeros((2, 3)), label=np.array(["groß".encode(), b"klein"]))
     data = Data.model_validate({"train": {"storageUri": "pvc://claim/t.npz"}, "validationFraction": "0.5"})
     layout = read_headers(data, "tabular-classification").train
-    (batch,) = table.batches(layout.sources[0], data.missing)
+    (batch,) = batches(layout.sources[0], data.missing)
     assert batch.cells["label"].to_pylist() == ["groß", "klein"]
     np.savez(path, x=np.zeros((2, 3)), label=np.array(["groß".encode("cp1252"), b"klein"]))
     with pytest.raises(Fault, match="the array 'label' has bytes that are not UTF-8"):
-        list(table.batches(layout.sources[0], data.missing))
+        list(batches(layout.sources[0], data.missing))
 
 
 def test_data_that_is_not_there(volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:

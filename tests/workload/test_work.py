@@ -11,7 +11,7 @@ import pytest
 from jobs import blobs, write_csv
 
 from tradewind.api.data import Data
-from tradewind_workload.data import rows
+from tradewind_workload.data import blocks
 from tradewind_workload.data.headers import read_headers
 from tradewind_workload.data.preparation import Prepared, prepare
 from tradewind_workload.data.work import Here, Work
@@ -100,7 +100,7 @@ def contents(prepared: Prepared) -> list[bytes]:
 
 
 def test_a_large_file_is_several_blocks(volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "BLOCK", 1)
+    monkeypatch.setattr(blocks, "BLOCK", 1)
     write_csv(volumes / "claim" / "train.csv", *blobs(90_000))
     data = Data.model_validate(
         {"train": {"storageUri": "pvc://claim/train.csv"}, "validationFraction": "0.25", "label": "label"}

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from tradewind_workload.data import splits
+from tradewind_workload.data.blocks import SPLIT, block_columns, block_inputs, has_columns
 from tradewind_workload.data.comparison import absent, keys
-from tradewind_workload.data.rows import SPLIT, block_columns, block_inputs, has_columns
 from tradewind_workload.data.stored import Stored
 from tradewind_workload.io.fault import Fault
 

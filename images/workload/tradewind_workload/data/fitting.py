@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from tradewind_workload.data.rows import Rows, block_inputs
+from tradewind_workload.data.blocks import block_inputs
+from tradewind_workload.data.rows import Rows
 from tradewind_workload.data.selection import counts, restored, select, sortable
 from tradewind_workload.io.fault import Fault
 

@@ -16,10 +16,10 @@ from tradewind_workload.data.rows import Read, Rows, read_rows
 
 if TYPE_CHECKING:
     from tradewind.api.data import Data
+    from tradewind_workload.data.blocks import Form
     from tradewind_workload.data.dataset import Label
     from tradewind_workload.data.labels import Known, Labels
     from tradewind_workload.data.layout import Layout
-    from tradewind_workload.data.rows import Form
     from tradewind_workload.data.schema import Schema
     from tradewind_workload.data.work import Work
 

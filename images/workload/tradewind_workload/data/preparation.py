@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tradewind_workload.data.arrays import arrays_of
+from tradewind_workload.data.blocks import Form, block_inputs
 from tradewind_workload.data.dataset import by_columns, described, first_pictures, pictures_alone, require_numbers
 from tradewind_workload.data.fitting import Stage, fit
 from tradewind_workload.data.holding import Sets, parts_in_memory
 from tradewind_workload.data.labels import Spread, require_spread
 from tradewind_workload.data.pictures import COLOURS, pixels_of
-from tradewind_workload.data.rows import Form, Rows, block_inputs, read_schema
+from tradewind_workload.data.rows import Rows, read_schema
 from tradewind_workload.data.streamed import Streamed, answers_digest
 from tradewind_workload.data.streaming import parts_in_files
 from tradewind_workload.data.texts import only_texts

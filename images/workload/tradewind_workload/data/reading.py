@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from tradewind_workload.data import duplicates
+from tradewind_workload.data.blocks import Encoder, Form
 from tradewind_workload.data.division import contents
 from tradewind_workload.data.dropping import Dropped, nothing_apart, nothing_left, step_apart
-from tradewind_workload.data.rows import Encoder, Form, Rows
+from tradewind_workload.data.rows import Rows
 from tradewind_workload.data.stored import BLOCK, OnDisk, Stored, writing
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.files import make_folder

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.feather
 
-from tradewind_workload.data.rows import INPUTS
+from tradewind_workload.data.blocks import INPUTS
 from tradewind_workload.io.files import storage_fault
 from tradewind_workload.io.retries import patiently
 

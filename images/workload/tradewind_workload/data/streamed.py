@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
+from tradewind_workload.data.blocks import block_inputs, block_table
 from tradewind_workload.data.labels import Spread
-from tradewind_workload.data.rows import Rows, block_inputs, block_table
+from tradewind_workload.data.rows import Rows
 from tradewind_workload.data.stored import GONE, OnDisk
 
 if TYPE_CHECKING:

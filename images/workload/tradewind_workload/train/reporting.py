@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from tradewind.api.trainingjob import Showing
-from tradewind_workload.data.rows import block_inputs
+from tradewind_workload.data.blocks import block_inputs
 from tradewind_workload.data.streamed import tally_of
 from tradewind_workload.heads.classification import Classification
 from tradewind_workload.heads.regression import Regression

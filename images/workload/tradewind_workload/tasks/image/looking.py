@@ -10,7 +10,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from tradewind_processors import Picturing, Unprocessable
-from tradewind_workload.data.rows import block_columns
+from tradewind_workload.data.blocks import block_columns
 from tradewind_workload.io.fault import Fault
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tradewind.api.artefact import Tensor
-from tradewind_workload.data.rows import INPUTS, block_inputs
+from tradewind_workload.data.blocks import INPUTS, block_inputs
 from tradewind_workload.export.samples import instance
 from tradewind_workload.io.files import WEIGHTS
 

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from tradewind_workload.data.rows import INPUTS
+from tradewind_workload.data.blocks import INPUTS
 from tradewind_workload.heads.answer import LABEL, LABELS, PREDICTION, PROBABILITIES, THRESHOLD, Answer, Classes, Labels
 from tradewind_workload.tasks.matrix.network import Classifier, Impute, Standardize
 

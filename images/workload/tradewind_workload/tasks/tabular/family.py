@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tradewind_workload.data.rows import block_columns
+from tradewind_workload.data.blocks import block_columns
 from tradewind_workload.tasks.tabular import outliers, statistics, steps
 from tradewind_workload.tasks.tabular.encoding import Encoding
 from tradewind_workload.tasks.tabular.telling import told
