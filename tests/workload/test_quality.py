@@ -18,7 +18,7 @@ from tradewind_workload.heads.classification import Classification
 from tradewind_workload.io.files import REPORT, REPORT_PAGE
 from tradewind_workload.io.store import locate, open_model
 from tradewind_workload.train import checkpoint
-from tradewind_workload.train.best import Choice
+from tradewind_workload.train.best import Choice, Patience
 from tradewind_workload.train.judging import metric_of
 
 if TYPE_CHECKING:
@@ -27,12 +27,10 @@ if TYPE_CHECKING:
 METRIC = Classification(np.array([5, 5])).metric("accuracy")
 
 
-def chosen(values: list[float], losses: list[float], patience: int | None = None) -> Choice:
-    choice = Choice(METRIC, patience)
+def chosen(values: list[float], losses: list[float]) -> Choice:
+    choice = Choice(METRIC, None)
     for epoch, (value, loss) in enumerate(zip(values, losses, strict=True), 1):
         choice.judge(epoch, value, loss, torch.nn.Linear(1, 1))
-        if choice.over(epoch):
-            break
     return choice
 
 
@@ -46,7 +44,7 @@ def test_the_best_epoch_and_of_equal_ones_that_with_the_lowest_loss() -> None:
 
 
 def test_the_training_ends_when_no_epoch_is_better() -> None:
-    choice = Choice(METRIC, 2)
+    choice = Choice(METRIC, Patience(2))
     ended = []
     for epoch, value in enumerate([0.5, 0.6, 0.6, 0.7, 0.1, 0.2], 1):
         choice.judge(epoch, value, 1 / epoch, torch.nn.Linear(1, 1))  # a loss that falls keeps nothing going

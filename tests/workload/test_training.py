@@ -88,7 +88,8 @@ def test_a_network_from_random_weights_trains_the_longer_the_fewer_rows_there_ar
 
 def test_the_log_says_how_many_epochs_were_chosen() -> None:
     assert beginning(recipe(epochs=None), rows=110, done=0) == (
-        "starting; 143 epochs of 7 steps, as spec.recipe.epochs names no other number"
+        "starting; 143 epochs of 7 steps, as spec.recipe.epochs names no other number; fewer where 36 of them bring "
+        "neither a better metric nor a lower validation loss"
     )
     random = recipe(model={"architecture": "resnet18"}, epochs=None)
     assert "70 steps in all (7 in each of 10 epochs) are few" in beginning(random, rows=110, done=0)

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from tradewind.api.trainingjob import TORCHVISION
+from tradewind_workload.train.best import Patience
 
 if TYPE_CHECKING:
     from tradewind.api.trainingjob import Recipe
@@ -14,6 +15,9 @@ PASSES = 10  # epochs where the spec names none
 # Steps of a network from random weights where the spec names no epochs. A few hundred rows are ten steps an epoch, and
 # the learning rate falls over all steps: by epochs alone, the fewer rows there are the less is learnt of each.
 STEPS = 1000
+# So many of these, and at least PASSES epochs, have to bring neither a better metric nor a lower validation loss before
+# such a training ends. With the metric alone it ended too soon: see docs/decisions.md.
+PATIENT_STEPS = STEPS // 4
 # `bag` needs about 150 to tell 3 topics of short texts apart with the learning rate that it has when none is given;
 # with 70 it is right for two of three texts.
 ENOUGH_STEPS = 200
@@ -34,6 +38,15 @@ def epochs_of(recipe: Recipe, rows: int) -> int:
     return max(PASSES, math.ceil(STEPS / steps_of(rows, recipe.batch_size)))
 
 
+def patience_of(recipe: Recipe, rows: int) -> Patience | None:
+    """When a training on so many rows ends before its last epoch; None: never."""
+    if recipe.early_stopping is not None:
+        return Patience(recipe.early_stopping.patience)
+    if recipe.epochs is not None or epochs_of(recipe, rows) == PASSES:
+        return None
+    return Patience(max(PASSES, math.ceil(PATIENT_STEPS / steps_of(rows, recipe.batch_size))), with_loss=True)
+
+
 def beginning(recipe: Recipe, rows: int, done: int) -> str:
     """Of a training on so many rows, of which `done` epochs are done."""
     if done:
@@ -52,4 +65,9 @@ def length(recipe: Recipe, rows: int) -> str:
         )
     if recipe.epochs is not None:
         return ""
-    return f"{epochs} epochs of {each} steps, as spec.recipe.epochs names no other number"
+    patience = patience_of(recipe, rows)
+    fewer = ""
+    if patience is not None:
+        unless = "neither a better metric nor a lower validation loss" if patience.with_loss else "no better metric"
+        fewer = f"; fewer where {patience.epochs} of them bring {unless}"
+    return f"{epochs} epochs of {each} steps, as spec.recipe.epochs names no other number{fewer}"

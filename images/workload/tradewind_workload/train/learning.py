@@ -37,7 +37,7 @@ def learn(config: dict[str, Any]) -> None:
     if "alone" in config:  # with a person at a terminal, who would see nothing for seconds
         print("loading PyTorch", flush=True)
     from tradewind_workload.train import allocator, checkpoint, determinism, process_group
-    from tradewind_workload.train.beginning import beginning, epochs_of, length
+    from tradewind_workload.train.beginning import beginning, epochs_of, length, patience_of
     from tradewind_workload.train.best import Choice
     from tradewind_workload.train.reporting import Course, told_of
     from tradewind_workload.train.result import Trained, store
@@ -81,7 +81,8 @@ def learn(config: dict[str, Any]) -> None:
     if (state := checkpoint.restore(checkpoints, mark)) is not None:
         training.restore(state)
         first, best, history = state.epoch, state.best, History(state.laps)
-    choice = Choice(metric, recipe.early_stopping.patience if recipe.early_stopping is not None else None, best)
+    patience = patience_of(recipe, len(prepared.train))
+    choice = Choice(metric, patience, best, history.laps)
     told = alone.told if alone is not None else None
     voice = Voice(job, training, first_step=training.step, told=told) if rank == 0 else None
     if voice is not None:
@@ -95,7 +96,9 @@ def learn(config: dict[str, Any]) -> None:
 
     with writer:
         for epoch in range(first, epochs):
-            if recipe.early_stopping is not None and training.agree(over=choice.over(epoch)):
+            if patience is not None and training.agree(over=choice.over(epoch)):
+                if voice is not None:
+                    print(f"ending after epoch {epoch}: the last {patience.epochs} brought nothing better", flush=True)
                 break
             loss = training.epoch(epoch, on_step)
             outputs = training.outputs(held, len(prepared.validation), answer.width)

@@ -280,7 +280,9 @@ class Recipe(Model):
     epochs: Annotated[int, Field(ge=1, le=10000)] | None = Field(
         default=None,
         description="Passes over the training data. When left out 10, and for a network that starts from random "
-        "weights (torchvision's apart) so many more that it takes at least 1000 steps; the log says how many. The "
+        "weights (torchvision's apart) so many more that it takes at least 1000 steps; these end sooner where 250 "
+        "steps and 10 epochs bring neither a better primary metric nor a lower loss on the validation data "
+        "(earlyStopping, where it is given, says when instead). The log says how many. The "
         "model is that of the best one by the primary metric on the validation data; of equals, that with the lowest "
         "validation loss. Trees have recipe.model.trees.rounds instead, and no use for optimizer, epochs and "
         "batchSize.",
@@ -308,7 +310,9 @@ class Recipe(Model):
         "(torch.autocast), which is faster for large networks and takes half of the memory; weights and the "
         "finished model stay fp32.",
     )
-    early_stopping: EarlyStopping | None = Field(default=None, description="When it ends before the last epoch.")
+    early_stopping: EarlyStopping | None = Field(
+        default=None, description="When it ends before the last epoch; epochs says when it does without this."
+    )
     seed: Annotated[int, Field(ge=0, le=2147483647)] = Field(default=0, description="Start of every random choice.")
 
     @property
