@@ -58,6 +58,7 @@ def _make(name: str, folder: Path) -> None:
     uv = python("install").parent / "uv"
     run_long(f"virtual environment {name}", [*create, "--without-pip"], log)
     sync: list[str | Path] = [uv, "pip", "sync", "--require-hashes", "--python", folder / "bin/python"]
+    sync.append("--compile-bytecode")  # or, where Python is told to write none, each process compiles all that it uses
     run_long(f"installing {name} ({', '.join(LOCKS[name])})", [*sync, *locks], log)
 
 

@@ -49,7 +49,7 @@ WAITING = tuple(f"apiserver/test_{name}.py" for name in ("leader", "lost_answers
 # On a Ray, which all of them share: to start another takes 12 s of the processor. The longest step.
 RAY = tuple(
     f"tests/workload/test_{name}.py"
-    for name in ("end_to_end", "work", "workers", "local", "mixed_tables", "image_jobs", "agent")
+    for name in ("end_to_end", "work", "workers", "local", "mixed_tables", "image_jobs", "agent", "streaming_on_ray")
 )
 # Replicas are started, and what never answers is waited for.
 REPLICA = "tests/workload/test_replica.py"

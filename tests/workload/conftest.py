@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import os
+import sys
 
 os.environ["RAY_AUTH_MODE"] = "disabled"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -16,8 +20,9 @@ import numpy as np
 import pytest
 from endpoint import Endpoint, endpoint
 from jobs import SOURCES, digits, finish, start, training_job
+from matplotlib.figure import Figure
 
-from tradewind_workload.measure import measurement
+from tradewind_workload.measure import bench, measurement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,9 +60,35 @@ def ray_cluster() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _briefly(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compression here measures in few processes: how sure its numbers are is what test_measurement.py asks."""
+    """Compression here measures in two turns, and in this process: how sure its numbers are is what test_measurement.py
+    asks. To start one takes as long as all of the rest."""
     if request.path.name != "test_measurement.py":
         monkeypatch.setattr(measurement, "PROCESSES", (2, 2))
+        monkeypatch.setattr(measurement, "_bench", _measured_here)
+
+
+# What looks at drawn plots.
+DRAWN = ("test_report.py", "test_compression_report.py", "test_end_to_end.py", "test_local.py")
+
+
+@pytest.fixture(autouse=True)
+def _undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports of jobs here have all that is to be drawn, and empty pictures: half of a small job would be drawing."""
+    if request.path.name not in DRAWN:
+        monkeypatch.setattr(Figure, "tight_layout", lambda _: None)
+        monkeypatch.setattr(Figure, "savefig", lambda _, file, **__: file.write("<svg></svg>"))
+
+
+def _measured_here(task: dict[str, Any]) -> Any:
+    """What the process of tradewind_workload.measure.bench would answer."""
+    answer = io.StringIO()
+    with pytest.MonkeyPatch.context() as patched, contextlib.redirect_stdout(answer):
+        patched.setattr(sys, "stdin", io.StringIO(json.dumps(task)))
+        try:
+            bench.main()
+        except Exception as error:  # noqa: BLE001 -- as a process that ends so
+            raise measurement.Unmeasured(f"the process that measured it ended with 1: {error}") from None
+    return json.loads(answer.getvalue())
 
 
 @pytest.fixture

@@ -164,16 +164,6 @@ def test_the_same_as_in_memory(case: str, volumes: Path, capsys: pytest.CaptureF
         assert np.allclose(one.values, other.values, rtol=1e-6)
 
 
-def test_the_same_on_ray(ray_cluster: None, volumes: Path) -> None:
-    from tradewind_workload.train.onray import OnRay
-
-    write_table(volumes, "table", seed=1)
-    held, streamed = both(volumes, data_of(**CASES["rows dropped"]), work=OnRay())
-    assert all_rows(held) == all_rows(streamed)
-    assert streamed.split_digest == held.split_digest
-    assert streamed.answers_digest == held.answers_digest
-
-
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a label is missing": ({"label": "f1"}, "is missing in"),
     "no classes": ({"label": "f0"}, "is not a class"),
