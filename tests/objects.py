@@ -80,6 +80,11 @@ def quality(value: str) -> Manifest:
     return {"metric": "accuracy", "value": value}
 
 
+def interval(low: str, high: str) -> Manifest:
+    """What processes differ by."""
+    return {"low": low, "high": high}
+
+
 def latencies(median: str, tail: str) -> list[Manifest]:
     """A measured median and 95th percentile, in milliseconds."""
     return [{"percentile": 50, "milliseconds": median}, {"percentile": 95, "milliseconds": tail}]

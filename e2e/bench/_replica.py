@@ -16,7 +16,8 @@ from typing import Any
 from tradewind.api.compressionjob import Goals, Measure
 from tradewind_workload.measure.figures import Replica
 from tradewind_workload.measure.loading import loading
-from tradewind_workload.measure.replica import Replicas, Served, Unfit
+from tradewind_workload.measure.replica import Replicas, Unfit
+from tradewind_workload.measure.seen import Served
 from tradewind_workload.measure.stands import opened
 
 

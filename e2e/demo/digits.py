@@ -12,7 +12,7 @@ from e2e.installation import ROOT, Failed, Kubernetes, condition, say
 from tradewind.api.bounds import MeasuredQuality
 from tradewind.api.compressionjob import Variant
 from tradewind.api.modeldeployment import ChosenVariant
-from tradewind_cli.drawing import drawn, lost
+from tradewind_cli.drawing import drawn, lost, rate
 from tradewind_cli.frontier import Frontier
 from tradewind_cli.picture import png
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NAMESPACE = "digits"
 EXAMPLES = ROOT / "manifests" / "examples"
 PROMISED_ACCURACY = 0.95
-HEADER = ("", "VARIANT", "VERDICT", "ACCURACY", "LOSS", "P50 MS", "P95 MS", "BYTES", "SPEED-UP", "COST/1M")
+HEADER = ("", "VARIANT", "VERDICT", "ACCURACY", "LOSS", "P50 MS", "P95 MS", "A SECOND", "BYTES", "SPEED-UP", "COST/1M")
 WORDS = 3  # columns that are words
 KINDS = "trainingjobs.tradewind.dev,compressionjobs.tradewind.dev,modeldeployments.tradewind.dev"
 
@@ -121,7 +121,7 @@ def describe(objects: dict[str, dict[str, Any]], answers: dict[str, Any]) -> str
     lines += [
         "",
         f"{asked} held-out digits right, accuracy {answers.get('accuracy', 0):.4f}",
-        f"  latency of a request in ms: {asked_in}",
+        f"  latency of a request that comes now and then, in ms: {asked_in}",
         *_predicted(compression.get("variants", []), chosen.get("name")),
         "",
         "Cost so far (an estimate of allocation)",
@@ -155,6 +155,7 @@ def _row(variant: dict[str, Any]) -> tuple[str, ...]:
         quality["value"] if quality else "-",
         lost(MeasuredQuality.read(quality)) if quality else "-",
         *(latencies.get(percentile, "-") for percentile in (50, 95)),
+        rate(Variant.read(variant)) or "-",
         str(variant.get("sizeBytes", "-")),
         f"{speedup['value']} [{speedup['low']}, {speedup['high']}]" if speedup else "",
         variant.get("costPerMillion", "-"),

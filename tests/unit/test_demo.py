@@ -52,6 +52,7 @@ OBJECTS: dict[str, Any] = {
                     ],
                     "sizeBytes": 53572,
                     "throughputPerSecond": "1000",
+                    "throughputInterval": {"low": "900", "high": "1100"},
                     "costPerMillion": "0.025",
                     "speedup": {"value": "2", "low": "1.9", "high": "2.1"},
                 },
@@ -83,8 +84,9 @@ def test_nothing_is_missing_of_a_whole_run() -> None:
     assert "*: no other is at least as good in quality, latency and size)" in told
     lines = told.splitlines()
     (baseline,) = [line for line in lines if line.startswith("* baseline")]
-    assert baseline.split()[2:] == ["Accepted", "0.98", "0", "0.018", "0.031", "213572", "0.05"]
+    assert baseline.split()[2:] == ["Accepted", "0.98", "0", "0.018", "0.031", "500", "213572", "0.05"]
     (int8,) = [line for line in lines if line.startswith("  int8 ")]
+    assert "1000 [900, 1100]" in int8
     assert "0.01 [-0.0125, 0.02549]" in int8 and int8.endswith("2 [1.9, 2.1]   0.025")
     assert "USD for a million rows at full use" in lines[lines.index("loss of accuracy, with its 95 % interval") + 18]
     assert "  ●  baseline: 0.05, loss 0; served" in lines

@@ -59,9 +59,10 @@ def test_what_replicas_bear_is_shown() -> None:
     replica = {"within": {"percentile": 95, "milliseconds": "2.5"}, "startSeconds": "1.2", "parts": parts}
     runtime = {"latencies": [{"percentile": 50, "milliseconds": "0.01"}], "throughputPerSecond": "250000"}
     more = {"replica": replica, "runtime": runtime, "throughputPerSecond": "1500"}
-    rows = [row("baseline", "Accepted") | more, row("int8", "Accepted") | more]
+    ends = {"throughputInterval": {"low": "1200", "high": "1600"}}
+    rows = [row("baseline", "Accepted") | more, row("int8", "Accepted") | more | ends]
     tried = (Point(700, 0.6, True), Point(1500, 2.4, True), Point(1500, 2.6, False), Point(1900, None, False))
-    found = {name: Sweep(1500, Slo(95, 2.5), 2000, tried) for name in ("baseline", "int8")}
+    found = {name: Sweep(1600, Slo(95, 2.5), 2000, tried, (1200, 1500)) for name in ("baseline", "int8")}
     made = page(
         JobDocument.model_validate(document),
         CompressionJobSpec.model_validate(document["spec"]),
@@ -70,9 +71,13 @@ def test_what_replicas_bear_is_shown() -> None:
         found,
     )
     assert "<th>requests/s</th>" in made and made.count("<svg") == 3
-    assert "median latency of a request, ms" in made and "95th percentile of the latency, ms" in made
+    assert "median latency of a request that comes now and then, ms" in made
+    assert "95th percentile of the latency, ms" in made
     assert "<td>2.5 ms (95 %)</td><td>0.5</td><td>1.2</td><td>0.01</td><td>250000</td>" in made
-    assert "asked over HTTP" in made and "int8: 1500 a second" in made
+    assert "asked over HTTP" in made and "int8: 1500 a second (1200 to 1600)" in made
+    assert "<td>1500</td>" in made, "of a job of an earlier version"
+    assert made.count("<td>1500\n(1200 to 1600)</td>") == 2
+    assert "<th>speed without pauses</th>" in made
 
 
 def test_losses_are_shown_with_their_intervals() -> None:

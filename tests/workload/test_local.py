@@ -142,7 +142,11 @@ def test_replicas_are_measured_on_this_machine(ran: Ran) -> None:
         latencies = {found["percentile"]: float(found["milliseconds"]) for found in row["latencies"]}
         assert within["percentile"] == 95 and float(within["milliseconds"]) > 0
         assert 0 < float(alone[0]["milliseconds"]) < latencies[50] <= latencies[95]
-        assert float(row.get("throughputPerSecond", 0)) == pytest.approx(report["sweeps"][row["name"]]["rate"], abs=0.1)
+        swept = report["sweeps"][row["name"]]
+        rates = [swept["rate"], *swept["others"]]
+        assert float(row.get("throughputPerSecond", 0)) == pytest.approx(np.median(rates), abs=0.1)
+        ends = row.get("throughputInterval", {"low": 0, "high": 0})
+        assert [float(end) for end in ends.values()] == pytest.approx([min(rates), max(rates)], abs=0.1)
         parts = {found["part"]: float(found["milliseconds"]) for found in row["replica"]["parts"]}
         assert 0 < parts["model"] < sum(parts.values())
     assert re.search(r"^the load generator took 0\.\d+ ms", ran.output, re.MULTILINE)

@@ -9,7 +9,9 @@ import json
 import os
 import signal
 import threading
+import time
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,9 +32,11 @@ from tradewind_workload.measure import replica
 from tradewind_workload.measure.bodies import bodies_of
 from tradewind_workload.measure.figures import Replica
 from tradewind_workload.measure.loading import Broken, loading
-from tradewind_workload.measure.replica import Patience, Replicas, Served, Unfit, _Model
+from tradewind_workload.measure.replica import Patience, Replicas, Unfit
+from tradewind_workload.measure.seen import Asked, Seen, Served
+from tradewind_workload.measure.seldom import seldom
 from tradewind_workload.measure.stands import SERVER_PYTHON, STANDS, Stand, Unservable, free_port, opened
-from tradewind_workload.measure.sweep import Slo, Sweep, idle, percentile, sweep
+from tradewind_workload.measure.sweep import Slo, Sweep, again, percentile, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -206,7 +210,7 @@ def test_a_variant_that_cannot_be_asked_is_a_row_with_its_reason(
     assert smaller.parts["model"] < first.parts["model"]
     for one in (first, smaller):
         assert 0 < one.p50_ms <= one.p95_ms <= one.p99_ms
-        assert one.throughput == one.sweep.rate > 0
+        assert one.sweep.low <= one.throughput == one.sweep.median <= one.sweep.high and one.throughput > 0
         assert one.sweep.slo.percentile == 95 and one.sweep.slo.milliseconds > 0
         assert set(one.parts) == {"read", "parse", "queue", "process", "model", "answer", "http"}
         assert one.parts["http"] > 0 and one.start_seconds > 0
@@ -341,6 +345,75 @@ def test_a_container_that_ends_with_its_server(tmp_path: Path) -> None:
         there.shutdown()
 
 
+NAP = 0.03
+
+
+class Sleepy(http.server.BaseHTTPRequestHandler):
+    """A replica that falls asleep when it is not asked for 5 ms, and is long in waking up; or one that does not."""
+
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer is one packet
+    sleeps = False
+    last, count = 0.0, 0
+
+    def do_GET(self) -> None:
+        """Metrics, of one part."""
+        name, part = "tradewind_request_part_seconds", '{part="model"}'
+        self.answer(f"{name}_sum{part} {self.count * 1e-5}\n{name}_count{part} {self.count}\n".encode())
+
+    def do_POST(self) -> None:
+        """A prediction."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if self.sleeps and time.monotonic() - type(self).last > 0.005:
+            time.sleep(NAP)
+        type(self).last, type(self).count = time.monotonic(), self.count + 1
+        self.answer(b"{}")
+
+    def answer(self, body: bytes) -> None:
+        """Of this body."""
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing."""
+
+
+def test_a_replica_that_is_slow_after_a_pause_is_told_by_its_latency_and_not_by_its_speed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A user who comes now and then finds it asleep; a client who asks again at once keeps it awake."""
+
+    class Awake(Stand):
+        def start(self, folder: Path, digest: str | None, port: int, patience: float) -> float:
+            if self.address in started:
+                started[self.address].shutdown()
+            kind = type(folder.name, (Sleepy,), {"sleeps": folder.name == "sleepy"})
+            started[self.address] = http.server.ThreadingHTTPServer(("127.0.0.1", port), kind)
+            threading.Thread(target=started[self.address].serve_forever, daemon=True).start()
+            return 0.1
+
+        def look(self) -> dict[str, Any]:
+            return {"peakMemoryBytes": 1, "reason": None}
+
+    started: dict[str, http.server.ThreadingHTTPServer] = {}
+    monkeypatch.setattr(replica, "sweep", lambda *_: Sweep(100.0, Slo(95, 9), 200.0, (), of_one_client=True))
+    with loading(BODIES) as ask:
+        replicas = Replicas((Awake("one"), Awake("other")), ask, SETTINGS, Goals())
+        found = replicas.figures(Served(Path("awake"), None), [Served(Path("sleepy"), None)])
+    for server in started.values():
+        server.shutdown()
+    awake, sleepy = found
+    assert isinstance(awake, Replica) and isinstance(sleepy, Replica)
+    assert sleepy.p50_ms >= NAP * 1e3 > awake.p50_ms, (awake, sleepy)
+    assert sleepy.speedup > 0.3, "it would be 0.05 if the naps counted"
+    for one in found:
+        assert isinstance(one, Replica)
+        assert one.parts["model"] == pytest.approx(0.01) and one.parts["http"] > 0
+    assert sleepy.parts["http"] > 0.9 * NAP * 1e3, "of the same requests"
+
+
 class Queue:
     """A replica of a fixed speed that answers one after the other, in place of the loader: its times are computed."""
 
@@ -396,8 +469,8 @@ def test_the_slo_is_as_long_as_the_machine_lets_a_replica_keep(late: float, shar
 
     queue, stand = Noisy(late, share), Idle("http://nowhere")
     replicas = Replicas((stand, stand), queue, SETTINGS, Goals())  # type: ignore[arg-type]
-    model = _Model(Served(Path("model"), None))
-    model.add([[1_000_000] * 10] * 9 + [[3_000_000] * 10], 1.2e6, {})
+    model = Seen(Served(Path("model"), None))
+    model.at_once.add([[1_000_000] * 10] * 9 + [[3_000_000] * 10], 1.2e6, {})
     replicas._sweep(model, replicas._seats[0])
     assert model.sweep is not None
     assert (model.sweep.slo.percentile, model.sweep.slo.milliseconds) == (95, pytest.approx(milliseconds))
@@ -407,14 +480,28 @@ def test_the_slo_is_as_long_as_the_machine_lets_a_replica_keep(late: float, shar
         assert model.sweep.rate >= 0.25 * model.sweep.capacity
 
 
-@pytest.mark.parametrize(("seconds", "asked"), [(0.0005, ["opened"]), (0.01, ["opened"]), (0.02, [])])
-def test_an_idle_replica_is_asked_so_seldom_that_nothing_waits(seconds: float, asked: list[str]) -> None:
-    queue = Queue(seconds)
-    assert idle(queue, 1, seconds * 1e3, 30) == pytest.approx(seconds * 1e3, rel=0.01)
-    assert queue.asked == asked
+@pytest.mark.parametrize(("milliseconds", "count"), [((0.5, 0.5), 22), ((20, 2), 10), ((2,), 20), ((25, 25), 0)])
+def test_what_comes_now_and_then_comes_so_seldom_that_nothing_waits(
+    milliseconds: tuple[float, ...], count: int
+) -> None:
+    """Not at all where a request takes long."""
+    asked: list[dict[str, Any]] = []
+
+    def ask(do: str, **task: Any) -> dict[str, Any]:
+        asked.append(task)
+        return {"do": do}
+
+    usual = [number / 1e3 for number in milliseconds]
+    found = seldom(ask, range(len(usual)), usual, 7, 30)
+    assert (found is not None) == bool(asked) == bool(count)
+    for task in asked:
+        shortest, longest = task["pause"]
+        assert len(usual) * shortest >= 2 * max(usual), "between two requests to one replica"
+        mean = len(usual) * (shortest + longest) / 2
+        assert task["count"] == count and count * mean <= 1 and mean >= 0.02
 
 
-def test_the_slo_of_an_idle_replica_is_of_requests_that_find_it_waiting() -> None:
+def test_the_slo_is_of_requests_that_come_now_and_then() -> None:
     """A client who asks again at once finds the weights in the processor's cache: 1 ms here, where others get 3."""
 
     class Idle(Stand):
@@ -423,10 +510,57 @@ def test_the_slo_of_an_idle_replica_is_of_requests_that_find_it_waiting() -> Non
 
     stand = Idle("http://nowhere")
     replicas = Replicas((stand, stand), Queue(0.003), SETTINGS, Goals())  # type: ignore[arg-type]
-    model = _Model(Served(Path("model"), None))
-    model.add([[1_000_000] * 10] * 10, 1e6, {})
+    model = Seen(Served(Path("model"), None))
+    model.at_once.add([[1_000_000] * 10] * 10, 1e6, {})
+    model.seldom.add([3_000_000] * 20, 3e6, {})
     replicas._sweep(model, replicas._seats[0])
-    assert model.sweep is not None and model.sweep.slo.milliseconds == pytest.approx(15, rel=0.01)
+    assert model.sweep is not None and model.sweep.slo == Slo(95, 15)
+
+
+@pytest.mark.parametrize(("faster", "exact"), [(0.6, 0.4), (0.9, 0.12), (1.0, 0.12), (1.3, 0.12), (1.8, 0.2)])
+def test_another_process_is_swept_from_the_rate_that_was_found(faster: float, exact: float) -> None:
+    first = sweep(Queue(0.001), 1, Slo(95, 5), 1, 30)
+    queue = Queue(0.001 / faster)
+    rate = again(queue, 1, first, 30)
+    assert rate == pytest.approx(sweep(Queue(0.001 / faster), 1, Slo(95, 5), 1 / faster, 30).rate, rel=exact)
+    assert queue.asked.count("opened") <= 8 and "closed" not in queue.asked
+
+
+def test_a_process_that_keeps_no_rate_that_is_tried_has_none() -> None:
+    first = sweep(Queue(0.001), 1, Slo(95, 5), 1, 30)
+    assert again(Queue(0.02), 1, first, 30) == 0
+    several = replace(first, others=(0.0, 900.0, 500.0, 800.0))
+    assert (several.low, several.median, several.high) == (0, first.rate, 900)
+
+
+def test_the_rate_is_found_again_in_four_more_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last of the fewest that there are, so that all latencies before tell the SLO."""
+    pairs: list[tuple[str, int]] = []
+    monkeypatch.setattr(Replicas, "_start", lambda *_: None)
+    monkeypatch.setattr(Replicas, "_look", lambda *_: None)
+    monkeypatch.setattr(Replicas, "_compare", lambda *_: None)
+
+    def turns(_: Replicas, placed: Any, number: int) -> None:
+        for model, _ in placed:
+            model.at_once.add([[10**6] * 5] * 4, 1e6, {})
+            model.starts.append(1.0)
+
+    def found(name: str) -> Any:
+        def ask(*given: Any) -> Any:
+            pairs.append((name, len(model.at_once.times)))
+            return Sweep(1000.0, Slo(95, 5), 1500.0, ()) if name == "sweep" else 900.0 + len(pairs)
+
+        return ask
+
+    model = Seen(Served(tmp_path, None))
+    monkeypatch.setattr(Replicas, "_turns", turns)
+    monkeypatch.setattr(replica, "sweep", found("sweep"))
+    monkeypatch.setattr(replica, "again", found("again"))
+    stands = (Stand("http://one"), Stand("http://other"))
+    Replicas(stands, Queue(0.001), SETTINGS, Goals())._by_itself(model)  # type: ignore[arg-type]
+    assert pairs == [("sweep", 4), ("again", 5), ("again", 6), ("again", 7), ("again", 8)]
+    made = model.figures((1, 1, 1))
+    assert (made.sweep.low, made.throughput, made.sweep.high) == (902, 904, 1000)
 
 
 @pytest.mark.parametrize(("seconds", "slack"), [(0.0005, 5), (0.02, 5), (0.001, 12)])
@@ -459,7 +593,7 @@ class Disturbed(Queue):
 def test_a_machine_that_disturbs_is_told_by_the_latency_that_is_kept(queue: Queue, doubled: int) -> None:
     seats = (Stand("http://one"), Stand("http://other"))
     replicas = Replicas(seats, queue, SETTINGS, Goals())  # type: ignore[arg-type]
-    model = _Model(Served(Path("m"), None), times=[np.full((2, 5), 10**6)])
+    model = Seen(Served(Path("m"), None), Asked([np.full((2, 5), 10**6)]))
     replicas._sweep(model, replicas._seats[0])
     assert model.sweep is not None and model.sweep.slo == Slo(95, 5.0 * doubled)
     assert model.sweep.rate > 0.25 * model.sweep.capacity
@@ -479,7 +613,7 @@ class Deaf(Queue):
 
 def test_where_no_rate_is_kept_it_is_that_of_one_client() -> None:
     seats = (Stand("http://one"), Stand("http://other"))
-    model = _Model(Served(Path("m"), None), times=[np.full((2, 5), 10**6)])
+    model = Seen(Served(Path("m"), None), Asked([np.full((2, 5), 10**6)]))
     replicas = Replicas(seats, Deaf(0.001), SETTINGS, Goals())  # type: ignore[arg-type]
     replicas._sweep(model, replicas._seats[0])
     assert model.sweep is not None
@@ -487,9 +621,15 @@ def test_where_no_rate_is_kept_it_is_that_of_one_client() -> None:
 
 
 def test_a_slow_replica_is_not_swept() -> None:
+    """Each of its processes has the rate of a client who asks again at once."""
     queue = Queue(4)
     found = sweep(queue, 1, Slo(95, 20_000), 4000, 30)
-    assert (found.rate, found.points, queue.asked) == (0.25, (), [])
+    assert (found.rate, found.points, found.of_one_client, queue.asked) == (0.25, (), True, [])
+    seats = (Stand("http://one"), Stand("http://other"))
+    replicas = Replicas(seats, queue, SETTINGS, Goals())  # type: ignore[arg-type]
+    model = Seen(Served(Path("m"), None), Asked([np.full((2, 5), 5 * 10**9)]), sweep=found)
+    replicas._again(model, replicas._seats[0])
+    assert model.sweep is not None and (model.sweep.others, queue.asked) == ((0.2,), [])
 
 
 def test_what_is_refused_misses_the_slo() -> None:

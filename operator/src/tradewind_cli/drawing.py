@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tradewind.api.bounds import MeasuredQuality
+    from tradewind.api.compressionjob import Variant
     from tradewind_cli.frontier import Frontier
 
 WIDTH, HEIGHT = 80, 15  # of the plot without the list of names below it
@@ -46,6 +47,13 @@ def lost(quality: MeasuredQuality | None) -> str:
         return ""
     low, high = (None if end is None else float(end) for end in (quality.loss_low, quality.loss_high))
     return _lost(float(quality.loss), low, high)
+
+
+def rate(variant: Variant) -> str:
+    """What it answers in a second, with what processes differ by; nothing where that was not measured."""
+    found = variant.throughput_interval
+    interval = "" if found is None else f" [{found.low}, {found.high}]"
+    return f"{variant.throughput_per_second or ''}{interval}"
 
 
 def _lost(loss: float, low: float | None, high: float | None) -> str:

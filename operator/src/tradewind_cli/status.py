@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tradewind.core.guessing import better_than_guessing, more_rows
-from tradewind_cli.drawing import lost
+from tradewind_cli.drawing import lost, rate
 from tradewind_cli.volumes import path_of
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _row(variant: Variant) -> tuple[str, ...]:
         quality,
         lost(variant.quality),
         str(slow or ""),
-        variant.throughput_per_second or "",
+        rate(variant),
         str(variant.size_bytes or ""),
         variant.speedup.value if variant.speedup is not None else "",
     )

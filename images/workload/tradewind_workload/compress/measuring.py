@@ -16,7 +16,8 @@ from tradewind_workload.measure.bodies import bodies_of, body_of
 from tradewind_workload.measure.figures import Alone, Figures, Replica
 from tradewind_workload.measure.loading import loading
 from tradewind_workload.measure.measurement import FEWER, ROWS, Unmeasured, measure
-from tradewind_workload.measure.replica import Replicas, Served, Unfit
+from tradewind_workload.measure.replica import Replicas, Unfit
+from tradewind_workload.measure.seen import Served
 from tradewind_workload.measure.stands import opened
 from tradewind_workload.measure.verdict import Measured
 from tradewind_workload.train.cluster import amount

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tradewind.api.bounds import MeasuredLatency, MeasuredQuality
-from tradewind.api.compressionjob import MeasuredOn, Replica, RequestPart, Runtime, SpeedUp, Variant
+from tradewind.api.compressionjob import (
+    MeasuredOn,
+    Replica,
+    RequestPart,
+    Runtime,
+    SpeedUp,
+    ThroughputInterval,
+    Variant,
+)
 from tradewind_workload.measure import figures
 from tradewind_workload.measure.verdict import exact, frontier, judge, judge_baseline
 from tradewind_workload.train.judging import decimal, metric_of
@@ -61,6 +69,7 @@ def judge_all(
                 judged_quality=_quality(found.judged, metric),
                 latencies=_latencies(found.figures),
                 throughput_per_second=_rate(found.figures.throughput),
+                throughput_interval=_interval(found.figures),
                 size_bytes=found.size,
                 peak_memory_bytes=found.figures.peak_memory,
                 cost_per_million=cost_per_million(found.figures, price_per_hour),
@@ -110,6 +119,14 @@ def _latencies(of: Figures) -> tuple[MeasuredLatency, ...]:
 def _rate(throughput: float) -> str | None:
     """Of a second; None where no rate keeps the SLO."""
     return decimal(throughput, 1 if throughput >= 10 else 4) if throughput > 0 else None
+
+
+def _interval(of: Figures) -> ThroughputInterval | None:
+    """Of a replica that bears anything."""
+    if not isinstance(of, figures.Replica) or not of.throughput:
+        return None
+    low, high = of.sweep.low, of.sweep.high
+    return ThroughputInterval(low=_rate(low) or "0", high=_rate(high) or "0")
 
 
 def _replica(of: Figures) -> Replica | None:

@@ -142,12 +142,12 @@ class Load:
     answered: list[float] = field(default_factory=list)  # seconds since each was due
     refused: int = 0  # requests with any other answer than 200, or without one
     late: list[float] = field(default_factory=list)  # seconds that requests were sent after they were due
-    _flying: dict[int, _Asked] = field(default_factory=dict)
+    asked: dict[int, _Asked] = field(default_factory=dict)  # by connection, what is not answered yet
     _idle: deque[socket.socket] = field(default_factory=deque)
 
     def send(self, number: int, due: float) -> None:
         """Ask now what was due then."""
-        if not self._idle and len(self._flying) >= CONNECTIONS:
+        if not self._idle and len(self.asked) >= CONNECTIONS:
             self.refused += 1  # so many are waiting already: this one would not be answered in time
             return
         request = self.requests[number % len(self.requests)]
@@ -157,8 +157,8 @@ class Load:
             self.refused += 1
             return
         self.late.append(time.perf_counter() - due)
-        self._flying[asking.socket.fileno()] = asking
-        self._write(asking)
+        self.asked[asking.socket.fileno()] = asking
+        self.write(asking)
 
     def _connected(self) -> socket.socket:
         made = socket.create_connection((HOST, self.port), timeout=self.patience)
@@ -173,21 +173,15 @@ class Load:
 
     def look(self, seconds: float) -> int:
         """Wait so long for anything to come, and take it: how many requests ended."""
-        ended = 0
-        writing = [number for number, asking in self._flying.items() if asking.rest]
-        ready, writable, _ = select.select(list(self._flying), writing, [], max(0.0, seconds))
-        for number in writable:
-            self._write(self._flying[number])
-        for number in ready:
-            if (asking := self._flying.get(number)) is not None and self._read(asking):
-                ended += 1
-        return ended
+        return look([self], seconds)
 
-    def _write(self, asking: _Asked) -> None:
+    def write(self, asking: _Asked) -> None:
+        """Send what the connection takes of it."""
         with contextlib.suppress(OSError):  # what is wrong shows when the answer is read
             asking.rest = asking.rest[asking.socket.send(asking.rest) :]
 
-    def _read(self, asking: _Asked) -> bool:
+    def read(self, asking: _Asked) -> bool:
+        """Take what came for it: whether it ended."""
         try:
             chunk = asking.socket.recv(_CHUNK)
         except BlockingIOError:
@@ -198,7 +192,7 @@ class Load:
         found = None if not chunk else parsed(asking.answer)
         if chunk and found is None:
             return False
-        del self._flying[asking.socket.fileno()]
+        del self.asked[asking.socket.fileno()]
         if found is not None and found[0] == 200:
             self.answered.append(time.perf_counter() - asking.due)
         else:
@@ -212,14 +206,24 @@ class Load:
     @property
     def flying(self) -> int:
         """Requests that are not answered yet."""
-        return len(self._flying)
+        return len(self.asked)
 
     def end(self) -> None:
         """What is not answered by now never is."""
         self.refused += self.flying
-        for asking in self._flying.values():
+        for asking in self.asked.values():
             asking.socket.close()
         for idle in self._idle:
             idle.close()
-        self._flying.clear()
+        self.asked.clear()
         self._idle.clear()
+
+
+def look(loads: Sequence[Load], seconds: float) -> int:
+    """Wait so long for anything to come to one of them, and take it: how many requests ended."""
+    asked = {number: (load, asking) for load in loads for number, asking in load.asked.items()}
+    writing = [number for number, (_, asking) in asked.items() if asking.rest]
+    ready, writable, _ = select.select(list(asked), writing, [], max(0.0, seconds))
+    for load, asking in map(asked.__getitem__, writable):
+        load.write(asking)
+    return sum(load.read(asking) for load, asking in map(asked.__getitem__, ready))

@@ -36,9 +36,12 @@ class Alone(Figures):
 
 @dataclass(frozen=True, kw_only=True)
 class Replica(Figures):
-    """Of a server that answers over HTTP: latencies of one client's requests of one row; the throughput is in requests,
-    at the highest rate that keeps the SLO."""
+    """Of a server that answers over HTTP: latencies of requests of one row that come now and then; the throughput is in
+    requests, at the highest rate that keeps the SLO, the median of several processes. The speed-up is of requests
+    without pauses."""
 
     sweep: Sweep
     start_seconds: float  # until it is Ready
-    parts: dict[str, float]  # milliseconds of a request on average, by the part; together they are its latency
+    parts: dict[
+        str, float
+    ]  # milliseconds of these requests on average, by the part; together they are the mean latency

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tradewind_workload.measure.clients import Busy, Client, Failed, Load, Refused, http
+from tradewind_workload.measure.clients import Busy, Client, Failed, Load, Refused, http, look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,6 +70,44 @@ def turns(task: dict[str, Any], requests: Sequence[bytes]) -> dict[str, Any]:
         "mean": [total / asked for total in whole],
         "parts": [_since(client, old) for client, old in zip(clients, before, strict=True)],
         "own": own / (asked * len(clients)) * 1e9,
+    }
+
+
+def seldom(task: dict[str, Any], requests: Sequence[bytes]) -> dict[str, Any]:
+    """Requests that come now and then, to one replica after the other: their times, [replica][request], and parts.
+
+    Before each there is a pause of random length, within the two of `pause`. None waits for the answer before it, and
+    each is timed from when it was sent: what this process was late by is no replica's. Raises FailedReplica.
+    """
+    drawn = random.Random(task["seed"])
+    clients, loads = [], []
+    for number, port in enumerate(task["ports"]):
+        with _of(number):
+            clients.append(Client(port, task["patience"]))
+        loads.append(Load(port, requests, task["patience"]))
+        loads[-1].open(2)
+    before = [client.parts() for client in clients]
+    order = drawn.sample(range(len(loads)), len(loads))
+    for asked in range(task["count"]):
+        for number in order:
+            due = time.perf_counter() + drawn.uniform(*task["pause"])
+            while (left := due - time.perf_counter()) > 0:
+                look(loads, left)
+            loads[number].send(asked, time.perf_counter())
+    until = time.perf_counter() + task["patience"]
+    while any(load.flying for load in loads) and (look(loads, task["patience"]) or time.perf_counter() < until):
+        pass
+    for number, load in enumerate(loads):
+        load.end()
+        if load.refused:
+            raise FailedReplica(
+                number, f"{load.refused} of {task['count']} requests that came now and then got no answer"
+            )
+    times = [[round(seconds * 1e9) for seconds in load.answered] for load in loads]
+    return {
+        "times": times,
+        "mean": [statistics.fmean(took) for took in times],
+        "parts": [_since(client, old) for client, old in zip(clients, before, strict=True)],
     }
 
 
@@ -187,7 +225,14 @@ def accepted(task: dict[str, Any], requests: list[bytes]) -> dict[str, Any]:
     return {"refusal": refusal if not answered else None, "kept": len(answered)}
 
 
-DOES = {"accepted": accepted, "turns": turns, "closed": closed, "opened": opened, "settled": settled}
+DOES = {
+    "accepted": accepted,
+    "turns": turns,
+    "seldom": seldom,
+    "closed": closed,
+    "opened": opened,
+    "settled": settled,
+}
 
 
 def main() -> None:

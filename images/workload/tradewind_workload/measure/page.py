@@ -86,8 +86,8 @@ def page(
         if fastest is None or fastest.speedup is None
         else f"{len(accepted)} of {_count(len(result.variants) - 1, 'candidate')} {_was(len(accepted))} accepted. "
         f"The fastest is {html.escape(fastest.name)}: "
-        f"{fastest.speedup.value} times the baseline's speed (99 % interval {fastest.speedup.low} to "
-        f"{fastest.speedup.high}), "
+        f"{fastest.speedup.value} times the baseline's speed, asked without pauses (99 % interval "
+        f"{fastest.speedup.low} to {fastest.speedup.high}), "
         f"{(fastest.size_bytes or 0) / (result.variants[0].size_bytes or 1):.0%} of its size, "
         f"{_quality(fastest)} after {_quality(result.variants[0])}."
     )
@@ -120,7 +120,7 @@ the {bounded.shown}.</p>
 <div class="wide"><table>
 <tr><th>variant</th><th>verdict</th><th>{metric}</th><th>loss</th>
 <th>loss that judges</th><th>p50 ms</th><th>p95 ms</th><th>p99 ms</th>
-<th>speed</th><th>{"requests" if replicas else "rows"}/s</th>
+<th>{"speed without pauses" if replicas else "speed"}</th><th>{"requests" if replicas else "rows"}/s</th>
 <th>size kB</th><th>memory MB</th><th>per million</th><th>methods and reason</th></tr>
 {"".join(_row(variant) for variant in result.variants)}
 </table></div>
@@ -167,11 +167,14 @@ answered in ONNX Runtime{served}."""
 
 def _of_replicas() -> str:
     return """Latency, requests per second and memory are those of a replica: the server as a process of its own, with
-the resources of <code>spec.measure.resources</code>, asked over HTTP. Latency is of one client's requests of one row.
-It is measured in pairs of processes, one of the baseline and one of a variant, that are asked in turns, in an order
-that is drawn anew for each, while each is in either container in half of the pairs. Requests per second are the most at
-which a replica keeps the latency that is named, where requests come at random times and are timed from when they were
-due; those that are refused miss it."""
+the resources of <code>spec.measure.resources</code>, asked over HTTP for one row at a time. There are pairs of
+processes, one of the baseline and one of a variant, each in either container in half of the pairs. Latency is of
+requests that come now and then, to one of the pair after the other, with pauses of random length: each finds its
+replica waiting, and the weights may have left the processor's cache. Where a request takes so long that few would come
+in a second, it is that of a client that asks again at once. Speed is asked without pauses, in turns whose order is
+drawn anew for each. Requests per second are the most at which a replica keeps the latency that is named, where requests
+come at random times and are timed from when they were due; those that are refused miss it. They are the median of
+several processes; in brackets are the lowest and the highest of them."""
 
 
 def _of_models(measure: Measure) -> str:
@@ -188,11 +191,13 @@ def _replicas(result: CompressionResult, sweeps: Mapping[str, Sweep]) -> str:
     rows = "".join(_beside(variant) for variant in result.variants if variant.replica is not None)
     return f"""<h2>What a replica bears</h2>
 {curves(sweeps) if sweeps else ""}
-<p>▼ is the highest rate that was kept, at the latency that it keeps. Each point is a try; a curve ends at the top where
-requests were refused or never answered.</p>
+<p>▼ is the highest rate that is kept, at the latency that it keeps: the median of several processes of one model, and
+the thick line is from the lowest to the highest of them. Each point is a try in the first of them; a curve ends at the
+top where requests were refused or never answered.</p>
 <h2>Where the time of a request goes</h2>
 {parts(result.variants)}
-<p>http is what the server does not see: the network, and what reads and writes HTTP.</p>
+<p>Of the requests whose latency is shown. http is what the server does not see: the network, and what reads and writes
+HTTP.</p>
 <div class="wide"><table>{head}<th>model alone, p50 ms</th><th>model alone, rows/s</th></tr>
 {rows}</table></div>"""
 
@@ -203,7 +208,7 @@ def _beside(variant: Variant) -> str:
     within, alone = variant.replica.within, variant.runtime
     cells = [
         html.escape(variant.name),
-        variant.throughput_per_second or "-",
+        _rate(variant) or "-",
         f"{within.milliseconds} ms ({within.percentile} %)",
         latency(variant) or "-",
         variant.replica.start_seconds,
@@ -211,6 +216,13 @@ def _beside(variant: Variant) -> str:
         (alone.throughput_per_second if alone is not None else None) or "-",
     ]
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>\n"
+
+
+def _rate(variant: Variant) -> str | None:
+    """A throughput, and what processes differ by."""
+    if (found := variant.throughput_interval) is None:
+        return variant.throughput_per_second
+    return f"{variant.throughput_per_second}\n({found.low} to {found.high})"
 
 
 def _quality(variant: Variant) -> str:
@@ -245,7 +257,7 @@ def _row(variant: Variant) -> str:
         f"<tr>{cell(variant.name + (' ★' if variant.pareto else ''))}"
         f'<td><b class="verdict" style="color:{COLOURS[variant.verdict]}">{variant.verdict}</b></td>'
         f"{cell(quality and quality.value)}{cell(_loss(quality))}{cell(_loss(judged))}{latencies}{cell(speed)}"
-        f"{cell(variant.throughput_per_second)}"
+        f"{cell(_rate(variant))}"
         f"{cell(None if variant.size_bytes is None else f'{variant.size_bytes / 1000:.1f}')}"
         f"{cell(None if variant.peak_memory_bytes is None else f'{variant.peak_memory_bytes / 1e6:.0f}')}{cell(cost)}"
         f'<td class="words">{html.escape(variant.methods)}<br>{html.escape(variant.reason)}</td></tr>\n'

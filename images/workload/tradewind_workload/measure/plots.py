@@ -87,7 +87,8 @@ def frontier(variants: Sequence[Variant], *, more_is_better: bool) -> str:
         for verdict in dict.fromkeys(variant.verdict for variant in shown):
             axes.scatter([], [], color=COLOURS[verdict], label=verdict, s=50)
         axes.margins(0.14, 0.35)
-        of = "of a request" if any(variant.replica for variant in shown) else "of the model alone, without HTTP"
+        seldom = "of a request that comes now and then"
+        of = seldom if any(variant.replica for variant in shown) else "of the model alone, without HTTP"
         axes.set_xlabel(f"median latency {of}, ms")
         axes.set_ylabel(next((variant.quality.metric for variant in shown if variant.quality), "quality"))
         if not more_is_better:
@@ -158,10 +159,12 @@ def curves(sweeps: Mapping[str, Sweep]) -> str:
                 tries.setdefault(point.rate, []).append(np.inf if point.latency is None else point.latency)
             rates = sorted(tries)
             medians = [min(float(np.median(tries[rate])), 2 * top) for rate in rates]
-            label = f"{name}: {sweep.rate:.0f} a second"
+            label = f"{name}: {sweep.median:.0f} a second ({sweep.low:.0f} to {sweep.high:.0f})"
             axes.plot(rates, medians, color=colour, linestyle=style, marker="o", markersize=3.5, label=label)
             axes.axhline(sweep.slo.milliseconds, color=colour, linestyle=style, linewidth=0.8, alpha=0.5)
-            axes.plot([sweep.rate], [sweep.slo.milliseconds], marker="v", color=colour, markersize=8)
+            kept, within = [sweep.low, sweep.median, sweep.high], sweep.slo.milliseconds
+            axes.plot(kept, [within] * 3, color=colour, linewidth=3, solid_capstyle="butt")
+            axes.plot([sweep.median], [within], marker="v", color=colour, markersize=8)
         axes.set_ylim(0, top)
         axes.set_xlim(left=0)
         axes.set_xlabel("requests per second, at random times")
@@ -185,6 +188,6 @@ def parts(variants: Sequence[Variant]) -> str:
             widths = [times.get(name, 0.0) for times in shown.values()]
             axes.barh(list(shown), widths, 0.6, left, color=SERIES[number % len(SERIES)], label=name)
             left = [start + width for start, width in zip(left, widths, strict=True)]
-        axes.set_xlabel("mean time of a request, ms")
+        axes.set_xlabel("mean time of a request that comes now and then, ms")
         axes.legend(frameon=False, fontsize=8.5, loc="upper left", bbox_to_anchor=(1, 1))
     return out[0]

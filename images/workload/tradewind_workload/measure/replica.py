@@ -12,37 +12,30 @@ import numpy as np
 
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.measure.clients import Failed
-from tradewind_workload.measure.figures import Replica
 from tradewind_workload.measure.loading import Broken
 from tradewind_workload.measure.measurement import PROCESSES, REQUESTS, WIDE, speedup
+from tradewind_workload.measure.seen import Seen, Served
+from tradewind_workload.measure.seldom import seldom
 from tradewind_workload.measure.stands import Unservable, free_port
-from tradewind_workload.measure.sweep import SLACK, Slo, idle, sweep
+from tradewind_workload.measure.sweep import SLACK, Slo, again, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from tradewind.api.compressionjob import Goals, Measure
+    from tradewind_workload.measure.figures import Replica
     from tradewind_workload.measure.loading import Loader
     from tradewind_workload.measure.stands import Stand
-    from tradewind_workload.measure.sweep import Sweep
 
 # Pairs of processes, one of the baseline and one of a variant: an interval of 99 % needs eight of them. There are more
 # while it is wide, so many or one for each REQUESTS of measure.repeats, see `measurement`.
 PAIRS = (8, 12)
 TURNS, SECONDS = 10, 2.0  # of a pair, at most
 LEAST, LONGER = 0.25, 6  # of the capacity; and SLOs, each twice as long as the one before
+# Pairs in which the rate is found again that was searched in the one before them: five rates, which show how much it
+# differs from process to process. They are the last of the fewest pairs, so that the latencies before tell the SLO.
+AGAIN = 4
 ENDS = 2.0  # seconds in which a server that broke a connection is seen to have ended
-BEYOND = "http"  # the part of a request that the server does not see: the network, and what reads and writes HTTP
-
-
-@dataclass(frozen=True)
-class Served:
-    """A model in the store."""
-
-    folder: Path
-    digest: str | None
-
 
 # How the replica of a model on a port answers otherwise than it was judged, None where it does not; it has so many
 # seconds for an answer. Raises Failed.
@@ -69,60 +62,13 @@ class Unfit(Exception):
 
 
 @dataclass
-class _Model:
-    """A model, and what was seen of its processes so far."""
-
-    served: Served
-    times: list[np.ndarray] = field(default_factory=list)  # nanoseconds, int64 [turns, requests of a turn], a process
-    means: list[float] = field(default_factory=list)  # nanoseconds, of a process
-    parts: dict[str, list[float]] = field(default_factory=dict)  # seconds, and of how many requests
-    starts: list[float] = field(default_factory=list)  # seconds
-    peak: int = 0  # bytes
-    sweep: Sweep | None = None
-    compared: bool = False  # with what was judged
-
-    def add(self, times: list[list[int]], mean: float, parts: dict[str, list[float]]) -> None:
-        """What one process was asked."""
-        self.times.append(np.array(times, np.int64))
-        self.means.append(mean)
-        for part, (seconds, count) in parts.items():
-            total = self.parts.setdefault(part, [0.0, 0.0])
-            total[0] += seconds
-            total[1] += count
-
-    def latency(self, percentile: int) -> float:
-        """Milliseconds."""
-        return float(np.percentile(np.concatenate([times.ravel() for times in self.times]), percentile)) * 1e-6
-
-    def figures(self, ratio: tuple[float, float, float]) -> Replica:
-        """All of it."""
-        assert self.sweep is not None
-        parts = {part: seconds / count * 1e3 for part, (seconds, count) in self.parts.items() if count}
-        parts[BEYOND] = max(0.0, float(np.mean(self.means)) * 1e-6 - sum(parts.values()))
-        value, low, high = ratio
-        return Replica(
-            p50_ms=self.latency(50),
-            p95_ms=self.latency(95),
-            p99_ms=self.latency(99),
-            throughput=self.sweep.rate,
-            peak_memory=self.peak,
-            speedup=value,
-            low=low,
-            high=high,
-            sweep=self.sweep,
-            start_seconds=float(np.median(self.starts)),
-            parts=parts,
-        )
-
-
-@dataclass
 class _Seat:
     """Where a replica is."""
 
     stand: Stand
     port: int = 0
 
-    def start(self, model: _Model, patience: float) -> float:
+    def start(self, model: Seen, patience: float) -> float:
         """Seconds until it was Ready. Raises Unfit."""
         self.port = free_port()  # anew: nobody keeps one free while a server starts
         try:
@@ -154,12 +100,12 @@ class Replicas:
 
         Raises Fault(InvalidModel) where the baseline has none.
         """
-        first = _Model(baseline)
+        first = Seen(baseline)
         found: list[Replica | Unfit] = []
         try:
             for variant in variants:
                 try:
-                    found.append(self._beside(first, _Model(variant)))
+                    found.append(self._beside(first, Seen(variant)))
                 except Unfit as unfit:
                     if unfit.model is baseline:
                         raise
@@ -175,7 +121,7 @@ class Replicas:
             ) from None
         return [first.figures((1.0, 1.0, 1.0)), *found]
 
-    def _beside(self, first: _Model, variant: _Model) -> Replica:
+    def _beside(self, first: Seen, variant: Seen) -> Replica:
         """A variant beside the baseline."""
         beside: list[np.ndarray] = []
         for number in range(max(PAIRS[1], min(PROCESSES[1], self.measure.repeats // REQUESTS))):
@@ -186,17 +132,14 @@ class Replicas:
             self._turns(placed, number)
             if number == 0:
                 self._compare(placed)
-            beside.append(first.times[-1])
-            ratio = speedup(beside, variant.times)
+            self._bear(placed, number)
+            beside.append(first.at_once.times[-1])
+            ratio = speedup(beside, variant.at_once.times)
             if number + 1 >= PAIRS[0] and ratio[2] <= WIDE * ratio[1]:
                 break
-        for model, seat in placed:
-            if model.sweep is None:
-                self._sweep(model, seat)
-        self._look(placed)
         return variant.figures(ratio)
 
-    def _by_itself(self, first: _Model) -> None:
+    def _by_itself(self, first: Seen) -> None:
         """The baseline where there is no variant beside it."""
         placed = [(first, self._seats[0])]
         for number in range(PAIRS[0]):
@@ -204,27 +147,31 @@ class Replicas:
             self._turns(placed, number)
             if number == 0:
                 self._compare(placed)
-        self._sweep(first, self._seats[0])
-        self._look(placed)
+            self._bear(placed, number)
 
-    def _start(self, placed: Sequence[tuple[_Model, _Seat]]) -> None:
+    def _start(self, placed: Sequence[tuple[Seen, _Seat]]) -> None:
         """A new process of each, all at the same time."""
         with ThreadPoolExecutor(len(placed)) as threads:
             started = [threads.submit(seat.start, model, self.patience.ready) for model, seat in placed]
             for (model, _), took in zip(placed, started, strict=True):
                 model.starts.append(took.result())
 
-    def _turns(self, placed: Sequence[tuple[_Model, _Seat]], seed: int) -> None:
+    def _turns(self, placed: Sequence[tuple[Seen, _Seat]], seed: int) -> None:
         task = {"warmup": self.measure.warmup, "turns": TURNS, "seconds": SECONDS, "seed": seed}
         with _saying(placed):
             if not self._accepted:
                 self._accept(*placed[0])
-            found = self.ask("turns", ports=[seat.port for _, seat in placed], patience=self.patience.request, **task)
-        for (model, _), *seen in zip(placed, found["times"], found["mean"], found["parts"], strict=True):
-            model.add(*seen)
+            ports = [seat.port for _, seat in placed]
+            found = self.ask("turns", ports=ports, patience=self.patience.request, **task)
+            for (model, _), *seen in zip(placed, found["times"], found["mean"], found["parts"], strict=True):
+                model.at_once.add(*seen)
+            usual = [float(np.median(model.at_once.times[-1])) * 1e-9 for model, _ in placed]
+            if (rare := seldom(self.ask, ports, usual, seed, self.patience.request)) is not None:
+                for (model, _), *seen in zip(placed, rare["times"], rare["mean"], rare["parts"], strict=True):
+                    model.seldom.add(*seen)
         self._look(placed)
 
-    def _compare(self, placed: Sequence[tuple[_Model, _Seat]]) -> None:
+    def _compare(self, placed: Sequence[tuple[Seen, _Seat]]) -> None:
         """See that each is served as it was judged, the baseline once."""
         for number, (model, seat) in enumerate(placed):
             if model.compared:
@@ -238,37 +185,58 @@ class Replicas:
                 raise Unfit(model.served, how)
             model.compared = True
 
-    def _accept(self, first: _Model, seat: _Seat) -> None:
+    def _accept(self, first: Seen, seat: _Seat) -> None:
         """Rows that the baseline refuses are not asked again."""
         refusal = self.ask("accepted", port=seat.port, patience=self.patience.request)["refusal"]
         if refusal:
             raise Unfit(first.served, f"it takes none of the rows that judge it: {refusal}")
         self._accepted = True
 
-    def _sweep(self, model: _Model, seat: _Seat) -> None:
-        """What it bears within the goal, where it keeps that when idle, or within an SLO of its own.
+    def _bear(self, placed: Sequence[tuple[Seen, _Seat]], number: int) -> None:
+        """The rate that each bears: searched in one process, and found again in AGAIN others."""
+        if number < PAIRS[0] - 1 - AGAIN:
+            return
+        for model, seat in placed:
+            with _saying([(model, seat)]):
+                if model.sweep is None:
+                    self._sweep(model, seat)
+                elif model.sweep.rate and len(model.sweep.others) < AGAIN:
+                    self._again(model, seat)
+        self._look(placed)
+
+    def _sweep(self, model: Seen, seat: _Seat) -> None:
+        """What it bears within the goal, where it keeps that when asked now and then, or within an SLO of its own.
 
         A replica that alone is busy bears most of its capacity. Where it bears so little, it is what the machine does
         besides that its latency shows, and a longer one is named and kept: a number that says nothing is of no use.
         """
-        goal = self.goals.max_latency
-        by_goal = goal is not None and model.latency(goal.percentile) <= float(goal.milliseconds)
-        with _saying([(model, seat)]):
-            if goal is not None and by_goal:
-                slo = Slo(goal.percentile, float(goal.milliseconds))
-            else:
-                slo = Slo(95, SLACK * idle(self.ask, seat.port, model.latency(50), self.patience.request))
-            for _ in range(LONGER):
-                found = sweep(self.ask, seat.port, slo, model.latency(50), self.patience.request)
-                if by_goal or found.rate >= LEAST * found.capacity:
-                    break
-                slo = Slo(slo.percentile, 2 * slo.milliseconds)
-            if not by_goal and not found.rate:
-                # On a machine that is never quiet: what one client gets, who asks again when it has its answer.
-                found = replace(found, rate=1000 / model.latency(50), slo=Slo(95, model.latency(95)))
-            model.sweep = found
+        goal, usual = self.goals.max_latency, model.at_once.latency(50)
+        by_goal = goal is not None and model.asked.latency(goal.percentile) <= float(goal.milliseconds)
+        if goal is not None and by_goal:
+            slo = Slo(goal.percentile, float(goal.milliseconds))
+        else:
+            slo = Slo(95, SLACK * model.asked.latency(50))
+        for _ in range(LONGER):
+            found = sweep(self.ask, seat.port, slo, usual, self.patience.request)
+            if by_goal or found.rate >= LEAST * found.capacity:
+                break
+            slo = Slo(slo.percentile, 2 * slo.milliseconds)
+        if not by_goal and not found.rate:
+            # On a machine that is never quiet: what one client gets, who asks again when it has its answer.
+            slo = Slo(95, model.at_once.latency(95))
+            found = replace(found, rate=1000 / usual, slo=slo, of_one_client=True)
+        model.sweep = found
 
-    def _look(self, placed: Sequence[tuple[_Model, _Seat]]) -> None:
+    def _again(self, model: Seen, seat: _Seat) -> None:
+        """The same of another process."""
+        assert model.sweep is not None
+        if model.sweep.of_one_client:
+            rate = 1e9 / float(np.median(model.at_once.times[-1]))
+        else:
+            rate = again(self.ask, seat.port, model.sweep, self.patience.request)
+        model.sweep = replace(model.sweep, others=(*model.sweep.others, rate))
+
+    def _look(self, placed: Sequence[tuple[Seen, _Seat]]) -> None:
         with _saying(placed):
             for number, (model, seat) in enumerate(placed):
                 if (ended := seat.stand.why()) is not None:
@@ -277,7 +245,7 @@ class Replicas:
 
 
 @contextmanager
-def _saying(placed: Sequence[tuple[_Model, _Seat]]) -> Iterator[None]:
+def _saying(placed: Sequence[tuple[Seen, _Seat]]) -> Iterator[None]:
     """Says of a replica that broke why it has ended, if it has."""
     try:
         yield

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SLACK = 5.0  # times the median of an idle replica: the longest 95th percentile, where no goal says one
-# An idle replica is asked at random times, so many a second at most and a tenth of what one client gets, for so many
-# seconds. Where this would be too few requests the replica is slow, and what wakes up for one is little beside it.
-SELDOM, SHARE, IDLE, SOME = 100.0, 0.1, 2.0, 20
+SLACK = 5.0  # times the median of requests that come now and then: the longest 95th percentile, where no goal says one
 CLIENTS = (2, 4, 8, 16, 32, 64)  # in a closed loop, to find what there is to expect at most
 GAIN = 1.03  # that more clients must bring
 STEP = 0.03  # of the capacity: rates are told apart by so much
@@ -23,6 +21,12 @@ SECONDS, TRIES, FEW = 0.3, 3, 200
 REQUESTS, LONGEST, FEWEST = 400, 8.0, 40
 SLOW = 1000.0  # milliseconds: beyond it nothing is swept
 LOWER = 10  # steps down at most, where the rate that was found is not kept again
+# Another process of the model begins at the rate that was found, and goes up or down by a step, then by one twice as
+# large, up to the largest, until a rate is kept and one that is FINE times as high is not; or until so many tries, or
+# the first rate that is kept after so many seconds. A try takes SHORT seconds, or up to LONG where they have less than
+# SOME requests.
+STEPS, FINE, MOST, ENOUGH = (0.05, 0.4), 1.06, 8, 2.0
+SHORT, LONG, SOME, LEAST = 0.4, 1.5, 100, 5
 
 
 class Asks(Protocol):
@@ -58,17 +62,34 @@ class Sweep:
     slo: Slo
     capacity: float  # requests per second of clients that ask again when they have their answers
     points: tuple[Point, ...]  # in the order of their rates
+    others: tuple[float, ...] = ()  # the same of other processes of the model, each 0 where it kept none that was tried
+    of_one_client: bool = False  # rates are those of a client that asks again when it has its answer, and keep no SLO
+
+    @property
+    def median(self) -> float:
+        """The rate of the model, requests per second."""
+        return statistics.median((self.rate, *self.others))
+
+    @property
+    def low(self) -> float:
+        """The lowest rate of a process."""
+        return min(self.rate, *self.others)
+
+    @property
+    def high(self) -> float:
+        """The highest rate of a process."""
+        return max(self.rate, *self.others)
 
 
 def sweep(ask: Asks, port: int, slo: Slo, median: float, patience: float) -> Sweep:
-    """Of an idle replica whose median latency is so many milliseconds.
+    """Of a replica whose median latency is so many milliseconds for a client who asks again at once.
 
     One of a slow replica would take hours: its rate is that of one client who asks again when it has its answer.
     Raises the loader's Broken where the replica ends meanwhile.
     """
     found = _Sweeping(ask, port, slo, patience)
     if median > SLOW:
-        return Sweep(1000 / median, slo, 1000 / median, ())
+        return Sweep(1000 / median, slo, 1000 / median, (), of_one_client=True)
     capacity = found.capacity()
     low, high, rate = 0.0, capacity, 0.75 * capacity
     while high - low > STEP * capacity:
@@ -85,25 +106,35 @@ def sweep(ask: Asks, port: int, slo: Slo, median: float, patience: float) -> Swe
     return Sweep(low, slo, capacity, tuple(sorted(found.points, key=lambda point: point.rate)))
 
 
-def idle(ask: Asks, port: int, median: float, patience: float) -> float:
-    """The median latency, in milliseconds, of requests that find the replica waiting.
+def again(ask: Asks, port: int, found: Sweep, patience: float) -> float:
+    """The rate that another process of the model keeps, 0 where it keeps none that is tried.
 
-    That of a client who asks again at once is shorter (`median`): its replica has the weights of the model in the
-    processor's cache, and nothing has to wake up.
+    Raises the loader's Broken where the replica ends meanwhile.
     """
-    rate = min(SELDOM, SHARE * 1000 / median)
-    if (count := round(rate * IDLE)) < SOME:
-        return median
-    found = ask("opened", rate=rate, count=count, seed=0, within=patience, port=port, patience=patience)
-    return max(median, percentile(found["latencies"], found["missed"], 50) or median)
+    sweeping = _Sweeping(ask, port, found.slo, patience, seed=1000 * (1 + len(found.others)))
+    rate, step, low, high, spent = found.rate, STEPS[0], 0.0, math.inf, 0.0
+    for _ in range(MOST):
+        count = math.ceil(max(LEAST, SHORT * rate, min(SOME, LONG * rate)))
+        spent += count / rate
+        if sweeping.tried(rate, count):
+            low = rate
+        else:
+            high = rate
+        if low and (high <= FINE * low or spent > ENOUGH):
+            break
+        if low and high < math.inf:
+            rate = (low + high) / 2
+        else:
+            rate *= 1 + step if low else 1 - step
+            step = min(2 * step, STEPS[1])
+    return low
 
 
 class _Sweeping:
     """The tries so far."""
 
-    def __init__(self, ask: Asks, port: int, slo: Slo, patience: float) -> None:
-        self._ask, self._port, self._slo, self._patience = ask, port, slo, patience
-        self._seed = 0
+    def __init__(self, ask: Asks, port: int, slo: Slo, patience: float, seed: int = 0) -> None:
+        self._ask, self._port, self._slo, self._patience, self._seed = ask, port, slo, patience, seed
         self.points: list[Point] = []
 
     def capacity(self) -> float:
@@ -126,19 +157,20 @@ class _Sweeping:
         tries -= 1 - tries % 2  # an odd number
         kept: list[bool] = []
         while max(kept.count(True), kept.count(False)) <= tries // 2:
-            point = self._try(rate, math.ceil(count))
-            self.points.append(point)
-            kept.append(point.kept)
+            kept.append(self.tried(rate, math.ceil(count)))
         return kept.count(True) > tries // 2
 
-    def _try(self, rate: float, count: int) -> Point:
+    def tried(self, rate: float, count: int) -> bool:
+        """Whether so many requests at that rate keep the SLO."""
         self._seed += 1
         within = self._slo.milliseconds / 1000
         task = {"rate": rate, "count": count, "seed": self._seed, "within": within, "port": self._port}
         found = self._ask("opened", **task, patience=self._patience)
         self._settle()
         latency = percentile(found["latencies"], found["missed"], self._slo.percentile)
-        return Point(rate, latency, latency is not None and latency <= self._slo.milliseconds)
+        point = Point(rate, latency, latency is not None and latency <= self._slo.milliseconds)
+        self.points.append(point)
+        return point.kept
 
     def _settle(self) -> None:
         """Until what was asked before is done."""

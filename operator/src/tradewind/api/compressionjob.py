@@ -108,7 +108,8 @@ class Goals(Model):
     )
     max_latency: Latency | None = Field(
         default=None,
-        description="Longest latency of a request to a replica; it is also what throughputPerSecond keeps.",
+        description="Longest latency of a request to a replica that comes now and then; it is also what "
+        "throughputPerSecond keeps.",
     )
     max_size_bytes: Annotated[int, Field(ge=1, le=LARGEST_INTEGER)] | None = Field(
         default=None, description="Largest size of model.onnx."
@@ -184,8 +185,18 @@ class MeasuredOn(Observed):
     accelerators: Count = Field(default=0, description="GPUs of the replica.")
 
 
+class ThroughputInterval(Observed):
+    """How much a throughput differs from process to process of one model."""
+
+    low: Number = Field(description="Lowest of the processes; 0 where one kept no rate that was tried.")
+    high: Number = Field(description="Highest of the processes.")
+
+
 class SpeedUp(Observed):
-    """Baseline latency divided by the variant's, with a 99 % interval over the processes that measured."""
+    """Baseline latency divided by the variant's, with a 99 % interval over the processes that measured.
+
+    Of a replica these are the latencies of requests without pauses, each sent when the one before it is answered.
+    """
 
     value: Number = Field(description="Median of the ratios.")
     low: Number = Field(description="Lower end of the interval.")
@@ -206,13 +217,13 @@ class Replica(Observed):
     """How a replica was measured, and what was seen besides."""
 
     within: MeasuredLatency = Field(
-        description="What throughputPerSecond keeps: goals.maxLatency, else five times the median of an idle replica "
-        "at the 95th percentile, or twice, four times, ... as long where the machine is too busy to keep that."
+        description="What throughputPerSecond keeps: goals.maxLatency, else five times the median of `latencies` at "
+        "the 95th percentile, or twice, four times, ... as long where the machine is too busy to keep that."
     )
     start_seconds: Number = Field(description="Time until a replica is Ready, in seconds.")
     parts: Annotated[tuple[RequestPart, ...], Field(max_length=8)] = Field(
         default=(),
-        description="Where the time of a request goes; together they are its mean latency.",
+        description="Where the time goes of the requests that `latencies` are of; together they are their mean.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["part"]},
     )
 
@@ -276,14 +287,18 @@ class Variant(Observed):
     )
     latencies: Annotated[tuple[MeasuredLatency, ...], Field(max_length=8)] = Field(
         default=(),
-        description="Latency of one client's requests of one row to a replica; without a replica that of the model at "
-        "the first batch size.",
+        description="Latency of requests of one row that come now and then, so that each finds the replica waiting; "
+        "where a request takes so long that few come in a second, of a client that asks again at once. Without a "
+        "replica that of the model at the first batch size.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["percentile"]},
     )
     throughput_per_second: Number | None = Field(
         default=None,
         description="Most requests per second, at random times, of which a replica answers so many within "
-        "replica.within; without a replica, rows per second at the best batch size.",
+        "replica.within, the median of several processes; without a replica, rows per second at the best batch size.",
+    )
+    throughput_interval: ThroughputInterval | None = Field(
+        default=None, description="What these processes differ by; where a replica was measured."
     )
     size_bytes: Count | None = Field(default=None, description="Size of model.onnx.")
     peak_memory_bytes: Count | None = Field(
@@ -293,7 +308,7 @@ class Variant(Observed):
         default=None,
         description="Price of a million requests (without a replica: rows) at that throughput, or Unknown.",
     )
-    speedup: SpeedUp | None = Field(default=None, description="Against the baseline.")
+    speedup: SpeedUp | None = Field(default=None, description="Against the baseline, asked without pauses.")
     pareto: bool | None = Field(
         default=None, description="No other variant is at least as good in quality, latency and size."
     )

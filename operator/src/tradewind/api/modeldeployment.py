@@ -28,7 +28,7 @@ from tradewind.api.base import (
     Timestamp,
 )
 from tradewind.api.bounds import Latency, MeasuredLatency, Quality
-from tradewind.api.compressionjob import MeasuredOn, Number
+from tradewind.api.compressionjob import MeasuredOn, Number, ThroughputInterval
 from tradewind.api.evaluation import Evaluation
 from tradewind.api.job import PoolChoice
 from tradewind.api.placement import PodMetadata, ServingResources
@@ -209,6 +209,9 @@ class ChosenVariant(Observed):
         default=None,
         description="Requests per second of one replica, as measured; replicas and the cost per million are computed "
         "from it. Without `within` it is not known to be that, and nothing is: it can be rows of the model alone.",
+    )
+    throughput_interval: ThroughputInterval | None = Field(
+        default=None, description="What it differs by from process to process: the throughputInterval of the variant."
     )
     within: MeasuredLatency | None = Field(
         default=None,

@@ -105,6 +105,7 @@ def _compressed(
         runner_up=choice.runner_up,
         rejected=tuple(RejectedVariant(name=name, reason=why[:256]) for name, why in choice.rejected) or None,
         throughput_per_second=choice.variant.throughput_per_second,
+        throughput_interval=choice.variant.throughput_interval,
         within=choice.variant.replica.within if choice.variant.replica is not None else None,
         measured_on=choice.variant.measured_on,
     )
