@@ -11,17 +11,37 @@ from hypothesis import strategies as st
 from tests import objects
 from tradewind.api.compressionjob import Variant
 from tradewind.api.modeldeployment import Scaling, Select
-from tradewind.economics.selection import HYSTERESIS, Choice, Load, NoChoice, latency, select
+from tradewind.economics.bounds import latency
+from tradewind.economics.selection import HYSTERESIS, Choice, Load, NoChoice, replicas, select
 
 DECIMALS = st.decimals(min_value=Decimal("0.001"), max_value=Decimal(10000), places=3).map(str)
+
+
+def lost(loss: str) -> dict[str, Any]:
+    """An accuracy on the rows that judge."""
+    return objects.quality("0.9") | {"loss": loss}
+
+
+FACTORS = st.sampled_from([Decimal(0), Decimal("0.5"), Decimal("0.9"), Decimal(1)])
+
+
+def measured(rate: str | None, below: Decimal, above: Decimal, *, told: bool) -> dict[str, Any]:
+    """A throughput, with an interval or as jobs of earlier versions told it."""
+    if rate is None or not told:
+        return {"throughputPerSecond": rate}
+    ends = objects.interval(f"{Decimal(rate) * below:f}", f"{Decimal(rate) * (2 - above):f}")
+    return {"throughputPerSecond": rate, "throughputInterval": ends}
+
+
 ROWS = st.lists(
     st.builds(
-        lambda name, **changes: Variant.model_validate(objects.variant(name, **changes)),
+        lambda name, rate, **changes: Variant.model_validate(objects.variant(name, **rate, **changes)),
         st.sampled_from(["baseline", "a", "b", "c", "d"]),
         verdict=st.sampled_from(["Accepted", "Accepted", "Regression", "NotFaster", "Infeasible", "Failed"]),
         quality=st.none() | st.decimals(min_value=0, max_value=1, places=4).map(str).map(objects.quality),
         latencies=st.just([]) | st.tuples(DECIMALS, DECIMALS).map(lambda both: objects.latencies(*both)),
-        throughputPerSecond=st.none() | DECIMALS | st.just("0"),
+        rate=st.builds(measured, st.none() | DECIMALS | st.just("0"), FACTORS, FACTORS, told=st.booleans()),
+        judgedQuality=st.none() | st.sampled_from(["-0.01", "0", "0.01"]).map(lost),
         sizeBytes=st.none() | st.integers(1, 10**9),
         storageUri=st.none() | st.just("pvc://models/x"),
         replica=st.none() | st.just(objects.REPLICA),
@@ -98,10 +118,62 @@ def test_the_chosen_one_was_allowed(rows: list[Variant], wanted: Select, load: L
     assert "Infinity" not in (choice.runner_up or "")
 
 
-@settings(max_examples=120, deadline=None)
-@given(ROWS, SELECTS, LOADS)
-def test_the_order_of_the_rows_decides_nothing(rows: list[Variant], wanted: Select, load: Load) -> None:
-    first, second = select(rows, wanted, load), select(list(reversed(rows)), wanted, load)
+RATES = st.integers(1, 40)
+REPLICAS = st.lists(
+    st.builds(
+        lambda name, rates, loss: Variant.model_validate(
+            objects.variant(
+                name,
+                throughputPerSecond=str(sorted(rates)[1]),
+                throughputInterval=objects.interval(str(min(rates)), str(max(rates))),
+                judgedQuality=lost(loss),
+            )
+        ),
+        st.sampled_from(["baseline", "a", "b", "c", "d"]),
+        st.tuples(RATES, RATES, RATES),
+        st.sampled_from(["0", "0.01", "0.02"]),
+    ),
+    min_size=1,
+    max_size=5,
+    unique_by=lambda row: row.name,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(REPLICAS, LOADS)
+def test_none_is_measurably_cheaper_and_none_of_its_equals_loses_less(rows: list[Variant], load: Load) -> None:
+    """Said once more of replicas that are all served alike, in the plainest words."""
+    choice = select(rows, Select(), load)
+    assert isinstance(choice, Choice)
+
+    def ends(row: Variant) -> tuple[int, int]:
+        assert row.throughput_interval is not None
+        return int(row.throughput_interval.low), int(row.throughput_interval.high)
+
+    def loss(row: Variant) -> Decimal:
+        assert row.judged_quality is not None
+        return Decimal(row.judged_quality.loss or 0)
+
+    def planned(row: Variant) -> int:
+        return replicas(load, Decimal(row.throughput_per_second or 0))
+
+    cheapest = [row for row in rows if planned(row) == min(map(planned, rows))] if load.requests_per_second else rows
+    most = max(ends(row)[0] for row in cheapest)
+    equals = [row for row in cheapest if ends(row)[1] >= most]
+    assert choice.variant in equals
+    assert loss(choice.variant) == min(map(loss, equals))
+    for row in equals:
+        assert ends(row)[0] <= ends(choice.variant)[1] and ends(choice.variant)[0] <= ends(row)[1], "they overlap"
+    others = [row for row in equals if row is not choice.variant]
+    assert ("within what was measured" in choice.reason) == bool(others)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data(), ROWS, SELECTS, LOADS)
+def test_the_order_of_the_rows_decides_nothing(
+    data: st.DataObject, rows: list[Variant], wanted: Select, load: Load
+) -> None:
+    first, second = select(rows, wanted, load), select(data.draw(st.permutations(rows)), wanted, load)
     if isinstance(first, Choice):
         assert isinstance(second, Choice)
         assert first == second

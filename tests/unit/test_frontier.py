@@ -93,7 +93,7 @@ def test_on_a_terminal_that_has_other_letters(monkeypatch: pytest.MonkeyPatch) -
     ("minimize", "across", "x"),
     [
         ("Cost", "seconds of a replica for a million requests", 2000),
-        ("Latency", "95th percentile of the latency, ms", 0.2),
+        ("Latency", "95th percentile of the latency of a request that comes now and then, ms", 0.2),
         ("Size", "MB of model.onnx", 0.002),
     ],
 )

@@ -202,3 +202,75 @@ def test_a_bound_on_quality_is_on_the_number_that_is_shown_and_a_verdict_on_the_
         "small": "accuracy 0.94 on 360 test rows is below where.quality.min 0.95",
         "unsure": "Inconclusive (may be worse by 0.02 in accuracy)",
     }
+
+
+def measured(rate: str, low: str, high: str, loss: str, size: int = 1000) -> dict[str, Any]:
+    return {
+        "throughputPerSecond": rate,
+        "throughputInterval": objects.interval(low, high),
+        "judgedQuality": objects.quality("0.97") | {"loss": loss},
+        "sizeBytes": size,
+    }
+
+
+def test_what_is_equal_within_what_was_measured_is_decided_by_the_quality_and_then_by_the_size() -> None:
+    rows = [
+        row("baseline", **measured("300", "280", "310", "0", 4000)),
+        row("half", **measured("900", "600", "950", "0.01", 2000)),
+        row("int8", **measured("800", "700", "820", "0.005", 1000)),
+    ]
+    choice = chosen(rows)
+    assert choice.variant.name == "int8"
+    assert choice.reason.startswith(
+        "The cheapest of the 3 that keep the bounds (it answers as many requests per second as half within what was "
+        "measured, and loses less quality): "
+    )
+    assert choice.reason.endswith("; accuracy 0.97, 95th percentile 0.20 ms, 800 (700 to 820) requests per second.")
+    assert choice.runner_up == (
+        "half: 0.555556 USD for a million requests at full use (the same within what was measured; it manages 900 (600 "
+        "to 950) requests per second)"
+    )
+    alike = [rows[0], row("half", **measured("900", "600", "950", "0.005", 2000)), rows[2]]
+    assert chosen(alike).variant.name == "int8"
+    assert "within what was measured, loses no more quality and is smaller): " in chosen(alike).reason
+    third = row("third", **measured("850", "650", "880", "0.02", 500))
+    assert "and is the smallest of those that lose the least quality): " in chosen([*alike, third]).reason
+    apart = [rows[0], rows[1], row("int8", **measured("550", "500", "590", "0", 1000))]
+    assert chosen(apart).variant.name == "half", "measurably faster"
+    assert chosen(apart).runner_up == "int8: 0.909091 USD for a million requests at full use (+64 %)"
+
+
+def test_of_the_same_number_of_replicas_the_quality_decides_where_as_many_are_answered() -> None:
+    """Replicas are planned by the median, and each costs what it costs."""
+    rows = [
+        row("baseline", **measured("100", "90", "110", "0")),
+        row("half", **measured("900", "600", "950", "0.01")),
+        row("int8", **measured("800", "700", "820", "0.005")),
+    ]
+    little = chosen(rows, at=load("10"))
+    assert little.variant.name == "int8"
+    assert (
+        "(equal to half and baseline, and it answers as many requests per second as half within what" in little.reason
+    )
+    much = chosen(rows, at=load("700"))  # half needs one replica, int8 two
+    assert much.variant.name == "half" and "within what was measured" not in much.reason
+
+
+def test_a_service_stays_where_another_one_may_be_no_better() -> None:
+    rows = [
+        row("present", **measured("500", "400", "700", "0.01")),
+        row("better", **measured("800", "600", "950", "0")),
+    ]
+    stays = chosen(rows, present="present")
+    assert stays.variant.name == "present"
+    assert "isn't better within what was measured" in stays.reason
+    assert chosen(rows).variant.name == "better"
+    apart = [rows[0], row("better", **measured("800", "701", "950", "0.02"))]
+    assert chosen(apart, present="present").variant.name == "better"
+
+
+def test_of_a_throughput_that_is_not_known_nothing_is_said() -> None:
+    rows = [row(name, throughputPerSecond=None, sizeBytes=5) for name in ("one", "two")]
+    assert chosen(rows, {"minimize": "Size"}).reason == (
+        "The smallest of the 2 that keep the bounds (equal to two): 5 bytes; accuracy 0.97, 95th percentile 0.20 ms."
+    )

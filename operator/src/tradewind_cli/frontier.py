@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tradewind.economics.selection import BASELINE, latency, number
+from tradewind.economics.bounds import BASELINE, latency, number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,7 +99,8 @@ def _across(variants: Sequence[Variant], minimize: str, currency: str) -> tuple[
     if minimize == "Size":
         return "MB of model.onnx", {v.name: v.size_bytes and v.size_bytes / 1e6 for v in variants}
     if minimize == "Latency":
-        return "95th percentile of the latency, ms", {v.name: _float(latency(v, 95)) for v in variants}
+        of = " of a request that comes now and then" if any(variant.replica for variant in variants) else ""
+        return f"95th percentile of the latency{of}, ms", {v.name: _float(latency(v, 95)) for v in variants}
     rates = {variant.name: _number(variant.throughput_per_second) for variant in variants}
     asked = "requests" if any(variant.replica for variant in variants) else "rows"
     costs = {variant.name: _number(variant.cost_per_million) for variant in variants}

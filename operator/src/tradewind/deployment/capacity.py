@@ -6,7 +6,8 @@ from tradewind.api.config import Config, Pool
 from tradewind.api.modeldeployment import MOST_REPLICAS, ChosenVariant, ModelDeployment, Scaling
 from tradewind.core.conditions import Reason, Verdict
 from tradewind.deployment.model import load
-from tradewind.economics.selection import HEADROOM, number, replicas
+from tradewind.economics.bounds import number
+from tradewind.economics.selection import HEADROOM, replicas
 
 KIND = "Underprovisioned"
 
@@ -39,9 +40,11 @@ def underprovisioned(
         return Verdict(KIND, "False", Reason.LOAD_UNKNOWN, words)
     needed, most = replicas(load(item, pool, config), bears), item.spec.scaling.max_replicas
     count = f"{needed} replica{'' if needed == 1 else 's'}"
+    found = variant.throughput_interval if variant is not None else None
+    interval = f" ({found.low} to {found.high})" if found is not None else ""
     why = (
-        f"one was measured to answer {bears:f} requests per second, {HEADROOM * 100:.0f} % of which is planned, and "
-        f"{rate} are expected"
+        f"one was measured to answer {bears:f}{interval} requests per second, {HEADROOM * 100:.0f} % of which is "
+        f"planned, and {rate} are expected"
     )
     if needed <= most:
         return Verdict(KIND, "False", Reason.ENOUGH_REPLICAS, f"At least {count}: {why}.")

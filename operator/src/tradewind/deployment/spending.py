@@ -13,9 +13,10 @@ from tradewind.core.labels import REVISION
 from tradewind.core.plan import PodRecord
 from tradewind.core.timestamps import moment
 from tradewind.deployment.model import load
+from tradewind.economics.bounds import number
 from tradewind.economics.cost import Stay, charge, node_seconds, stay
 from tradewind.economics.prices import money, share
-from tradewind.economics.selection import number, per_million
+from tradewind.economics.selection import per_million
 
 
 @dataclass(frozen=True, slots=True)

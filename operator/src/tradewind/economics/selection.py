@@ -1,17 +1,21 @@
-"""Which variant of a compression job is served: the best in what is minimised, among those that keep the bounds."""
+"""Which variant of a compression job is served: the best in what is minimised, among those that keep the bounds.
+
+A throughput has an interval, so what is computed from it has one too. A variant is better than another one where their
+intervals don't overlap; of those that no other one is better than, the one is served that loses the least quality.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
+from typing import NamedTuple
 
-from tradewind.api.bounds import Latency, MeasuredQuality, Quality
 from tradewind.api.compressionjob import Variant
 from tradewind.api.modeldeployment import Scaling, Select, Where
+from tradewind.economics.bounds import excluded, latency, number
 from tradewind.economics.prices import money
 
-BASELINE = "baseline"
 # A replica is not planned to be busier than this, so that a burst finds room.
 HEADROOM = Decimal("0.8")
 # A service is only moved to another variant for at least this part of what is minimised.
@@ -48,20 +52,20 @@ class NoChoice:
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     variant: Variant
-    value: Decimal  # what is minimised, in `unit`
+    value: Decimal  # what is minimised
     words: str  # the value with its unit and how it came about
-    order: tuple[Decimal, Decimal, Decimal, str]
+    ends: _Ends  # of the value
+    throughput: _Ends  # 0 where it is not known
+    loss: Decimal  # of quality, on the rows that judge; infinite where it is not known, and so is the size
+    size: Decimal
+    order: tuple[Decimal, Decimal, Decimal, str]  # of those that are equal
 
 
-def number(text: str | None) -> Decimal | None:
-    """A measured number; None where it was not measured."""
-    if text is None:
-        return None
-    try:
-        value = Decimal(text)
-    except ArithmeticError:
-        return None
-    return value if value.is_finite() else None
+class _Ends(NamedTuple):
+    """Between which a number is, as far as it was measured."""
+
+    low: Decimal
+    high: Decimal
 
 
 def replicas(load: Load, throughput: Decimal | None) -> int:
@@ -90,109 +94,79 @@ def select(variants: Sequence[Variant], wanted: Select, load: Load, present: str
 
     `present` is the name of the variant that is served now; it stays unless another one is better by HYSTERESIS.
     """
-    excluded: list[tuple[str, str]] = []
+    refused: list[tuple[str, str]] = []
     candidates: list[_Candidate] = []
     for variant in variants:
-        if why := _excluded(variant, wanted):
-            excluded.append((variant.name, why))
+        if why := excluded(variant, wanted):
+            refused.append((variant.name, why))
         elif isinstance(candidate := _candidate(variant, wanted, load), str):
-            excluded.append((variant.name, candidate))
+            refused.append((variant.name, candidate))
         else:
             candidates.append(candidate)
     if not candidates:
-        rows = "; ".join(f"{name}: {why}" for name, why in excluded) or "the compression job reported no variant"
+        rows = "; ".join(f"{name}: {why}" for name, why in refused) or "the compression job reported no variant"
         loosen = "Loosen spec.select.where, or name" if wanted.where != Where() else "Name"
         return NoChoice(
             f"No variant can be served: {rows}. {loosen} a CompressionJob with other candidates or goals in "
             "spec.model.compressionJobRef."
         )
-    candidates.sort(key=lambda candidate: (candidate.value, *candidate.order))
-    best = candidates[0]
+    best = _equals(candidates)[0]
     kept = next((candidate for candidate in candidates if candidate.variant.name == present), None)
-    staying = kept is not None and kept is not best and best.value > kept.value * (1 - HYSTERESIS)
+    staying = kept is not None and kept is not best and not _worth_a_change(best, kept, candidates)
     chosen = kept if kept is not None and staying else best
     others = [candidate for candidate in candidates if candidate is not chosen]
     reason = _staying(chosen, best) if staying else _reason(chosen, others, wanted, load)
     numbers = _numbers(chosen.variant)
-    return Choice(chosen.variant, f"{reason}{numbers}.", _runner_up(chosen, others), tuple(sorted(excluded)))
+    return Choice(chosen.variant, f"{reason}{numbers}.", _runner_up(chosen, others), tuple(sorted(refused)))
 
 
-def _excluded(variant: Variant, wanted: Select) -> str | None:
-    if variant.name != BASELINE and variant.verdict != "Accepted":
-        return f"{variant.verdict} ({variant.reason})" if variant.reason else variant.verdict
-    if variant.verdict == "Failed":
-        return f"Failed ({variant.reason})"
-    if variant.storage_uri is None:
-        return "its files are not in the store"
-    where = wanted.where
-    for broken in (_quality(variant, where.quality), _latency(variant, where.max_latency)):
-        if broken is not None:
-            return broken
-    if where.max_size_bytes is not None:
-        if variant.size_bytes is None:
-            return f"its size was not measured, and maxSizeBytes is {where.max_size_bytes}"
-        if variant.size_bytes > where.max_size_bytes:
-            return f"its size {variant.size_bytes} bytes is above maxSizeBytes {where.max_size_bytes}"
-    return None
+def _cheapest(candidates: Sequence[_Candidate]) -> list[_Candidate]:
+    """Those that no other one is measurably better than in what is minimised; the intervals of any two overlap."""
+    least = min(candidate.ends.high for candidate in candidates)
+    return [candidate for candidate in candidates if candidate.ends.low <= least]
 
 
-def _quality(variant: Variant, bound: Quality | None) -> str | None:
-    """By the test data where there is some: a variant is accepted by other rows, and none is ranked by its quality."""
-    if bound is None:
-        return None
-    measured = variant.quality
-    value = number(measured.value) if measured is not None and measured.metric == bound.metric else None
-    if value is None:
-        has = f"; {measured.metric} was" if measured is not None else ""
-        return f"{bound.metric} was not measured, and where.quality bounds it{has}"
-    if bound.min is not None and value < bound.min:
-        return f"{bound.metric} {value}{_rows(measured)} is below where.quality.min {bound.min}"
-    if bound.max is not None and value > bound.max:
-        return f"{bound.metric} {value}{_rows(measured)} is above where.quality.max {bound.max}"
-    return None
+def _equals(candidates: Sequence[_Candidate]) -> list[_Candidate]:
+    """Of the cheapest those that no other one answers measurably more than, the one first that is to be served."""
+    cheapest = _cheapest(candidates)
+    most = max(candidate.throughput.low for candidate in cheapest)
+    return sorted((one for one in cheapest if one.throughput.high >= most), key=lambda one: one.order)
 
 
-def _rows(measured: MeasuredQuality | None) -> str:
-    """The rows that a metric is of, in words; nothing where an earlier version left them out."""
-    if measured is None or measured.rows is None or measured.part is None:
-        return ""
-    return f" on {measured.rows} {measured.part.lower()} rows"
-
-
-def latency(variant: Variant, percentile: int) -> Decimal | None:
-    """A percentile of the variant's latency in milliseconds; None where it was not measured."""
-    found = next((row.milliseconds for row in variant.latencies if row.percentile == percentile), None)
-    return number(found)
-
-
-def _latency(variant: Variant, bound: Latency | None) -> str | None:
-    if bound is None:
-        return None
-    value = latency(variant, bound.percentile)
-    if value is None:
-        return f"the {bound.percentile}th percentile was not measured, and where.maxLatency bounds it"
-    if value > bound.milliseconds:
-        return f"{bound.percentile}th percentile {value} ms is above where.maxLatency {bound.milliseconds} ms"
-    return None
+def _worth_a_change(best: _Candidate, kept: _Candidate, candidates: Sequence[_Candidate]) -> bool:
+    return best.value <= kept.value * (1 - HYSTERESIS) and kept not in _cheapest(candidates)
 
 
 def _candidate(variant: Variant, wanted: Select, load: Load) -> _Candidate | str:
     throughput, slow = number(variant.throughput_per_second), latency(variant, 95)
+    loss = number(variant.judged_quality.loss) if variant.judged_quality is not None else None
     unknown = Decimal("Infinity")
     size = Decimal(variant.size_bytes) if variant.size_bytes is not None else unknown
-    slowness = 1 / throughput if throughput else unknown
-    order = (slowness, slow if slow is not None else unknown, size, variant.name)
+    loss, tail = (unknown if found is None else found for found in (loss, slow))
+    bears, others = _bears(variant, throughput or Decimal(0)), (loss, size, (loss, size, tail, variant.name))
     if wanted.minimize == "Latency":
         if slow is None:
             return "its latency was not measured"
-        return _Candidate(variant, slow, f"{slow} ms at the 95th percentile", order)
+        return _Candidate(variant, slow, f"{slow} ms at the 95th percentile", _Ends(slow, slow), bears, *others)
     if wanted.minimize == "Size":
         if variant.size_bytes is None:
             return "its size was not measured"
-        return _Candidate(variant, size, f"{variant.size_bytes} bytes", order)
+        return _Candidate(variant, size, f"{variant.size_bytes} bytes", _Ends(size, size), bears, *others)
     if throughput is None or throughput <= 0:
         return "its throughput was not measured"
-    return _Candidate(variant, *_cost(variant, throughput, load), order)
+    cost, words = _cost(variant, throughput, load)
+    ends = _Ends(cost, cost)  # of replicas that are planned, which are what they are
+    if _rate(variant, load) is None:
+        ends = _Ends(_full_use(bears.high, load), _full_use(bears.low, load) if bears.low else unknown)
+    return _Candidate(variant, cost, words, ends, bears, *others)
+
+
+def _bears(variant: Variant, throughput: Decimal) -> _Ends:
+    """Its throughput, as far as it was measured: exactly, by jobs before there was an interval."""
+    found = variant.throughput_interval
+    ends = [number(found.low), number(found.high)] if found is not None else []
+    known = [throughput, *(end for end in ends if end is not None)]
+    return _Ends(min(known), max(known))
 
 
 def _asked(variant: Variant) -> str:
@@ -209,10 +183,9 @@ def _cost(variant: Variant, throughput: Decimal, load: Load) -> tuple[Decimal, s
     """What is to be minimised, and its words. Without a price, what is bought decides: replicas, or their time."""
     rate, asked = _rate(variant, load), _asked(variant)
     if rate is None:
-        seconds = 1_000_000 / throughput
+        full = _full_use(throughput, load)
         if load.per_hour is None:
-            return seconds, f"{seconds:.2f} seconds of a replica for a million {asked} (the pool has no price)"
-        full = load.per_hour * seconds / 3600
+            return full, f"{full:.2f} seconds of a replica for a million {asked} (the pool has no price)"
         return full, f"{money(full)} {load.currency} for a million {asked} at full use"
     count = replicas(load, throughput)
     with_count = f"{count} replica{'' if count == 1 else 's'} at {rate.normalize():f} requests per second"
@@ -224,6 +197,12 @@ def _cost(variant: Variant, throughput: Decimal, load: Load) -> tuple[Decimal, s
     return price, f"{money(price)} {load.currency} for a million requests with {with_count}"
 
 
+def _full_use(throughput: Decimal, load: Load) -> Decimal:
+    """Price of a million at that rate; the time that they take where there is no price."""
+    seconds = 1_000_000 / throughput
+    return seconds if load.per_hour is None else load.per_hour * seconds / 3600
+
+
 def _reason(chosen: _Candidate, others: Sequence[_Candidate], wanted: Select, load: Load) -> str:
     if not others:
         return f"The only one that keeps the bounds: {chosen.words}"
@@ -233,23 +212,55 @@ def _reason(chosen: _Candidate, others: Sequence[_Candidate], wanted: Select, lo
         fastest = f"answers the most {_asked(chosen.variant)} per second"
         does = fastest if _rate(chosen.variant, load) is None else "needs the fewest replicas"
         first = f"Of the {len(others) + 1} that keep the bounds it {does}"
-    if equals := [other for other in others if other.value == chosen.value]:
-        most = all(chosen.order[0] < other.order[0] for other in equals)
-        more = f", and it answers more {_asked(chosen.variant)} per second" if most else ""
-        first += f" (equal to {' and '.join(other.variant.name for other in equals)}{more})"
-    return f"{first}: {chosen.words}"
+    return f"{first}{_among_equals(chosen, others)}: {chosen.words}"
+
+
+def _among_equals(chosen: _Candidate, others: Sequence[_Candidate]) -> str:
+    """Why it of those that are equal to it."""
+    asked = f"{_asked(chosen.variant)} per second"
+    peers = [other for other in _equals([chosen, *others]) if other is not chosen and other.throughput.high]
+    same = [other for other in others if other.value == chosen.value]
+    told = []
+    if same:
+        told.append(f"equal to {_names(same)}")
+    if peers and chosen.throughput.high:
+        told.append(f"it answers as many {asked} as {_names(peers)} within what was measured{_prefers(chosen, peers)}")
+    elif same and chosen.throughput.high > max(other.throughput.high for other in same):
+        told.append(f"it answers more {asked}")
+    return f" ({', and '.join(told)})" if told else ""
+
+
+def _names(candidates: Sequence[_Candidate]) -> str:
+    ordered = sorted(candidates, key=lambda one: (-one.throughput.high, one.order))
+    return " and ".join(candidate.variant.name for candidate in ordered)
+
+
+def _prefers(chosen: _Candidate, peers: Sequence[_Candidate]) -> str:
+    """What it is better in than those that answer as many."""
+    if all(chosen.loss < peer.loss for peer in peers):
+        return ", and loses less quality"
+    as_good = [peer for peer in peers if peer.loss == chosen.loss]
+    if not all(chosen.size < peer.size for peer in as_good):
+        return ""
+    if not chosen.loss.is_finite():
+        return ", and is smaller"
+    if len(as_good) == len(peers):
+        return ", loses no more quality and is smaller"
+    return ", and is the smallest of those that lose the least quality"
 
 
 def _staying(chosen: _Candidate, best: _Candidate) -> str:
-    least = f"{HYSTERESIS * 100:.0f} %"
-    return f"It stays: {chosen.words}, and {best.variant.name} ({best.words}) isn't better by {least}"
+    least = (
+        f"by {HYSTERESIS * 100:.0f} %" if best.value > chosen.value * (1 - HYSTERESIS) else "within what was measured"
+    )
+    return f"It stays: {chosen.words}, and {best.variant.name} ({best.words}) isn't better {least}"
 
 
 def _numbers(variant: Variant) -> str:
     measured = (
         (f"{variant.quality.metric} {{}}", variant.quality.value) if variant.quality is not None else ("", None),
         ("95th percentile {} ms", latency(variant, 95)),
-        (f"{{}} {_asked(variant)} per second", variant.throughput_per_second),
+        (f"{{}} {_asked(variant)} per second", _manages(variant)),
     )
     numbers = [words.format(value) for words, value in measured if value]
     return f"; {', '.join(numbers)}" if numbers else ""
@@ -258,9 +269,19 @@ def _numbers(variant: Variant) -> str:
 def _runner_up(chosen: _Candidate, others: Sequence[_Candidate]) -> str | None:
     if not others:
         return None
-    second = others[0]
-    if chosen.value and second.value != chosen.value:
-        return f"{second.variant.name}: {second.words} ({(second.value / chosen.value - 1) * 100:+.0f} %)"
-    manages = second.variant.throughput_per_second
-    more = f"; it manages {manages} {_asked(second.variant)} per second" if manages else ""
-    return f"{second.variant.name}: {second.words} (the same{more})"
+    second = _equals(others)[0]
+    told = f"{second.variant.name}: {second.words}"
+    apart = second.ends.low > chosen.ends.high or second.ends.high < chosen.ends.low
+    if chosen.value and apart:
+        return f"{told} ({(second.value / chosen.value - 1) * 100:+.0f} %)"
+    same = "the same" if second.value == chosen.value else "the same within what was measured"
+    manages = _manages(second.variant)
+    return f"{told} ({same}{f'; it manages {manages} {_asked(second.variant)} per second' if manages else ''})"
+
+
+def _manages(variant: Variant) -> str | None:
+    """Its throughput with the interval."""
+    found = variant.throughput_interval
+    if variant.throughput_per_second is None or found is None:
+        return variant.throughput_per_second
+    return f"{variant.throughput_per_second} ({found.low} to {found.high})"
