@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from e2e.bench._contestants import HOST, request, useless
+from e2e.bench._clients import HOST
+from e2e.bench._contestants import request, useless
 from e2e.bench._environments import ROOT
 from e2e.bench._models import make_slow
 

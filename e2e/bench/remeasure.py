@@ -1,5 +1,7 @@
 """What a CompressionJob says of a replica beside what a client of its own sees: latency, and throughput within the SLO.
 
+Latencies are of requests that come now and then, and a throughput is the median of several processes.
+
 The other side shares no code with the job: its own server processes and its own client. Both take turns, model by
 model; a row of a round agrees where both numbers are within 10 % of each other.
 """
@@ -34,6 +36,7 @@ def by_job(folder: Path) -> dict[str, Any]:
         "p50": found["p50_ms"],
         "p95": found["p95_ms"],
         "rate": found["throughput"],
+        "rates": [found["sweep"]["rate"], *found["sweep"]["others"]],
         "within": found["sweep"]["slo"]["milliseconds"],
         "percentile": found["sweep"]["slo"]["percentile"],
     }
@@ -51,8 +54,8 @@ def _server(folder: Path) -> Iterator[None]:
         process.wait()
 
 
-def by_client(folder: Path, told: dict[str, Any], seconds: float) -> dict[str, float]:
-    """As a client sees it: of one that waits for its answers, and at which rate the job's SLO is kept."""
+def by_client(folder: Path, told: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """As a client sees it: of requests that come now and then, and at which rate the job's SLO is kept."""
     latencies: list[float] = []
     rates: list[float] = []
     task = [str(folder / "request.http"), str(told["percentile"]), str(told["within"] / 1e3), str(seconds)]
@@ -66,6 +69,7 @@ def by_client(folder: Path, told: dict[str, Any], seconds: float) -> dict[str, f
         "p50": statistics.median(milliseconds),
         "p95": milliseconds[int(0.95 * len(milliseconds))],
         "rate": statistics.median(rates),
+        "rates": rates,
     }
 
 
@@ -93,6 +97,8 @@ def main() -> int:
                     agrees = abs(ratio - 1) <= WITHIN
                     rows.append({"model": model, "round": turn, "number": number, "job": told[number]})
                     rows[-1] |= {"client": seen[number], "ratio": ratio, "agrees": agrees}
+                    if number == "rate":  # of each process
+                        rows[-1] |= {"job's": told["rates"], "client's": seen["rates"], "within": told["within"]}
                     missed = "" if agrees else "  MISSED"
                     print(
                         f"{model:12}{number:8}{told[number]:12.3f}{seen[number]:12.3f}{ratio:12.3f}{missed}", flush=True
