@@ -144,6 +144,7 @@ def offered(port: int, payload_file: Path, rate: float, seconds: float) -> dict[
         asking = []
         start = at = time.perf_counter()
         while (at := at + rng.expovariate(rate)) < start + seconds:
+            await asyncio.sleep(at - time.perf_counter())  # also where it is late: others have to go on
             while (left := at - time.perf_counter()) > 0:  # noqa: ASYNC110 -- uvloop's clock is one of milliseconds
                 await asyncio.sleep(left)
             asking.append(loop.create_task(ask(at)))

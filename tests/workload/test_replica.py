@@ -218,7 +218,8 @@ def test_a_variant_that_cannot_be_asked_is_a_row_with_its_reason(
 
 
 def test_copies_of_one_model_are_equal_over_http(replicas: Replicas, tmp_path: Path) -> None:
-    """Whatever else the machine does: it does it to all of them."""
+    """Whatever else the machine does: it does it to all of them. It may stop for minutes."""
+    replicas.patience = Patience(ready=900, request=900)
     copies = [perceptron(tmp_path / f"copy{i}", 64) for i in range(3)]
     _, *found = replicas.figures(copies[0], copies[1:])
     held = 0
@@ -411,7 +412,7 @@ def test_a_replica_that_is_slow_after_a_pause_is_told_by_its_latency_and_not_by_
     for one in found:
         assert isinstance(one, Replica)
         assert one.parts["model"] == pytest.approx(0.01) and one.parts["http"] > 0
-    assert sleepy.parts["http"] > 0.9 * NAP * 1e3, "of the same requests"
+    assert sleepy.parts["http"] > 0.5 * NAP * 1e3, "of the same requests"
 
 
 class Queue:

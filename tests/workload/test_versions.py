@@ -239,7 +239,16 @@ def test_reports_of_a_newer_workload_are_read() -> None:
                         "latencies": [{"percentile": 90, "milliseconds": "1"}],
                         "measuredOn": {"cpu": "1", "memory": "2Gi"},
                         "speedup": {"value": "1", "low": "1", "high": "1"},
-                    }
+                        "throughputPerSecond": "9",
+                        "throughputInterval": {"low": "8", "high": "10"},
+                    },
+                    {
+                        "name": "of-an-earlier-version",
+                        "methods": "none",
+                        "verdict": "Accepted",
+                        "reason": "it has no interval",
+                        "throughputPerSecond": "9",
+                    },
                 ]
             }
         },

@@ -69,7 +69,12 @@ class Where(Model):
 class Select(Model):
     """Which accepted variant of the compression job is served."""
 
-    minimize: Literal["Cost", "Latency", "Size"] = Field(default="Cost", description="What the choice makes smallest.")
+    minimize: Literal["Cost", "Latency", "Size"] = Field(
+        default="Cost",
+        description="What the choice makes smallest. Of variants that are equal in that within what was measured, one "
+        "that answers measurably fewer requests is passed over, and of the rest the one is served that loses the least "
+        "quality on the validation data, then the smallest.",
+    )
     where: Where = Field(default_factory=Where, description="Bounds to keep.")
 
 

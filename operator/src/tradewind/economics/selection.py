@@ -271,9 +271,8 @@ def _runner_up(chosen: _Candidate, others: Sequence[_Candidate]) -> str | None:
         return None
     second = _equals(others)[0]
     told = f"{second.variant.name}: {second.words}"
-    apart = second.ends.low > chosen.ends.high or second.ends.high < chosen.ends.low
-    if chosen.value and apart:
-        return f"{told} ({(second.value / chosen.value - 1) * 100:+.0f} %)"
+    if second.ends.low > chosen.ends.high or second.ends.high < chosen.ends.low:
+        return f"{told} ({(second.value / chosen.value - 1) * 100:+.0f} %)" if chosen.value else told
     same = "the same" if second.value == chosen.value else "the same within what was measured"
     manages = _manages(second.variant)
     return f"{told} ({same}{f'; it manages {manages} {_asked(second.variant)} per second' if manages else ''})"
