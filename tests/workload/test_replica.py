@@ -527,9 +527,16 @@ def test_another_process_is_swept_from_the_rate_that_was_found(faster: float, ex
     assert queue.asked.count("opened") <= 8 and "closed" not in queue.asked
 
 
+def test_the_machine_may_have_disturbed_the_first_one() -> None:
+    first = replace(sweep(Queue(0.001), 1, Slo(95, 5), 1, 30), rate=150.0)
+    for _ in range(4):
+        first = replace(first, others=(*first.others, again(Queue(0.001), 1, first, 30)))
+    assert first.low == 150 and first.median == pytest.approx(694, rel=0.15), first.others
+
+
 def test_a_process_that_keeps_no_rate_that_is_tried_has_none() -> None:
     first = sweep(Queue(0.001), 1, Slo(95, 5), 1, 30)
-    assert again(Queue(0.02), 1, first, 30) == 0
+    assert again(Queue(0.02), 1, first, 30) == again(Queue(0.02), 1, replace(first, others=(0.0, 0.0)), 30) == 0
     several = replace(first, others=(0.0, 900.0, 500.0, 800.0))
     assert (several.low, several.median, several.high) == (0, first.rate, 900)
 

@@ -21,11 +21,11 @@ SECONDS, TRIES, FEW = 0.3, 3, 200
 REQUESTS, LONGEST, FEWEST = 400, 8.0, 40
 SLOW = 1000.0  # milliseconds: beyond it nothing is swept
 LOWER = 10  # steps down at most, where the rate that was found is not kept again
-# Another process of the model begins at the rate that was found, and goes up or down by a step, then by one twice as
-# large, up to the largest, until a rate is kept and one that is FINE times as high is not; or until so many tries, or
-# the first rate that is kept after so many seconds. A try takes SHORT seconds, or up to LONG where they have less than
-# SOME requests.
-STEPS, FINE, MOST, ENOUGH = (0.05, 0.4), 1.06, 8, 2.0
+# Another process of the model begins at the rate of those before it, and goes up or down by a step, then by one twice
+# as large, up to the largest, until a rate is kept and one that is FINE times as high is not; or until so many tries,
+# or the first rate that is kept after so many seconds. A try takes SHORT seconds, or up to LONG where they have less
+# than SOME requests.
+STEPS, FINE, MOST, ENOUGH = (0.05, 0.4), 1.06, 8, 2.5
 SHORT, LONG, SOME, LEAST = 0.4, 1.5, 100, 5
 
 
@@ -112,7 +112,8 @@ def again(ask: Asks, port: int, found: Sweep, patience: float) -> float:
     Raises the loader's Broken where the replica ends meanwhile.
     """
     sweeping = _Sweeping(ask, port, found.slo, patience, seed=1000 * (1 + len(found.others)))
-    rate, step, low, high, spent = found.rate, STEPS[0], 0.0, math.inf, 0.0
+    rate = statistics.median(rate for rate in (found.rate, *found.others) if rate)
+    step, low, high, spent = STEPS[0], 0.0, math.inf, 0.0
     for _ in range(MOST):
         count = math.ceil(max(LEAST, SHORT * rate, min(SOME, LONG * rate)))
         spent += count / rate
