@@ -207,13 +207,12 @@ def test_a_variant_that_cannot_be_asked_is_a_row_with_its_reason(
     assert isinstance(first, Replica) and isinstance(smaller, Replica)
     assert (first.speedup, first.low, first.high) == (1, 1, 1)
     assert smaller.low <= smaller.speedup <= smaller.high
-    assert smaller.parts["model"] < first.parts["model"]
     for one in (first, smaller):
         assert 0 < one.p50_ms <= one.p95_ms <= one.p99_ms
         assert one.sweep.low <= one.throughput == one.sweep.median <= one.sweep.high and one.throughput > 0
         assert one.sweep.slo.percentile == 95 and one.sweep.slo.milliseconds > 0
         assert set(one.parts) == {"read", "parse", "queue", "process", "model", "answer", "http"}
-        assert one.parts["http"] > 0 and one.start_seconds > 0
+        assert one.parts["model"] > 0 and one.parts["http"] > 0 and one.start_seconds > 0
         assert 30 << 20 < one.peak_memory < 1 << 30
 
 
@@ -537,6 +536,7 @@ def test_the_machine_may_have_disturbed_the_first_one() -> None:
 def test_a_process_that_keeps_no_rate_that_is_tried_has_none() -> None:
     first = sweep(Queue(0.001), 1, Slo(95, 5), 1, 30)
     assert again(Queue(0.02), 1, first, 30) == again(Queue(0.02), 1, replace(first, others=(0.0, 0.0)), 30) == 0
+    assert first.low == first.median == first.high == first.rate, "of one process"
     several = replace(first, others=(0.0, 900.0, 500.0, 800.0))
     assert (several.low, several.median, several.high) == (0, first.rate, 900)
 

@@ -73,12 +73,12 @@ class Sweep:
     @property
     def low(self) -> float:
         """The lowest rate of a process."""
-        return min(self.rate, *self.others)
+        return min((self.rate, *self.others))
 
     @property
     def high(self) -> float:
         """The highest rate of a process."""
-        return max(self.rate, *self.others)
+        return max((self.rate, *self.others))
 
 
 def sweep(ask: Asks, port: int, slo: Slo, median: float, patience: float) -> Sweep:
