@@ -41,9 +41,15 @@ print(json.dumps({"p50": times[len(times) // 2], "p95": times[int(0.95 * len(tim
 
 @pytest.fixture(scope="module")
 def chosen(kubernetes: Kubernetes, data: str) -> tuple[Item, Item]:
-    """The deployment of a model of four million weights, and the row that it was chosen by."""
-    job = digits_training(data, "predicted", epochs=2)
-    job["spec"]["recipe"]["model"] = {"architecture": "mlp", "hiddenUnits": [2048, 2048]}
+    """The deployment of a model that takes some milliseconds, and the row that it was chosen by.
+
+    With a quick one the node's two CPUs would be full of client, network and replica at the rates that are compared,
+    and what would be seen is how they share them.
+    """
+    job = digits_training(data, "predicted", epochs=1)
+    job["spec"]["recipe"]["model"] = {"architecture": "cnn", "channels": [896, 896], "hiddenUnits": [128]}
+    # Fewer rows: what it learns does not matter.
+    job["spec"]["data"] |= {"train": job["spec"]["data"].pop("validation"), "validationFraction": "0.2"}
     job["spec"]["workers"] = 1
     served = deployment(data, "predicted", {"compressionJobRef": {"name": "predicted-variants"}})
     served["spec"]["scaling"] = {"minReplicas": 1, "maxReplicas": 1}  # the row is of one
@@ -83,6 +89,4 @@ def test_a_client_sees_what_the_row_said(kubernetes: Kubernetes, data: str, chos
     }
     print(words := json.dumps(told))
     assert not seen["errors"], words
-    assert abs(ratios["p50"] - 1) <= WITHIN and abs(ratios["p95"] - 1) <= WITHIN, words
-    # One process serves, and the job measured by how much one differs from another.
-    assert (1 - WITHIN) * lowest <= seen["rate"] <= (1 + WITHIN) * highest, words
+    assert all(abs(ratio - 1) <= WITHIN for ratio in ratios.values()), words
