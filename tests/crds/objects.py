@@ -30,6 +30,7 @@ _EVERY_STEP = [
         }
     },
 ]
+_DATED = [{"name": "ordered", "type": "datetime", "format": "%d/%m/%Y"}]
 _FILLED = [{"impute": {"strategy": "constant", "value": "0", "columns": ["a"]}}]
 _RECIPE = {"task": "tabular-classification", "model": {"architecture": "mlp"}}
 _OUTPUT = {"storageUri": "pvc://claim/model"}
@@ -44,7 +45,7 @@ SPECS: dict[str, tuple[str, Manifest]] = {
         "CompressionJob",
         {
             "model": {"storageUri": "pvc://claim/model"},
-            "data": {**_DATA, "prepare": _FILLED},
+            "data": {**_DATA, "prepare": _FILLED, "columns": _DATED},
             "candidates": [{"name": "small", "methods": [{"quantize": {"scheme": "dynamic-int8"}}]}],
             "output": _OUTPUT,
         },
@@ -118,7 +119,7 @@ SPECS: dict[str, tuple[str, Manifest]] = {
                 },
                 "earlyStopping": {"patience": 20},
             },
-            "data": _DATA,
+            "data": {**_DATA, "columns": _DATED},
             "output": _OUTPUT,
         },
     ),

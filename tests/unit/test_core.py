@@ -10,7 +10,7 @@ import pytest
 from tests.world import START
 from tradewind.core.conditions import Reason, Verdict, merge, phase
 from tradewind.core.names import ATTEMPT_LENGTH, attempt_name, child_name
-from tradewind.core.quantity import canonical, parse
+from tradewind.core.quantity import added, canonical, parse, times
 from tradewind.core.timestamps import moment, stamp, whole
 
 
@@ -59,6 +59,14 @@ def test_what_is_no_quantity_is_refused(text: str) -> None:
 def test_quantities_are_written_as_kubernetes_writes_them(given: str, expected: str) -> None:
     assert canonical(given) == expected
     assert parse(given) == parse(expected)
+
+
+def test_quantities_that_no_node_has_are_exact_too() -> None:
+    """A spec may have twenty characters of one: the operator plans with it, and then says that no pool has so much."""
+    most = "999999999999999999Pi"
+    assert parse(most) == 999_999_999_999_999_999 * 1024**5
+    assert added("9999999999Ti", "100m") == f"{9_999_999_999 * 1024**4 * 1000 + 100}m"
+    assert times(100_000, most) == "99999999999999999900000Pi"
 
 
 def test_a_name_that_is_good_stays_and_says_the_kind() -> None:

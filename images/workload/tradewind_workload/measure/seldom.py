@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tradewind_workload.measure.sweep import Asks
 
 # Seconds in which a process is asked so, and at most, where fewer requests than FEWEST would come to each in that time.
-SECONDS, LONGEST, FEWEST = 1.0, 1.5, 10
+SECONDS, LONGEST, FEWEST = 1.0, 1.0, 10
 PAUSE = 0.02  # seconds on average between two requests to one replica, and besides
 ROOM = 2.0  # times what the replicas take together for a request each, so that none waits for the one before
 

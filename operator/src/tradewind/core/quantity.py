@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING, Context, Decimal, localcontext
 from functools import lru_cache
 
 _SUFFIXES = {"n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1)}
 _SUFFIXES |= {letter: Decimal(1000) ** power for power, letter in enumerate("kMGTPE", 1)}
 _SUFFIXES |= {f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", 1)}
+# Decimal's own 28 digits are fewer than the longest quantity of a spec has in billionths.
+_EXACT = Context(prec=100)
 _FORM = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)([numkMGTPE]|[KMGTPE]i)?")
 
 
@@ -19,7 +21,7 @@ def parse(quantity: str) -> Decimal:
     Raises ValueError where it isn't one. Our dependency `kubernetes` has such a function, but core is free of clients.
     """
     number, suffix = _parts(quantity)
-    return number * _SUFFIXES[suffix]
+    return _EXACT.multiply(number, _SUFFIXES[suffix])
 
 
 def _parts(quantity: str) -> tuple[Decimal, str]:
@@ -32,7 +34,12 @@ def _parts(quantity: str) -> tuple[Decimal, str]:
 def times(count: int, quantity: str) -> str:
     """So many times the quantity, as Kubernetes writes it."""
     number, suffix = _parts(quantity)
-    return canonical(f"{count * number:f}{suffix}")
+    return canonical(f"{_EXACT.multiply(Decimal(count), number):f}{suffix}")
+
+
+def added(one: str, other: str) -> str:
+    """Both together, as Kubernetes writes it."""
+    return canonical(f"{_EXACT.add(parse(one), parse(other)):f}")
 
 
 def canonical(quantity: str) -> str:
@@ -40,7 +47,11 @@ def canonical(quantity: str) -> str:
 
     A webhook that reads and writes the object turns it into this form; planned like that, it finds nothing to change.
     """
-    value, binary = parse(quantity), quantity.endswith("i")
+    with localcontext(_EXACT):
+        return _written(parse(quantity), binary=quantity.endswith("i"))
+
+
+def _written(value: Decimal, *, binary: bool) -> str:
     if value == 0:
         return "0"
     if binary and value >= 1024:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tradewind.api.config import Pool
 from tradewind.core.plan import Refusal
-from tradewind.core.quantity import canonical, parse
+from tradewind.core.quantity import added, canonical
 from tradewind.economics import pools
 from tradewind.economics.prices import share
 from tradewind.ray.stands import Stands
@@ -32,12 +32,12 @@ class Group:
     @property
     def pod_cpu(self) -> str:
         """CPU of all containers of a pod."""
-        return self.cpu if self.stands is None else _sum(self.cpu, self.stands.cpu)
+        return self.cpu if self.stands is None else added(self.cpu, self.stands.cpu)
 
     @property
     def pod_memory(self) -> str:
         """Memory of all containers of a pod."""
-        return self.memory if self.stands is None else _sum(self.memory, self.stands.memory)
+        return self.memory if self.stands is None else added(self.memory, self.stands.memory)
 
     @property
     def share(self) -> Decimal:
@@ -62,7 +62,3 @@ class Group:
     def misfit(self, fields: Mapping[str, str]) -> Refusal | None:
         """Why a pod of the group would never find a node, or None. `fields` names the spec's fields in the message."""
         return pools.misfit(self.pool, self.pod_cpu, self.pod_memory, self.accelerators, fields)
-
-
-def _sum(own: str, beside: str) -> str:
-    return canonical(str(parse(own) + parse(beside)))
