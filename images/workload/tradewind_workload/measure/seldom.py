@@ -9,8 +9,7 @@ if TYPE_CHECKING:
 
     from tradewind_workload.measure.sweep import Asks
 
-# Seconds in which a process is asked so, and at most, where fewer requests than FEWEST would come to each in that time.
-SECONDS, LONGEST, FEWEST = 1.0, 1.0, 10
+SECONDS, FEWEST = 1.0, 10  # in which a process is asked so, and the fewest requests that are worth it
 PAUSE = 0.02  # seconds on average between two requests to one replica, and besides
 ROOM = 2.0  # times what the replicas take together for a request each, so that none waits for the one before
 
@@ -24,8 +23,8 @@ def seldom(
     to wake up and to read its weights from memory again, is little beside what such a request takes.
     """
     least = ROOM * sum(usual)
-    count = max(FEWEST, int(SECONDS / (least + PAUSE)))
-    if count * (least + PAUSE) > LONGEST:
+    count = int(SECONDS / (least + PAUSE))
+    if count < FEWEST:
         return None
     pause = [least / len(ports), (least + 2 * PAUSE) / len(ports)]
     return ask("seldom", ports=list(ports), pause=pause, count=count, seed=seed, patience=patience)
