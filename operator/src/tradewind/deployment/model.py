@@ -75,6 +75,14 @@ def _trained(name: str, job: TrainingJob | None) -> ChosenVariant | Refusal:
     )
 
 
+def _hindrance(job: CompressionJob) -> str:
+    """Why the job can't start, a sentence to follow another; empty where it only has to wait too."""
+    for condition in job.status.conditions:
+        if condition.type == "Accepted" and condition.status == "False":
+            return "" if condition.reason == Reason.TRAINING_JOB_NOT_COMPLETE else f" It can't start: {condition.message}"
+    return ""
+
+
 def _compressed(
     item: ModelDeployment, name: str, job: CompressionJob | None, pool: Pool, config: Config
 ) -> ChosenVariant | Refusal:
@@ -91,7 +99,8 @@ def _compressed(
         )
         return Refusal(Reason.COMPRESSION_JOB_FAILED, words)
     if not holds(job.status.conditions, "Complete"):
-        return Refusal(Reason.COMPRESSION_JOB_NOT_COMPLETE, f"It waits until CompressionJob {name} is Complete.")
+        words = f"It waits until CompressionJob {name} is Complete.{_hindrance(job)}"
+        return Refusal(Reason.COMPRESSION_JOB_NOT_COMPLETE, words)
     present = item.status.variant.name if item.status.variant else None
     choice = select(job.status.variants, item.spec.select or Select(), load(item, pool, config), present)
     if isinstance(choice, NoChoice):
