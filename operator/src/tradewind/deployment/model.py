@@ -79,7 +79,9 @@ def _hindrance(job: CompressionJob) -> str:
     """Why the job can't start, a sentence to follow another; empty where it only has to wait too."""
     for condition in job.status.conditions:
         if condition.type == "Accepted" and condition.status == "False":
-            return "" if condition.reason == Reason.TRAINING_JOB_NOT_COMPLETE else f" It can't start: {condition.message}"
+            return (
+                "" if condition.reason == Reason.TRAINING_JOB_NOT_COMPLETE else f" It can't start: {condition.message}"
+            )
     return ""
 
 
