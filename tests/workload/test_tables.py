@@ -56,6 +56,10 @@ def zstd(text: str) -> bytes:
     return packed.getvalue().to_pybytes()
 
 
+def said_to_be_times(name: str, time_format: str) -> dict[str, Any]:
+    return {"columns": [{"name": name, "type": "datetime", "format": time_format}]}
+
+
 PLAIN = "x,y,label\n1,2.5,a\n3,4.5,b\n"
 READ: Expected = {"x": [1, 3], "y": [2.5, 4.5], "label": ["a", "b"]}
 GERMAN = "x;y;label\n1;2,5;a\n3;4,5;b\n"
@@ -335,8 +339,18 @@ TABLES = [
     Table(
         "a format that reads nothing",
         "x,label\n11/12/2026,a\n",
-        "no time can be read by the format '%d/%d', which spec.data.columns gives 'x'",
+        "the format '%d/%d', which spec.data.columns gives 'x', is not right: no time can be read by it",
         data={"columns": [{"name": "x", "type": "datetime", "format": "%d/%d"}]},
+    ),
+    *(
+        # Python's strptime reads all of these, and as another time than is meant.
+        Table(f"a format with {what}", f"x,label\n{value},a\n", why, data=said_to_be_times("x", time_format))
+        for what, value, time_format, why in (
+            ("hours to 23 and PM", "11/12/2026 3:04 PM", "%d/%m/%Y %H:%M %p", "for example %I:%M %p"),
+            ("hours to 12 alone", "11/12/2026 3:04", "%d/%m/%Y %I:%M", "for example %I:%M %p"),
+            ("minutes for the month", "2026-12-11", "%Y-%M-%d", "the month is %m"),
+            ("no month", "11 2026", "%d %Y", "it has a day and a year, and no month"),
+        )
     ),
     Table(
         "times for a format",

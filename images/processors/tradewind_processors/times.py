@@ -44,9 +44,21 @@ def written(time: datetime, time_format: str | None) -> str | None:
     return text if moment(text, time_format) == time else None
 
 
-def reads(time_format: str) -> bool:
-    """Whether a format of strptime is one."""
-    return moment(datetime(2026, 11, 25, tzinfo=UTC).strftime(time_format), time_format) is not None
+def mistake(time_format: str) -> str | None:
+    """Why a format of strptime is none, or reads another time than the texts say; None where it is right.
+
+    strptime passes over AM and PM beside %H, and takes for January what has a day and no month.
+    """
+    if moment(datetime(2026, 11, 25, tzinfo=UTC).strftime(time_format), time_format) is None:
+        return "no time can be read by it: correct it, for example to %d/%m/%Y"
+    fields = set(re.findall("%(.)", time_format)) - {"%"}
+    if ("p" in fields) != ("I" in fields):
+        return "the hours of AM and PM are %I with %p, for example %I:%M %p, and those from 0 to 23 are %H without %p"
+    if fields & set("dyY") and "M" in fields and not fields & set("HI"):
+        return "%M is the minute, and it has no hour: the month is %m"
+    if "d" in fields and fields & set("yY") and not fields & set("mbB"):
+        return "it has a day and a year, and no month: that is %m in numbers, %b or %B by its name"
+    return None
 
 
 def formats(text: str) -> tuple[str, ...]:

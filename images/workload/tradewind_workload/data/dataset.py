@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
-from tradewind_processors.times import reads
+from tradewind_processors.times import mistake
 from tradewind_workload.data.inference import Partial, Told, finish, fit, merge, merged
 from tradewind_workload.data.pictures import labels
 from tradewind_workload.data.table import Batch, Source, batches
@@ -63,11 +63,10 @@ def infer(layout: Layout, data: Data, label: Label = "category") -> Schema:
 def schema_of(layout: Layout, data: Data, partials: list[Partial], label: Label = "category") -> Schema:
     """The schema of a table whose files show these."""
     for choice in data.columns:
-        if choice.format is not None and not reads(choice.format):
+        if choice.format is not None and (wrong := mistake(choice.format)) is not None:
             raise Fault(
                 "InvalidData",
-                f"no time can be read by the format {choice.format!r}, which spec.data.columns gives {choice.name!r}: "
-                "correct it, for example to %d/%m/%Y.",
+                f"the format {choice.format!r}, which spec.data.columns gives {choice.name!r}, is not right: {wrong}.",
             )
     told = {
         choice.name: Told(choice.type, "as spec.data.columns says", choice.format)
