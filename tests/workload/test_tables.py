@@ -316,6 +316,22 @@ TABLES = [
         "x,label\n2026-02-28,a\n2026-02-29,b\n2026-03-01,a\n",
         "'2026-02-29' in row 2 of t.csv is no time such as 2026-11-25T12:00:00Z, and the column 'x' is a datetime: 2",
     ),
+    Table(
+        "the names of months",
+        "x,label\n25 Nov 2026,a\n1 May 2026,b\n",
+        "is a datetime, not a number (all 2 values are times, written as %d %b %Y)",
+    ),
+    Table(
+        "months by their whole names, one of which is short",
+        'x,label\n"November 25, 2026",a\n"May 1, 2026",b\n"June 1, 2026",b\n',
+        "is a datetime, not a number (2 of 3 values are times, written as %B %d, %Y)",
+    ),
+    Table("months by names, years of two digits", "x,label\n25-NOV-26,a\n", "times with years of two digits"),
+    Table(
+        "times of a database",
+        "x,label\n2026-11-25 12:00:00+01,a\n2026-11-25 12:00:00.123+00,b\n",
+        "is a datetime, not a number (all 2 values are times)",
+    ),
     Table("years of two digits", "x,label\n31.12.50,a\n", "all 1 values are times with years of two digits"),
     Table("codes of two digits", "x,label\n40-50-60,a\n01-02-03,b\n", "is a category, not a number (2 different"),
     Table(

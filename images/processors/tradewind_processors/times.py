@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 # What both read without being told. Where dots part a date, the day is first wherever that is usual; between slashes
 # and dashes it is not known.
 _YEAR_FIRST = re.compile(
-    r"(\d{4})([-/])(\d{2})\2(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?(Z|[+-]\d{2}:?\d{2})?)?"
+    r"(\d{4})([-/])(\d{1,2})\2(\d{1,2})(?:[Tt ](\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?"
+    r" ?([Zz]|UTC|GMT|[+-]\d{2}(?::?[0-5]\d)?)?)?",
+    re.ASCII,
 )
 _DOTS = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?: (\d{2}):(\d{2})(?::(\d{2}))?)?")
-_NUMBERS = re.compile(r"\d{1,2}([-./])\d{1,2}\1(?:(\d{4})|\d{2})(?: \d{1,2}:\d{2}(:\d{2}(\.\d{1,6})?)?( [AaPp][Mm])?)?")
+_TIME = r"(?: \d{1,2}:\d{2}(:\d{2}(\.\d{1,6})?)?( ?[AaPp][Mm])?)?"
+_NUMBERS = re.compile(r"\d{1,2}([-./])\d{1,2}\1(?:(\d{4})|\d{2})" + _TIME)
+_NAMED = re.compile(r"(?:\d{1,2}([-/ ])([A-Za-z]{3,9})\1|([A-Za-z]{3,9}) \d{1,2}(,? ))(?:(\d{4})|\d{2})" + _TIME)
 
 
 def moment(text: str, time_format: str | None = None) -> datetime | None:
     """The time that a text says, in UTC and without a zone of its own; None where it says none.
 
     `time_format` is one of strptime's: then nothing else is read. Without it, 2026-11-25, 2026-11-25T12:00:00Z and the
-    like are read, and 25.11.2026. A time without a zone is in UTC.
+    like are read, as databases and programs write them too (2026-1-5, 12:00:00+01, 12:00:00 UTC), and 25.11.2026. A
+    time without a zone is in UTC.
     """
     text = text.strip()
     try:
         if time_format is not None:
             return _in_utc(datetime.strptime(text, time_format))  # noqa: DTZ007 -- has a zone where the text has one
         if found := _YEAR_FIRST.fullmatch(text):
-            # Python reads microseconds at most.
-            told = re.sub(r"(\.\d{6})\d+", r"\1", text.replace("/", "-"))
-            return _in_utc(datetime.fromisoformat(told))
+            micro = f"{found[8] or '':0<6}"[:6]  # Python reads no less
+            told = (*found.group(1, 3, 4, 5, 6, 7), micro)
+            year, month, day, hour, minute, second, fraction = (int(part or 0) for part in told)
+            return _in_utc(datetime(year, month, day, hour, minute, second, fraction, _zone(found[9])))
         if found := _DOTS.fullmatch(text):
             day, month, year, hour, minute, second = (int(part or 0) for part in found.groups())
             return datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 -- see above
@@ -62,18 +68,32 @@ def mistake(time_format: str) -> str | None:
 
 
 def formats(text: str) -> tuple[str, ...]:
-    """The formats that read a date in numbers of which the year is not first, or may not be: of 11/12/2026 two."""
+    """The formats that read a date of which the year is not first, or may not be: of 11/12/2026 two."""
     text = text.strip()
-    if not (found := _NUMBERS.fullmatch(text)):
+    if found := _NUMBERS.fullmatch(text):
+        part, year, *clock = found.groups()
+        days = [
+            part.join(f"%{field}" for field in order) for order in (("dmY", "mdY") if year else ("dmy", "mdy", "ymd"))
+        ]
+    elif found := _NAMED.fullmatch(text):
+        part, middle, first, comma, year, *clock = found.groups()
+        month = "%b" if len(middle or first) == len("Nov") else "%B"
+        days = [(f"%d{part}{month}{part}" if middle else f"{month} %d{comma}") + ("%Y" if year else "%y")]
+    else:
         return ()
-    part, year, seconds, fraction, half = found.groups()
+    seconds, fraction, half = clock
     time = ""
-    if " " in text:
-        time = " %I" if half else " %H"
-        time += f":%M{':%S' if seconds else ''}{'.%f' if fraction else ''}{' %p' if half else ''}"
-    orders = ("dmY", "mdY") if year else ("dmy", "mdy", "ymd")
-    asked = (part.join(f"%{field}" for field in order) + time for order in orders)
-    return tuple(time_format for time_format in asked if moment(text, time_format) is not None)
+    if ":" in text:
+        half = half and half[:-2] + "%p"
+        time = f"{' %I' if half else ' %H'}:%M{':%S' if seconds else ''}{'.%f' if fraction else ''}{half or ''}"
+    return tuple(day + time for day in days if moment(text, day + time) is not None)
+
+
+def _zone(text: str | None) -> tzinfo | None:
+    if text is None or text[0] not in "+-":
+        return None if text is None else UTC
+    hours, minutes = int(text[1:3]), int(text[3:].strip(":") or 0)
+    return timezone((1 if text[0] == "+" else -1) * timedelta(hours=hours, minutes=minutes))
 
 
 def _in_utc(time: datetime) -> datetime:
