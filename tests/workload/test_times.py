@@ -100,6 +100,20 @@ def test_rows_are_not_divided_by_a_date_that_can_be_read_in_two_ways(volumes: Pa
     assert [tensor.name for tensor in manifest.inputs] == ["ordered", "sent"]
 
 
+def test_rows_are_not_divided_by_texts_that_are_no_times(volumes: Path) -> None:
+    write(volumes)
+    file = volumes / "claim/orders.csv"
+    header, *rows = file.read_text().split()
+    odd = [f"Q{1 + i % 4} of {2020 + i // 4},{row}" for i, row in enumerate(rows)]
+    file.write_text("\n".join([f"quarter,{header}", odd[0].replace("Q1 of 2020", ""), *odd[1:]]))
+    said = (
+        r"the column 'quarter', which spec.data.split names, can't be used: 'Q2 of 2020' in row 2 of orders.csv is no "
+        r"time \(.* different texts in .* rows\). Name the column in spec.data.columns with type datetime and the format"
+    )
+    with pytest.raises(Fault, match=said):
+        alone(training_job(spec(split={"by": "Time", "column": "quarter"})))
+
+
 def test_what_the_user_can_mend_is_named_first(volumes: Path) -> None:
     write(volumes)
     file = volumes / "claim/orders.csv"

@@ -150,6 +150,15 @@ class Encoder:
                 f"the column {self._split.column!r}, which spec.data.split names, can't be used: "
                 f"{self._schema.split.why}.",
             )
+        if self._schema.split.kind not in ("number", "datetime") and column.null_count < len(column):
+            first = pc.is_valid(column).index(True).as_py()
+            raise Fault(
+                "InvalidData",
+                f"the column {self._split.column!r}, which spec.data.split names, can't be used: "
+                f"{str(column[first])[:80]!r} in row {batch.first_row + first} of {batch.file} is no time "
+                f"({self._schema.split.why}). Name the column in spec.data.columns with type datetime and the format "
+                "that it is written in, or choose another one.",
+            )
         return typed(batch, Schema((self._schema.split,), self._schema.label)).column(0)
 
 
