@@ -371,7 +371,8 @@ TABLES = [
     Table(
         "times for a format",
         parquet(x=pa.array([0], pa.timestamp("s")), label=["a"]),
-        "in row 1 of t.parquet is no time written as %d/%m/%Y",
+        "the column 'x' has times and no texts in t.parquet (row 1: 1970-01-01T00:00:00), so nothing is written as "
+        "%d/%m/%Y: remove format from spec.data.columns.",
         file="t.parquet",
         data={"columns": [{"name": "x", "type": "datetime", "format": "%d/%m/%Y"}]},
     ),
@@ -431,6 +432,12 @@ TABLES = [
         file="t.parquet",
     ),
     Table("bytes", parquet(x=[1, 2], label=[b"a", "ß".encode()]), {"x": [1, 2], "label": ["a", "ß"]}, file="t.parquet"),
+    Table(
+        "bytes that are no text",
+        parquet(x=[b"\xff\xfe"], label=["a"]),
+        "the column 'x' has bytes in row 1 of t.parquet, b'\\xff\\xfe', that are neither a picture nor UTF-8",
+        file="t.parquet",
+    ),
     Table(
         "a dictionary",
         parquet(x=[1, 2], label=pa.array(["a", "NA"]).dictionary_encode()),

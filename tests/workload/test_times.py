@@ -108,7 +108,8 @@ def test_rows_are_not_divided_by_texts_that_are_no_times(volumes: Path) -> None:
     file.write_text("\n".join([f"quarter,{header}", odd[0].replace("Q1 of 2020", ""), *odd[1:]]))
     said = (
         r"the column 'quarter', which spec.data.split names, can't be used: 'Q2 of 2020' in row 2 of orders.csv is no "
-        r"time \(.* different texts in .* rows\). Name the column in spec.data.columns with type datetime and the format"
+        r"time \(.* different texts in .* rows\). Name the column in spec.data.columns with type datetime and the "
+        r"format"
     )
     with pytest.raises(Fault, match=said):
         alone(training_job(spec(split={"by": "Time", "column": "quarter"})))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -120,6 +121,19 @@ _OF_INPUTS = "say in spec.data.columns what the column is (ignore leaves it out)
 
 
 def _odd(batch: Batch, column: ColumnSchema, offset: int, value: object, *, label: bool) -> Fault:
+    if isinstance(value, bytes) and column.kind in ("category", "text"):
+        return Fault(
+            "InvalidData",
+            f"the column {column.name!r} has bytes in row {batch.first_row + offset} of {batch.file}, {value[:20]!r}, "
+            "that are neither a picture nor UTF-8: save them as text, or set the column's type in spec.data.columns "
+            "to ignore.",
+        )
+    if column.format is not None and isinstance(value, date):
+        return Fault(
+            "InvalidData",
+            f"the column {column.name!r} has times and no texts in {batch.file} (row {batch.first_row + offset}: "
+            f"{value.isoformat()}), so nothing is written as {column.format}: remove format from spec.data.columns.",
+        )
     shown = str(value)[:80]
     comma = " (a decimal comma is said with csv.decimal)" if re.search(r"\d,\d", shown) else ""
     meant = _MEANT[column.kind] if column.format is None else f"no time written as {column.format}"
