@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -28,6 +29,18 @@ class Column:
 
 
 CELLS, PICTURE = Column("cells"), Column("picture")
+# What pandas calls the numbers of a data frame's rows when it writes Parquet, and when it reads a csv file that has
+# them. Rows that were sorted or put together by their labels can be told apart by these numbers alone.
+_ROW_NUMBERS = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+)?")
+IS_INDEX = (
+    "it is the index of a pandas data frame, which numbers the rows: no input unless spec.data.inputs or "
+    "spec.data.columns names it"
+)
+
+
+def is_index(name: str) -> bool:
+    """Whether a column has the numbers of the rows, by its name."""
+    return _ROW_NUMBERS.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)
@@ -53,6 +66,8 @@ class Layout:
             self._require_label(label, field, data)
         ignored = self._ignored(data)
         besides = ignored | {*labels, data.split.column if data.split is not None else None}
+        told = {choice.name for choice in data.columns}
+        besides |= {name for name in self.columns if is_index(name) and name not in told}
         chosen = data.inputs or tuple(name for name in self.columns if name not in besides)
         for name in chosen:
             if name not in self.columns:

@@ -14,7 +14,7 @@ from tradewind.api.data import MISSING
 from tradewind_workload.data.arrays import arrays_of
 from tradewind_workload.data.dialect import Start, open_bytes, read_start
 from tradewind_workload.data.files import find_files
-from tradewind_workload.data.layout import CELLS, PICTURE, Column, Kind, Layout, differences
+from tradewind_workload.data.layout import CELLS, IS_INDEX, PICTURE, Column, Kind, Layout, differences, is_index
 from tradewind_workload.data.listing import listed
 from tradewind_workload.data.magic import BYTES, require_text
 from tradewind_workload.data.pictures import IMAGE, LABEL, grouped
@@ -85,7 +85,11 @@ def read_layout(dataset: Dataset, field: str, missing: tuple[str, ...] = MISSING
         found.format,
         tuple(sources),
         first,
-        (*_dialects(starts, dataset.storage_uri), *_passed_over(found)),
+        (
+            *_dialects(starts, dataset.storage_uri),
+            *_passed_over(found),
+            *(f"column {name!r}: {IS_INDEX}" for name in filter(is_index, first)),
+        ),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tradewind.api.artefact import Lineage, Manifest, Unused
+from tradewind_workload.data.layout import IS_INDEX, is_index
 from tradewind_workload.heads.answer import Answer, Value, undecided
 from tradewind_workload.io.artefacts import Draft
 from tradewind_workload.io.fault import Fault
@@ -120,6 +121,7 @@ def _unused(prepared: Prepared, spec: TrainingJobSpec, became: Mapping[str, str]
             found[name] = why
             left_out.add(name)
     found |= _unread([name for name in prepared.header if name not in inputs and name not in found], spec)
+    left_out |= {name for name, why in found.items() if why == IS_INDEX}
     return tuple(Unused(name=name, why=why, left_out=name in left_out) for name, why in islice(found.items(), UNUSED))
 
 
@@ -131,7 +133,9 @@ def _unread(names: Sequence[str], spec: TrainingJobSpec) -> dict[str, str]:
     other = f"the model takes {'texts' if texts else 'pictures'} alone"
     if spec.data.inputs:
         other = "spec.data.inputs does not name it"
-    return {name: "spec.data.columns says to ignore it" if name in ignored else other for name in names}
+    found = dict.fromkeys(names, other)
+    found |= {name: IS_INDEX for name in names if is_index(name) and not spec.data.inputs}
+    return found | {name: "spec.data.columns says to ignore it" for name in names if name in ignored}
 
 
 def _require_finite(expected: np.ndarray, part: str, judging: Rows) -> None:
