@@ -11,14 +11,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from jobs import SOURCES
+from jobs import SOURCES, Heard, blobs, training_job, write_csv
 
 from tradewind.api import artefact
+from tradewind.api.report import JobDocument
 from tradewind_workload.io import artefacts, files
 from tradewind_workload.io.artefacts import Draft, Stored, address, point
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.files import STALE, partial, write_atomically
 from tradewind_workload.io.store import find, open_model
+from tradewind_workload.train.place import Alone
+from tradewind_workload.train.recipe import run
 
 # Writes a model for the uid in argv[2] below argv[1]; killed before its operation number argv[3] on that volume.
 WRITER = """
@@ -204,3 +207,19 @@ def test_folder_that_can_not_be_written_is_told(tmp_path: Path) -> None:
         with pytest.raises(Fault) as caught:
             write_there()
         assert caught.value.reason == "StorageFailed"
+
+
+def test_an_output_that_is_a_file_is_told_before_the_training(
+    volumes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inputs, classes = blobs(60)
+    write_csv(volumes / "claim/t.csv", inputs, classes)
+    spec = {
+        "recipe": {"task": "tabular-classification", "model": {"architecture": "linear"}},
+        "data": {"train": {"storageUri": "pvc://claim/t.csv"}, "validationFraction": "0.3"},
+        "output": {"storageUri": "pvc://claim/t.csv"},
+    }
+    with pytest.raises(Fault, match=r"it is below a file: choose another spec\.output\.storageUri") as caught:
+        run(JobDocument.read(training_job(spec)), Heard(), Alone(Heard()))
+    assert caught.value.reason == "StorageFailed"
+    assert "preparing" not in capsys.readouterr().out

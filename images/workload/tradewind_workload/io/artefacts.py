@@ -142,6 +142,12 @@ class Draft:
         remove(self.folder)
 
 
+def require_writable(output: Path) -> None:
+    """Raises Fault(StorageFailed) where no model can be stored: before hours of work, not after them."""
+    with Draft.begin(output):
+        pass
+
+
 def point(output: Path, stored: Stored) -> None:
     """Make this the model that an address of the output folder means; nothing is written where it is already.
 

@@ -157,6 +157,8 @@ def storage_fault(path: Path, error: OSError) -> Fault:
         errno.ENOSPC: "make the PersistentVolumeClaim larger or free space on it",
         errno.EDQUOT: "raise the quota of the volume",
         errno.EACCES: "let group 10001 write there (fsGroup), or choose another spec.output.storageUri",
+        errno.EEXIST: "it is below a file: choose another spec.output.storageUri, which is a folder",
+        errno.ENOTDIR: "it is below a file: choose another spec.output.storageUri, which is a folder",
         errno.EROFS: "the volume is read-only: choose another spec.output.storageUri",
     }.get(error.errno or 0, "check the volume of spec.output.storageUri")
     return Fault("StorageFailed", f"{path} could not be written ({error.strerror}): {remedy}.")

@@ -11,7 +11,7 @@ from tradewind.api.report import JobDocument, Report
 from tradewind.api.trainingjob import LEFT_OUT, LeftOut, ModelResult, Recipe, TrainingJobSpec
 from tradewind_workload.data.headers import read_headers
 from tradewind_workload.data.preparation import prepare
-from tradewind_workload.io.artefacts import Stored, address, point
+from tradewind_workload.io.artefacts import Stored, address, point, require_writable
 from tradewind_workload.io.document import training_spec
 from tradewind_workload.io.fault import Fault
 from tradewind_workload.io.files import ONNX, REPORT_PAGE, remove
@@ -60,6 +60,7 @@ def _make(job: JobDocument, spec: TrainingJobSpec, place: Place, began: float) -
     # Most mistakes show here, before anything is started.
     headers = read_headers(spec.data, spec.recipe.task, families.takes(spec.recipe))
     families.require_taken(headers, spec.recipe)
+    require_writable(local_path(spec.output.storage_uri))
     tables = place.start(spec.workers)
     print(f"preparing {spec.data.train.storage_uri}", flush=True)
     rows = stream_folder(local_path(spec.output.storage_uri), job.uid)
