@@ -91,7 +91,7 @@ def test_rows_by_name_in_any_order_and_as_lists(strict: Loaded) -> None:
         ([ROW, ROW | {"age": None}], ["column 'age' in row 1", "not trained for missing values of 'age'"]),
         ([[1, None, 3]], ["column 'height' in row 0", "the model was not trained for missing values of 'height'"]),
         ([ROW | {"age": "43"}], ["column 'age' in row 0", "write numbers without quotes"]),
-        ([ROW | {"age": True}], ["column 'age' in row 0", "got true or false"]),
+        ([ROW | {"age": True}], ["column 'age' in row 0", "got true or false: write 1 for true and 0 for false"]),
         ([ROW | {"age": [3]}], ["nested unevenly", "a row has 'weight', 'height', 'age', in this order"]),
         ([[1, 2]], ["expected shape [-1, 3]", "'weight', 'height', 'age', in this order"]),
         ([[1, 2, 3], [1, 2]], ["different lengths", "'weight', 'height', 'age', in this order"]),

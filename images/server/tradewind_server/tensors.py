@@ -199,7 +199,7 @@ def _check_kinds(spec: TensorSpec, kinds: set[type], data: Any) -> None:
     elif spec.datatype == "BOOL":
         wrong, sentence = numbers - {bool}, "expected true or false"
     elif bool in kinds:
-        wrong, sentence = {bool}, "expected numbers, got true or false"
+        wrong, sentence = {bool}, "expected numbers, got true or false: write 1 for true and 0 for false"
     elif spec.dtype.kind in "iu" and float in kinds:
         wrong, sentence = {float}, "expected whole numbers of 64 bits at most, without a decimal point"
     else:
