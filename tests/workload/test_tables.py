@@ -107,6 +107,18 @@ TABLES = [
         {"x": [1, 2], "label": ["a,b", "c"]},
         train={"csv": {"quote": "'"}},
     ),
+    Table(
+        "a space before quotes",
+        'x, label\n1, "a"\n2, "b"\n',
+        """row 1 of t.csv has a space before a quote, ', "a"', which makes the quotes a part of the value""",
+    ),
+    Table("a space before a quoted delimiter", 'x,y,label\n1,2,a\n1, "2,3",b\n', "row 2 of t.csv has a space before a"),
+    Table("a space before quotes of the header", 'x, "label"\n1,a\n', "the header of t.csv has a space before a quote"),
+    Table(
+        "quotes within a cell after a space",
+        'x,label\n1,"he said, ""a"" "\n2," ""c"""\n3, "d" or e\n',
+        {"x": [1, 2, 3], "label": ['he said, "a" ', ' "c"', ' "d" or e']},
+    ),
     Table("a quote that is not closed", 'x,label\n1,a\n2,"b\n3,c\n', "a quote is opened at 'b\\n3,c"),
     Table("too few cells", "x,y,label\n1,2,a\n1,b\n", "row 2 of t.csv has 2 cells, and the header 3: '1,b'"),
     Table("too few cells after what is no row", "\n\nsep=;\nx;y;label\n\n1;2;a\n\n1;b\n", "row 2 of t.csv has 2 cells"),

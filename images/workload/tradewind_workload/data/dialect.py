@@ -100,6 +100,7 @@ def read_start(file: File, said: Csv | None, field: str, missing: tuple[str, ...
     rows = _rows(body, delimiter, quote, whole)
     if not rows:
         raise Fault("InvalidData", f"{file.name} is empty: put data there, or correct {field}.storageUri.")
+    _require_no_space_before_quotes(rows, body, delimiter, quote, file)
     names = _header(rows[0], delimiter, file, field)
     decimal = (said.decimal if said else None) or _decimal(
         dict(zip(names, map(set, zip_longest(*rows[1:], fillvalue="")), strict=False)), delimiter, file, field, missing
@@ -145,6 +146,22 @@ def _escapes(text: str, delimiter: str, quote: str, whole: bool) -> bool:
         return True
 
     return f"\\{quote}" in text and not reads() and reads(escapechar="\\", doublequote=False)
+
+
+def _require_no_space_before_quotes(rows: list[list[str]], text: str, delimiter: str, quote: str, file: File) -> None:
+    """Raises Fault for a row such as 1, "a", where the space makes the quotes a part of the value."""
+    mark = re.escape(quote)
+    spaced = re.compile(rf" +{mark}[^{mark}]*{mark}? *")  # without its last quote where the cell was cut at a delimiter
+    for number, row in enumerate(rows):
+        # What stands so in quotes of its own has other quotes in the file, doubled.
+        found = [cell for cell in row[1:] if spaced.fullmatch(cell) and delimiter + cell in text]
+        if found:
+            where = f"row {number}" if number else "the header"
+            raise Fault(
+                "InvalidData",
+                f"{where} of {file.name} has a space before a quote, {(delimiter + found[0])[:80]!r}, which makes the "
+                "quotes a part of the value: save the file without spaces behind its delimiters.",
+            )
 
 
 def _delimiter(text: str, quote: str, whole: bool, file: File, field: str) -> str:
