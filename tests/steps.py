@@ -46,7 +46,7 @@ ETCD = packages.CONTROL_PLANE
 ELSEWHERE = ("unit", "golden", "property", "server", "processors", "workload", "packaging")
 # Leases run out, refusals are tried again later, answers do not come.
 WAITING = tuple(f"apiserver/test_{name}.py" for name in ("leader", "lost_answers", "kinds", "revisions"))
-# On a Ray, which all of them share: to start another takes 12 s of the processor. The longest step.
+# On a Ray, which all of them share: to start another takes 12 s of the processor.
 RAY = tuple(
     f"tests/workload/test_{name}.py"
     for name in ("end_to_end", "work", "workers", "local", "mixed_tables", "image_jobs", "agent", "streaming_on_ray")
@@ -58,6 +58,13 @@ REST = " ".join(f"--ignore=tests/{path}" for path in (*ELSEWHERE, *WAITING))
 # What fails soonest first; then the longest before the shorter, so that both lanes end together.
 STEPS = {
     "format": Step("operator", ("ruff check .", "ruff format --check .")),
+    "layers": Step("operator", ("lint-imports",)),
+    "generated": Step("operator", ("python -m tradewind.generate --check",)),
+    "workload": Step(
+        "workload", (f"pytest tests/workload {' '.join(f'--ignore={path}' for path in (*RAY, REPLICA))}",)
+    ),
+    "apiserver": Step("operator", (f"pytest tests {REST}",), CONTROL_PLANE, ETCD),
+    "ray": Step("workload", (f"pytest {' '.join(RAY)}",), others=("server",)),
     # What runs in the server and in a job is checked against the packages that it runs with.
     "types": Step(
         "operator",
@@ -68,17 +75,10 @@ STEPS = {
         ),
         others=("server", "workload"),
     ),
-    "layers": Step("operator", ("lint-imports",)),
-    "generated": Step("operator", ("python -m tradewind.generate --check",)),
-    "workload": Step(
-        "workload", (f"pytest tests/workload {' '.join(f'--ignore={path}' for path in (*RAY, REPLICA))}",)
-    ),
-    "ray": Step("workload", (f"pytest {' '.join(RAY)}",), others=("server",)),
     "server": Step("server", ("pytest tests/server tests/processors",)),
     "waiting": Step(
         "operator", (f"pytest {' '.join(f'tests/{path}' for path in WAITING)}",), CONTROL_PLANE, ETCD, beside=True
     ),
-    "apiserver": Step("operator", (f"pytest tests {REST}",), CONTROL_PLANE, ETCD),
     "replica": Step("workload", (f"pytest {REPLICA}",), beside=True, others=("server",)),
     "packaging": Step("operator", ("pytest tests/packaging",), (*CONTROL_PLANE, "helm"), ETCD, beside=True),
     "unit": Step("operator", ("pytest tests/unit tests/golden tests/property",), packages=("prometheus",)),
