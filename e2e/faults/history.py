@@ -146,10 +146,14 @@ class Admin:
         found = await self.send("GET", f"{RESOURCES[resource]}/{resource}")
         version = str(found["metadata"]["resourceVersion"])
         there = {(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in found["items"]}
-        for namespace, objects in self.objects.items():
-            for name in [name for kind, name in objects if kind == resource and (namespace, name) not in there]:
-                body = objects[resource, name]
-                self._note(resource, True, body, await self._deletion(resource, body) or int(version))
+        gone = [
+            body
+            for namespace, objects in self.objects.items()
+            for (kind, name), body in objects.items()
+            if kind == resource and (namespace, name) not in there
+        ]
+        for body in gone:  # the watches of other resources go on meanwhile
+            self._note(resource, True, body, await self._deletion(resource, body) or int(version))
         for (namespace, name), item in there.items():
             # In lists of built-in kinds the items do not say what they are.
             item |= {"apiVersion": found["apiVersion"], "kind": found["kind"].removesuffix("List")}
@@ -167,10 +171,9 @@ class Admin:
         """
         metadata = body["metadata"]
         inside, end = f"/{resource}/", f"/{metadata['namespace']}/{metadata['name']}"
-        since = int(metadata["resourceVersion"]) + 1
-        wanted = {"key": _base64("/registry/"), "range_end": _base64("/registry0"), "filters": ["NOPUT"]}
-        body = {"create_request": {**wanted, "start_revision": since}}
-        async with self._session.post(f"{self._etcd}/v3/watch", json=body) as answer:
+        wanted: Manifest = {"key": _base64("/registry/"), "range_end": _base64("/registry0"), "filters": ["NOPUT"]}
+        wanted["start_revision"] = int(metadata["resourceVersion"]) + 1
+        async with self._session.post(f"{self._etcd}/v3/watch", json={"create_request": wanted}) as answer:
             while line := await answer.content.readline():
                 found = json.loads(line)["result"]
                 if found.get("canceled"):

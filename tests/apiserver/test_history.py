@@ -43,5 +43,27 @@ async def test_a_deletion_that_only_a_list_shows_comes_before_what_was_made_afte
     ]
 
 
+async def test_other_watches_may_see_a_new_namespace_while_a_deletion_is_looked_up(
+    admin: Admin, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for task in admin.watches:
+        task.cancel()
+    path = f"{RESOURCES['networkpolicies']}/namespaces/{namespace}/networkpolicies"
+    await admin.send("POST", path, _policy("first"))
+    await admin.relist("networkpolicies")
+    await admin.send("DELETE", f"{path}/first")
+    looked_up = admin._deletion
+
+    async def beside(resource: str, body: Manifest) -> int | None:
+        assert not admin.objects["a-new-namespace"]
+        return await looked_up(resource, body)
+
+    monkeypatch.setattr(admin, "_deletion", beside)
+
+    await admin.relist("networkpolicies")
+
+    assert not admin.of(namespace, "networkpolicies")
+
+
 def _policy(name: str) -> Manifest:
     return {"metadata": {"name": name}, "spec": {"podSelector": {}}}
