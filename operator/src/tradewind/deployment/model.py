@@ -76,13 +76,11 @@ def _trained(name: str, job: TrainingJob | None) -> ChosenVariant | Refusal:
 
 
 def _hindrance(job: CompressionJob) -> str:
-    """Why the job can't start, a sentence to follow another; empty where it only has to wait too."""
-    for condition in job.status.conditions:
-        if condition.type == "Accepted" and condition.status == "False":
-            return (
-                "" if condition.reason == Reason.TRAINING_JOB_NOT_COMPLETE else f" It can't start: {condition.message}"
-            )
-    return ""
+    """Why the job can't start, a sentence to follow another; empty where it runs or only has to wait too."""
+    accepted = next((each for each in job.status.conditions if each.type == "Accepted"), None)
+    if accepted is None or accepted.status != "False" or holds(job.status.conditions, "Running"):
+        return ""
+    return "" if accepted.reason == Reason.TRAINING_JOB_NOT_COMPLETE else f" It can't start: {accepted.message}"
 
 
 def _compressed(
