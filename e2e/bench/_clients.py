@@ -64,15 +64,11 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Asks again if the answer is whole."""
         self.buffer += data
-        head, found, body = self.buffer.partition(b"\r\n\r\n")
-        if not found:
-            return
-        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-        if len(body) < length:
+        if not _whole(self.buffer):
             return
         self.latencies.append(time.perf_counter() - self.sent)
-        if not head.startswith(b"HTTP/1.1 200"):
-            self.errors.append(body.decode())
+        if not self.buffer.startswith(b"HTTP/1.1 200"):
+            self.errors.append(self.buffer.partition(b"\r\n\r\n")[2].decode())
         self.buffer = b""
         self.send()
 

@@ -39,9 +39,14 @@ def _beside(baseline: dict[str, Any], copy: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _told(rows: Sequence[dict[str, Any]]) -> str:
+def _counted(rows: Sequence[dict[str, Any]]) -> tuple[int, int, float]:
+    """Intervals of a speed-up that hold 1, those of a throughput that meet the baseline's, and the median speed-up."""
     held, met = (sum(row[what] for row in rows) for what in ("holds", "meets"))
-    middle = statistics.median(row["value"] for row in rows)
+    return held, met, statistics.median(row["value"] for row in rows)
+
+
+def _told(rows: Sequence[dict[str, Any]]) -> str:
+    held, met, middle = _counted(rows)
     return (
         f"{held} of {len(rows)} intervals of the speed-up hold 1, median {middle:.3f}; {met} of those of the "
         "throughput meet the baseline's"
@@ -74,8 +79,7 @@ def main() -> int:
                     print(f"{model:8}{count:4} copies: {_told(found)}", flush=True)
                     rows += found
                 said(model, turn, args.rounds)
-    enough, middle = LEAST * len(rows), statistics.median(row["value"] for row in rows)
-    held, met = (sum(row[what] for row in rows) for what in ("holds", "meets"))
+    enough, (held, met, middle) = LEAST * len(rows), _counted(rows)
     equal = held >= enough and met >= enough and abs(middle - 1) <= WITHIN
     print(f"\n{_told(rows)}{'' if equal else '  MISSED'}")
     args.json.parent.mkdir(parents=True, exist_ok=True)

@@ -42,6 +42,4 @@ class Replica(Figures):
 
     sweep: Sweep
     start_seconds: float  # until it is Ready
-    parts: dict[
-        str, float
-    ]  # milliseconds of these requests on average, by the part; together they are the mean latency
+    parts: dict[str, float]  # milliseconds of these requests on average, by the part; together their mean latency
